@@ -1,0 +1,230 @@
+//! Phase *account*: what one session was, written down when it ends.
+//!
+//! Every session that was accepted ends in exactly one [`Record`]. It is plain
+//! data; the formats are made from it by `control`, outside the data path.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+/// One session, at its end.
+#[derive(Clone, Debug)]
+pub struct Record {
+    /// Unique for the life of the process.
+    pub id: u64,
+    /// When the client was accepted (wall clock).
+    pub accepted: SystemTime,
+    /// The listener it arrived at.
+    pub listener: Arc<str>,
+    /// Who came.
+    pub client: ClientAddress,
+    /// The pool it was routed to; `None` when it ended before that.
+    pub pool: Option<Arc<str>>,
+    /// The backend that served it; `None` when none was reached.
+    pub backend: Option<Reached>,
+    /// Bytes delivered to the backend.
+    pub bytes_to_backend: u64,
+    /// Bytes delivered to the client.
+    pub bytes_to_client: u64,
+    /// From accept to the end.
+    pub duration: Duration,
+    /// From accept until a backend was connected, all attempts included.
+    pub connect: Option<Duration>,
+    /// From accept until the first byte of the backend.
+    pub first_byte: Option<Duration>,
+    /// The attempts that failed, in order.
+    pub attempts: Vec<Attempt>,
+    /// Why it ended.
+    pub reason: Reason,
+    /// Who ended it.
+    pub by: By,
+    /// The kernel's figures of the client's connection; `None` where there are none.
+    pub client_tcp: Option<TcpFigures>,
+    /// The kernel's figures of the backend's connection.
+    pub backend_tcp: Option<TcpFigures>,
+}
+
+/// Who a client is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ClientAddress {
+    /// A TCP client. IPv4 clients of a dual-stack listener are shown as IPv4.
+    Ip(SocketAddr),
+    /// A client of a unix socket; these have no address.
+    Unix,
+}
+
+/// The backend that served a session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reached {
+    /// As configured.
+    pub backend: Arc<str>,
+    /// The address that was connected to, where `backend` is a name.
+    pub address: Option<SocketAddr>,
+}
+
+/// An attempt to reach a backend that failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attempt {
+    /// As configured.
+    pub backend: Arc<str>,
+    /// The address that was tried, where `backend` is a name that was resolved.
+    pub address: Option<SocketAddr>,
+    /// How long it took.
+    pub took: Duration,
+    /// Why it failed.
+    pub failure: ConnectFailure,
+}
+
+/// Why a backend could not be connected to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ConnectFailure {
+    /// Nobody listens there (`ECONNREFUSED`).
+    Refused,
+    /// No answer within the connect timeout.
+    Timeout,
+    /// The network says it cannot be reached.
+    Unreachable,
+    /// Its name has no address, or not yet.
+    Unresolved,
+    /// Something of our own was exhausted (descriptors, ports, memory), with the system's error
+    /// number. Says nothing about the backend.
+    Ours(i32),
+    /// Any other error of the system, with its number.
+    Other(i32),
+}
+
+/// The kernel's figures of one TCP connection (`TCP_INFO`, tcp(7)).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TcpFigures {
+    /// Smoothed round-trip time in microseconds.
+    pub rtt_us: u32,
+    /// Segments sent again, over the whole connection.
+    pub retrans: u32,
+}
+
+/// Who ended a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum By {
+    /// The client: by the first FIN, a reset, or by vanishing.
+    Client,
+    /// The backend, likewise.
+    Backend,
+    /// replug itself: a rule, a timeout, an operator.
+    Replug,
+}
+
+/// Why a session ended: a closed set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// Both directions ended with a FIN.
+    Done,
+    /// The client reset the connection, or vanished.
+    ClientReset,
+    /// The backend reset the connection, or vanished.
+    BackendReset,
+    /// No byte for the idle timeout.
+    Idle,
+    /// No byte for the half-closed timeout, after one side's FIN.
+    HalfClosedIdle,
+    /// The last backend tried did not answer in time.
+    ConnectTimeout,
+    /// The last backend tried refused.
+    Refused,
+    /// The network could not reach the last backend tried.
+    Unreachable,
+    /// There was no backend to try.
+    NoBackend,
+    /// An access rule refused the client.
+    Denied,
+    /// A limit was reached.
+    Limited,
+    /// The time to drain was over.
+    Drained,
+    /// An operator ended it.
+    Killed,
+    /// Our own resources failed, or a defect of replug was met.
+    Internal,
+}
+
+impl Reason {
+    /// The word in logs and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::ClientReset => "client_reset",
+            Self::BackendReset => "backend_reset",
+            Self::Idle => "idle",
+            Self::HalfClosedIdle => "half_closed_idle",
+            Self::ConnectTimeout => "connect_timeout",
+            Self::Refused => "refused",
+            Self::Unreachable => "unreachable",
+            Self::NoBackend => "no_backend",
+            Self::Denied => "denied",
+            Self::Limited => "limited",
+            Self::Drained => "drained",
+            Self::Killed => "killed",
+            Self::Internal => "internal",
+        }
+    }
+}
+
+impl ConnectFailure {
+    /// The word in logs and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Refused => "refused",
+            Self::Timeout => "connect_timeout",
+            Self::Unreachable => "unreachable",
+            Self::Unresolved => "unresolved",
+            Self::Ours(_) => "out_of_resources",
+            Self::Other(_) => "failed",
+        }
+    }
+
+    /// The reason of a session whose last attempt failed this way.
+    pub fn reason(self) -> Reason {
+        match self {
+            Self::Refused => Reason::Refused,
+            Self::Timeout => Reason::ConnectTimeout,
+            Self::Unreachable | Self::Other(_) => Reason::Unreachable,
+            Self::Unresolved => Reason::NoBackend,
+            Self::Ours(_) => Reason::Internal,
+        }
+    }
+}
+
+impl By {
+    /// The word in logs and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Backend => "backend",
+            Self::Replug => "replug",
+        }
+    }
+}
+
+impl fmt::Display for ClientAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ip(address) => address.fmt(f),
+            Self::Unix => f.write_str("unix"),
+        }
+    }
+}
+
+/// What went wrong, for people: `connection refused`, `no answer in time` ...
+impl fmt::Display for ConnectFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused => f.write_str("connection refused"),
+            Self::Timeout => f.write_str("no answer in time"),
+            Self::Unreachable => f.write_str("unreachable"),
+            Self::Unresolved => f.write_str("its name has no address"),
+            Self::Ours(errno) | Self::Other(errno) => {
+                std::io::Error::from_raw_os_error(*errno).fmt(f)
+            }
+        }
+    }
+}

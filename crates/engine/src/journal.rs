@@ -1,0 +1,325 @@
+//! What the engine has to say, on its way out of the data path.
+//!
+//! Shards put entries into one bounded queue and never wait: what does not fit
+//! is counted and dropped, and the count is told later. `control` takes the
+//! entries out, formats them and writes them.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{self, Receiver, SyncSender};
+use std::time::Duration;
+
+use crate::account::{ClientAddress, ConnectFailure, Record};
+
+/// Entries that may wait to be written. At 300 bytes each some 5 MiB at the most.
+pub const ENTRIES_MAX: usize = 16_384;
+
+/// The way in: cheap to clone, never waits.
+#[derive(Clone, Debug)]
+pub struct Journal {
+    entries: SyncSender<Entry>,
+    dropped: Arc<AtomicU64>,
+    wants: Wants,
+}
+
+/// Which entries are worth making.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wants {
+    /// Whether session records are written anywhere.
+    pub records: bool,
+    /// The least level of notices that is written.
+    pub level: Level,
+}
+
+/// A journal and the end that its entries come out of.
+pub fn journal(wants: Wants) -> (Journal, Receiver<Entry>) {
+    let (entries, receiver) = mpsc::sync_channel(ENTRIES_MAX);
+    (
+        Journal {
+            entries,
+            dropped: Arc::default(),
+            wants,
+        },
+        receiver,
+    )
+}
+
+impl Journal {
+    /// Whether a [`Record`] is worth making.
+    pub fn wants_records(&self) -> bool {
+        self.wants.records
+    }
+
+    /// Puts in the record of a session.
+    pub fn record(&self, record: Record) {
+        self.put(Entry::Session(Box::new(record)));
+    }
+
+    /// Puts in a notice, if its level is wanted.
+    pub fn notice(&self, notice: Notice) {
+        if notice.level() >= self.wants.level {
+            self.put(Entry::Notice(notice));
+        }
+    }
+
+    /// Entries dropped since the last call, because the queue was full.
+    pub fn take_dropped(&self) -> u64 {
+        self.dropped.swap(0, Ordering::Relaxed)
+    }
+
+    /// Waits until the entry is taken in: for the last words of a process, never from a shard.
+    pub fn farewell(&self, entry: Entry) {
+        // The receiver is gone only when the writer has died; then nobody is left to tell.
+        let _ = self.entries.send(entry);
+    }
+
+    fn put(&self, entry: Entry) {
+        if self.entries.try_send(entry).is_err() {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// One thing to write down.
+#[derive(Debug)]
+pub enum Entry {
+    /// A session has ended.
+    Session(Box<Record>),
+    /// Something an operator wants to know.
+    Notice(Notice),
+    /// Open files anew (SIGUSR1).
+    Reopen,
+    /// Write out what is there, then end.
+    Close,
+}
+
+/// How much a notice matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// Every decision on the way.
+    Debug,
+    /// The normal course of things.
+    Info,
+    /// Something is not as it should be, and replug copes.
+    Warning,
+    /// Something needs a person.
+    Error,
+}
+
+/// Something an operator wants to know.
+#[derive(Clone, Debug)]
+pub enum Notice {
+    /// A listener is open.
+    Listening {
+        /// Its name.
+        listener: Arc<str>,
+        /// Where: with the port the kernel chose, if it did.
+        address: String,
+    },
+    /// A session begins.
+    SessionStart {
+        /// Its id.
+        id: u64,
+        /// The listener.
+        listener: Arc<str>,
+        /// Who came.
+        client: ClientAddress,
+    },
+    /// An attempt to connect failed.
+    AttemptFailed {
+        /// The session's id.
+        id: u64,
+        /// The backend, as configured.
+        backend: Arc<str>,
+        /// Why.
+        failure: ConnectFailure,
+    },
+    /// A backend is left alone for a while.
+    BackendDown {
+        /// The pool.
+        pool: Arc<str>,
+        /// The backend, as configured.
+        backend: Arc<str>,
+        /// What it failed with.
+        failure: ConnectFailure,
+        /// When it is tried again.
+        retry: Duration,
+    },
+    /// A backend that was down has taken a session.
+    BackendUp {
+        /// The pool.
+        pool: Arc<str>,
+        /// The backend, as configured.
+        backend: Arc<str>,
+    },
+    /// Accepting rests because something is exhausted.
+    AcceptRests {
+        /// The listener.
+        listener: Arc<str>,
+        /// What the system said.
+        error: String,
+        /// How often since the last such notice.
+        times: u64,
+    },
+    /// The session ceiling is reached; new clients wait in the kernel's queue.
+    AtCeiling {
+        /// The ceiling.
+        sessions: usize,
+    },
+    /// The descriptors do not suffice for what was asked.
+    CeilingLowered {
+        /// Sessions that were asked for.
+        wanted: usize,
+        /// Sessions there can be.
+        sessions: usize,
+        /// Descriptors the process may have.
+        descriptors: u64,
+    },
+    /// A name has new addresses.
+    NameResolved {
+        /// The name.
+        name: Arc<str>,
+        /// Its addresses.
+        addresses: Vec<SocketAddr>,
+    },
+    /// A name could not be resolved.
+    NameFailed {
+        /// The name.
+        name: Arc<str>,
+        /// Why.
+        error: String,
+        /// Whether an older answer is still in use.
+        kept: bool,
+    },
+    /// No more clients are accepted.
+    Draining {
+        /// Sessions under way.
+        sessions: usize,
+        /// How long they may take; `None`: as long as they need.
+        within: Option<Duration>,
+    },
+    /// Anything of the surroundings (signals, files, privileges) that fits nowhere above.
+    Remark {
+        /// How much it matters.
+        level: Level,
+        /// The whole text.
+        text: String,
+    },
+}
+
+impl Notice {
+    /// How much it matters.
+    pub fn level(&self) -> Level {
+        match self {
+            Self::SessionStart { .. } | Self::AttemptFailed { .. } => Level::Debug,
+            Self::Listening { .. }
+            | Self::BackendUp { .. }
+            | Self::NameResolved { .. }
+            | Self::Draining { .. } => Level::Info,
+            Self::BackendDown { .. }
+            | Self::AcceptRests { .. }
+            | Self::AtCeiling { .. }
+            | Self::CeilingLowered { .. }
+            | Self::NameFailed { .. } => Level::Warning,
+            Self::Remark { level, .. } => *level,
+        }
+    }
+}
+
+impl fmt::Display for Notice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Listening { listener, address } => write!(f, "{listener} listens on {address}"),
+            Self::SessionStart {
+                id,
+                listener,
+                client,
+            } => {
+                write!(f, "session {id}: {client} arrived at {listener}")
+            }
+            Self::AttemptFailed {
+                id,
+                backend,
+                failure,
+            } => {
+                write!(f, "session {id}: {backend}: {failure}")
+            }
+            Self::BackendDown {
+                pool,
+                backend,
+                failure,
+                retry,
+            } => write!(
+                f,
+                "{backend} of pool {pool} is down ({failure}); it is tried again in {}",
+                model::unit::show(*retry)
+            ),
+            Self::BackendUp { pool, backend } => write!(f, "{backend} of pool {pool} is up again"),
+            Self::AcceptRests {
+                listener,
+                error,
+                times,
+            } => {
+                write!(
+                    f,
+                    "{listener} rests before it accepts again: {error} ({times} times)"
+                )
+            }
+            Self::AtCeiling { sessions } => {
+                write!(f, "all {sessions} sessions are in use; new clients wait")
+            }
+            Self::CeilingLowered {
+                wanted,
+                sessions,
+                descriptors,
+            } => write!(
+                f,
+                "{wanted} sessions were asked for, but {descriptors} descriptors allow {sessions}; \
+                 raise the limit (ulimit -n, or LimitNOFILE= in a unit)"
+            ),
+            Self::NameResolved { name, addresses } => {
+                write!(f, "{name} is at")?;
+                addresses
+                    .iter()
+                    .try_for_each(|address| write!(f, " {}", address.ip()))
+            }
+            Self::NameFailed {
+                name,
+                error,
+                kept: true,
+            } => {
+                write!(
+                    f,
+                    "{name} could not be resolved again, the last answer stays: {error}"
+                )
+            }
+            Self::NameFailed {
+                name,
+                error,
+                kept: false,
+            } => {
+                write!(f, "{name} could not be resolved: {error}")
+            }
+            Self::Draining {
+                sessions,
+                within: Some(within),
+            } => write!(
+                f,
+                "no new clients; {sessions} sessions may end within {}",
+                model::unit::show(*within)
+            ),
+            Self::Draining {
+                sessions,
+                within: None,
+            } => {
+                write!(
+                    f,
+                    "no new clients; {sessions} sessions may take as long as they need"
+                )
+            }
+            Self::Remark { text, .. } => f.write_str(text),
+        }
+    }
+}

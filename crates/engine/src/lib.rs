@@ -1,0 +1,4 @@
+//! The life of a connection.
+
+pub mod account;
+pub mod journal;

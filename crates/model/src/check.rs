@@ -1,0 +1,259 @@
+//! What a configuration must satisfy as a whole.
+//!
+//! The dialects vouch for every single item; here items are held against each
+//! other. All faults are returned, in the order in which they were written.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+use crate::address::{BackendAddress, Bind, SourceAddress};
+use crate::config::{Config, Listener, Pool};
+use crate::diagnostic::{Code, Diagnostic};
+use crate::source::Span;
+
+/// Every fault of `config` that no single item shows.
+pub fn check(config: &Config) -> Vec<Diagnostic> {
+    let mut faults = Vec::new();
+    binds(config, &mut faults);
+    for listener in &config.listeners {
+        access(listener, &mut faults);
+        match config
+            .pools
+            .iter()
+            .find(|pool| pool.name == listener.pool.value)
+        {
+            Some(pool) => loops(listener, pool, &mut faults),
+            None => faults.push(
+                Diagnostic::new(
+                    Code::PoolUnknown,
+                    listener.pool.span,
+                    format!("there is no pool `{}`", listener.pool.value),
+                )
+                .label("no such pool"),
+            ),
+        }
+    }
+    for pool in &config.pools {
+        members(pool, &mut faults);
+        source(pool, &mut faults);
+    }
+    faults
+}
+
+/// Two listeners cannot share an address.
+fn binds(config: &Config, faults: &mut Vec<Diagnostic>) {
+    let mut seen: HashMap<&Bind, Option<Span>> = HashMap::new();
+    for bind in config.listeners.iter().flat_map(|listener| &listener.bind) {
+        if bind.value.port() == Some(0) {
+            continue;
+        }
+        if let Some(first) = seen.insert(&bind.value, bind.span) {
+            let mut fault = Diagnostic::new(
+                Code::BindConflict,
+                bind.span,
+                format!("`{}` is bound twice", bind.value),
+            )
+            .label("bound again here");
+            if let Some(first) = first {
+                fault = fault.related(first, "first bound here");
+            }
+            faults.push(fault);
+        }
+    }
+}
+
+/// An allowed range inside a denied one never lets anybody in.
+fn access(listener: &Listener, faults: &mut Vec<Diagnostic>) {
+    for allow in &listener.access.allow {
+        let shadow = listener
+            .access
+            .deny
+            .iter()
+            .find(|deny| deny.value.contains(&allow.value));
+        if let Some(deny) = shadow {
+            let mut fault = Diagnostic::new(
+                Code::AllowShadowed,
+                allow.span,
+                format!("no client of {} can ever come in", allow.value),
+            )
+            .label("denied as a whole")
+            .help("deny wins over allow: narrow the denied range");
+            if let Some(span) = deny.span {
+                fault = fault.related(span, "by this range");
+            }
+            faults.push(fault);
+        }
+    }
+}
+
+/// A backend that is the listener itself would connect to itself until descriptors run out.
+fn loops(listener: &Listener, pool: &Pool, faults: &mut Vec<Diagnostic>) {
+    for backend in &pool.backends {
+        let own = listener
+            .bind
+            .iter()
+            .any(|bind| reaches(&backend.address.value, &bind.value));
+        if own {
+            faults.push(
+                Diagnostic::new(
+                    Code::Loop,
+                    backend.address.span,
+                    format!("`{}` is this listener itself", backend.address.value),
+                )
+                .label("leads back to the listener")
+                .help("name the address of the service, not the one replug listens on"),
+            );
+        }
+    }
+}
+
+/// Whether connecting to `address` arrives at `bind`, as far as can be told without looking.
+fn reaches(address: &BackendAddress, bind: &Bind) -> bool {
+    match (address, bind) {
+        (BackendAddress::Unix(to), Bind::Unix(at)) => to == at,
+        (BackendAddress::Ip(to), Bind::Tcp { address, port }) => {
+            to.port() == *port
+                && match address {
+                    Some(at) => *at == to.ip(),
+                    None => to.ip().is_loopback() || to.ip().is_unspecified(),
+                }
+        }
+        (BackendAddress::Name { host, port: to }, Bind::Tcp { address, port }) => {
+            host == "localhost" && to == port && address.is_none_or(|at| at.is_loopback())
+        }
+        _ => false,
+    }
+}
+
+/// A pool needs members, each once.
+fn members(pool: &Pool, faults: &mut Vec<Diagnostic>) {
+    if pool.backends.is_empty() {
+        faults.push(Diagnostic::new(
+            Code::PoolEmpty,
+            None,
+            format!("pool `{}` has no backend", pool.name),
+        ));
+    }
+    let mut seen: HashMap<&BackendAddress, Option<Span>> = HashMap::new();
+    for backend in &pool.backends {
+        if let Some(first) = seen.insert(&backend.address.value, backend.address.span) {
+            let mut fault = Diagnostic::new(
+                Code::TargetTwice,
+                backend.address.span,
+                format!("`{}` stands twice in the pool", backend.address.value),
+            )
+            .label("named again here")
+            .help("to give it a larger share, write it once with weight=2");
+            if let Some(first) = first {
+                fault = fault.related(first, "first named here");
+            }
+            faults.push(fault);
+        }
+    }
+}
+
+/// A source address must be able to reach the backends.
+fn source(pool: &Pool, faults: &mut Vec<Diagnostic>) {
+    let Some(source) = &pool.source else { return };
+    let SourceAddress::Address(from) = source.value else {
+        return;
+    };
+    for backend in &pool.backends {
+        let BackendAddress::Ip(to) = backend.address.value else {
+            continue;
+        };
+        if to.is_ipv4() != from.is_ipv4() {
+            let family = |address: IpAddr| if address.is_ipv4() { "IPv4" } else { "IPv6" };
+            let mut fault = Diagnostic::new(
+                Code::Source,
+                source.span,
+                format!("{from} cannot reach {}", backend.address.value),
+            )
+            .label(format!("an {} address", family(from)))
+            .help("give a source of the same family as the targets");
+            if let Some(span) = backend.address.span {
+                fault = fault.related(span, format!("an {} target", family(to.ip())));
+            }
+            faults.push(fault);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Access, Backend, Balance, Role, Tcp, Timeouts, Weight};
+    use crate::source::Spanned;
+
+    fn config(binds: &[&str], targets: &[&str], source: Option<&str>) -> Config {
+        let bind = |text: &&str| Spanned::default_of(Bind::parse(text).expect("a legal bind"));
+        let backend = |text: &&str| Backend {
+            address: Spanned::default_of(
+                BackendAddress::parse(text, None).expect("a legal target"),
+            ),
+            weight: Weight::ONE,
+            role: Role::Primary,
+        };
+        Config {
+            listeners: vec![Listener {
+                name: "main".to_owned(),
+                bind: binds.iter().map(bind).collect(),
+                pool: Spanned::default_of("main".to_owned()),
+                access: Access::default(),
+                timeouts: Timeouts::default(),
+                tcp: Tcp::default(),
+            }],
+            pools: vec![Pool {
+                name: "main".to_owned(),
+                backends: targets.iter().map(backend).collect(),
+                balance: Balance::default(),
+                sticky: None,
+                retry_down: Pool::RETRY_DOWN,
+                source: source.map(|text| {
+                    Spanned::default_of(SourceAddress::parse(text).expect("a legal source"))
+                }),
+            }],
+            ..Config::default()
+        }
+    }
+
+    #[track_caller]
+    fn codes(config: &Config, expected: &[&str]) {
+        let found: Vec<_> = check(config)
+            .iter()
+            .map(|fault| fault.code.as_str())
+            .collect();
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn a_sound_configuration_has_no_faults() {
+        codes(
+            &config(&[":80"], &["10.0.0.1:80", "10.0.0.2:80"], Some("10.0.0.9")),
+            &[],
+        );
+    }
+
+    #[test]
+    fn faults_between_items_are_found() {
+        codes(&config(&[":80", ":80"], &["10.0.0.1:80"], None), &["E0201"]);
+        codes(&config(&[":80"], &[], None), &["E0204"]);
+        codes(
+            &config(&[":80"], &["10.0.0.1:80", "10.0.0.1:80"], None),
+            &["W0302"],
+        );
+        codes(&config(&[":80"], &["10.0.0.1:80"], Some("::1")), &["E0107"]);
+    }
+
+    #[test]
+    fn a_backend_may_not_be_the_listener_itself() {
+        codes(&config(&[":80"], &["127.0.0.1:80"], None), &["E0203"]);
+        codes(&config(&[":80"], &["localhost:80"], None), &["E0203"]);
+        codes(
+            &config(&["10.0.0.1:80"], &["10.0.0.1:80"], None),
+            &["E0203"],
+        );
+        codes(&config(&["unix:/x"], &["unix:/x"], None), &["E0203"]);
+        codes(&config(&["10.0.0.1:80"], &["127.0.0.1:80"], None), &[]);
+    }
+}

@@ -1,0 +1,245 @@
+//! Listeners, pools, limits and logs, with their defaults.
+//!
+//! A [`Config`] says what is wanted. It is plain data: two configurations that
+//! mean the same are equal, wherever and in whatever dialect they were written.
+
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use crate::address::{BackendAddress, Bind, SourceAddress};
+use crate::source::Spanned;
+
+/// Everything a running replug needs to know.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Config {
+    /// What to listen on.
+    pub listeners: Vec<Listener>,
+    /// Where sessions may go.
+    pub pools: Vec<Pool>,
+    /// Limits of the whole process.
+    pub limits: Limits,
+    /// How the work is done.
+    pub runtime: Runtime,
+    /// What is written down about sessions.
+    pub log: Log,
+}
+
+/// A place where clients arrive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listener {
+    /// How records and messages call it.
+    pub name: String,
+    /// The addresses it listens on; at least one.
+    pub bind: Vec<Spanned<Bind>>,
+    /// The name of the pool its sessions go to.
+    pub pool: Spanned<String>,
+    /// Which clients may come.
+    pub access: Access,
+    /// How long the phases of a session may take.
+    pub timeouts: Timeouts,
+    /// Options of the sockets on both sides.
+    pub tcp: Tcp,
+}
+
+/// Which clients may come: `deny` wins over `allow`, and an empty `allow` allows all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Access {
+    /// Clients that may come.
+    pub allow: Vec<Spanned<IpNet>>,
+    /// Clients that may not.
+    pub deny: Vec<Spanned<IpNet>>,
+}
+
+/// How long the phases of a session may take. Zero is written as `None`: no limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// One attempt to connect to a backend. Never unlimited.
+    pub connect: Duration,
+    /// No byte in either direction.
+    pub idle: Option<Duration>,
+    /// No byte in either direction once one side has sent its FIN.
+    pub half_closed: Option<Duration>,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(5),
+            idle: Some(Duration::from_secs(3600)),
+            half_closed: Some(Duration::from_secs(60)),
+        }
+    }
+}
+
+/// Options of the sockets on both sides of a session (tcp(7)).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tcp {
+    /// Silence after which the kernel begins to probe a peer; `None`: it never does.
+    pub keepalive: Option<Duration>,
+    /// How long sent data may stay unacknowledged; `None`: as the kernel decides.
+    pub user_timeout: Option<Duration>,
+}
+
+/// A named set of backends with one policy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pool {
+    /// How listeners and records call it.
+    pub name: String,
+    /// Its members; at least one.
+    pub backends: Vec<Backend>,
+    /// How one of them is picked.
+    pub balance: Balance,
+    /// Whether a client returns to the backend it had.
+    pub sticky: Option<Sticky>,
+    /// How long a backend that could not be reached is left alone.
+    pub retry_down: Duration,
+    /// What connections to the backends leave from.
+    pub source: Option<Spanned<SourceAddress>>,
+}
+
+impl Pool {
+    /// How long a backend that could not be reached is left alone, unless told.
+    pub const RETRY_DOWN: Duration = Duration::from_secs(10);
+}
+
+/// One member of a pool.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Backend {
+    /// Where it is reached.
+    pub address: Spanned<BackendAddress>,
+    /// Its share of the sessions.
+    pub weight: Weight,
+    /// Whether it serves always or only when the others cannot.
+    pub role: Role,
+}
+
+/// A backend's share of the sessions, relative to the others of its pool: 1 to 256.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Weight(NonZeroU32);
+
+impl Weight {
+    /// The weight of a backend that names none.
+    pub const ONE: Self = Self(NonZeroU32::MIN);
+    /// The greatest weight.
+    pub const MAX: u32 = 256;
+
+    /// A weight, if `value` is from 1 to [`Weight::MAX`].
+    pub fn new(value: u32) -> Option<Self> {
+        NonZeroU32::new(value)
+            .filter(|value| value.get() <= Self::MAX)
+            .map(Self)
+    }
+
+    /// The number.
+    pub fn get(self) -> u32 {
+        self.0.get()
+    }
+}
+
+/// When a backend serves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Role {
+    /// Always.
+    #[default]
+    Primary,
+    /// Only when no primary of its pool can be reached.
+    Backup,
+}
+
+/// How a backend is picked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Balance {
+    /// In turn, by weight, evenly spread.
+    #[default]
+    RoundRobin,
+    /// The first in the list that can be reached.
+    First,
+}
+
+/// A client returns to the backend it had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sticky {
+    /// How long after its last session began a client is remembered.
+    pub ttl: Duration,
+}
+
+impl Sticky {
+    /// How long a client is remembered, unless told.
+    pub const TTL: Duration = Duration::from_secs(3600);
+}
+
+/// Limits of the whole process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// Sessions at a time; `None`: as many as the descriptors allow.
+    pub sessions: Option<NonZeroUsize>,
+}
+
+/// How the work is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Runtime {
+    /// Threads that carry sessions; `None`: one per core.
+    pub shards: Option<NonZeroUsize>,
+    /// Whether bulk may go through `splice(2)`.
+    pub splice: bool,
+}
+
+impl Default for Runtime {
+    fn default() -> Self {
+        Self {
+            shards: None,
+            splice: true,
+        }
+    }
+}
+
+/// What is written down about sessions, and where.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Log {
+    /// How a record looks.
+    pub format: LogFormat,
+    /// Where records and messages go.
+    pub to: LogTarget,
+    /// How much is said.
+    pub verbosity: Verbosity,
+}
+
+/// How a record looks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// A line for people.
+    #[default]
+    Text,
+    /// A JSON object on one line.
+    Json,
+    /// `key=value` words on one line.
+    Logfmt,
+}
+
+/// Where records and messages go.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum LogTarget {
+    /// Standard error.
+    #[default]
+    Stderr,
+    /// Records to standard output, messages to standard error.
+    Stdout,
+    /// The local syslog daemon, by `/dev/log`.
+    Syslog,
+    /// A file, opened anew on SIGUSR1.
+    File(String),
+}
+
+/// How much is said.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verbosity {
+    /// Only what needs attention; no session records.
+    Quiet,
+    /// Session records, and what an operator wants to know.
+    #[default]
+    Normal,
+    /// Also the start of each session and every decision on the way.
+    Verbose,
+}

@@ -1,0 +1,166 @@
+//! A fault of a configuration, as data.
+//!
+//! A fault in what a user wrote is never an `Err`: it is a [`Diagnostic`], and
+//! reading goes on, so that all faults are shown at once. Text is made from it
+//! at the rim (the dialects render it, later versions also as JSON).
+
+use crate::source::Span;
+
+/// One thing to tell the user about what was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Diagnostic {
+    /// Which kind of fault; stable over versions.
+    pub code: Code,
+    /// The fault in one line, without a full stop.
+    pub message: String,
+    /// The words at fault, if they are written anywhere.
+    pub span: Option<Span>,
+    /// A few words shown under the span.
+    pub label: String,
+    /// A second place that matters ("first bound here"), with its words.
+    pub related: Option<(Span, String)>,
+    /// What to write instead.
+    pub help: Option<String>,
+}
+
+impl Diagnostic {
+    /// A fault of kind `code` at `span`.
+    pub fn new(code: Code, span: impl Into<Option<Span>>, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            message: message.into(),
+            span: span.into(),
+            label: String::new(),
+            related: None,
+            help: None,
+        }
+    }
+
+    /// Adds the few words under the span.
+    #[must_use]
+    pub fn label(mut self, label: impl Into<String>) -> Self {
+        self.label = label.into();
+        self
+    }
+
+    /// Adds a second place.
+    #[must_use]
+    pub fn related(mut self, span: Span, label: impl Into<String>) -> Self {
+        self.related = Some((span, label.into()));
+        self
+    }
+
+    /// Adds what to write instead.
+    #[must_use]
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// How bad it is.
+    pub fn severity(&self) -> Severity {
+        self.code.severity()
+    }
+}
+
+/// Whether a configuration with this fault can run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// It runs, but probably not as meant.
+    Warning,
+    /// It does not run.
+    Error,
+}
+
+macro_rules! codes {
+    ($($(#[doc = $doc:literal])+ $name:ident = $text:literal $severity:ident,)+) => {
+        /// The kinds of fault, by number. A number is never given a second meaning.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Code {
+            $($(#[doc = $doc])+ $name,)+
+        }
+
+        impl Code {
+            /// Every code there is.
+            pub const ALL: &[Self] = &[$(Self::$name,)+];
+
+            /// The code as a user sees it: `E` for errors, `W` for warnings, four digits.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $text,)+ }
+            }
+
+            /// How bad faults of this kind are.
+            pub fn severity(self) -> Severity {
+                match self { $(Self::$name => Severity::$severity,)+ }
+            }
+        }
+    };
+}
+
+codes! {
+    /// The command line as a whole does not make sense: a word missing, unknown, or too many.
+    Usage = "E0001" Error,
+    /// Text that should be a port is not one, or is out of range.
+    Port = "E0101" Error,
+    /// Text that should be an address is not one.
+    Address = "E0102" Error,
+    /// A target or listener without the port it needs.
+    PortMissing = "E0103" Error,
+    /// A host name that cannot be one.
+    HostName = "E0104" Error,
+    /// A host name where names were refused.
+    NameRefused = "E0105" Error,
+    /// A unix socket name that the kernel would not take.
+    UnixName = "E0106" Error,
+    /// A source address or interface that cannot be one, or does not fit the targets.
+    Source = "E0107" Error,
+    /// A range of addresses that is not one.
+    Cidr = "E0108" Error,
+    /// A word behind a target that is not known.
+    TargetOption = "E0109" Error,
+    /// A weight out of range.
+    Weight = "E0110" Error,
+    /// A duration that is not one.
+    Duration = "E0111" Error,
+    /// A number without the unit it needs.
+    UnitMissing = "E0112" Error,
+    /// A number that is not one, or out of range.
+    Number = "E0113" Error,
+    /// A word that must be one of a few.
+    Choice = "E0114" Error,
+    /// Two binds that exclude each other.
+    BindConflict = "E0201" Error,
+    /// A listener whose pool does not exist.
+    PoolUnknown = "E0202" Error,
+    /// A backend that is one of our own listeners.
+    Loop = "E0203" Error,
+    /// A pool without a backend.
+    PoolEmpty = "E0204" Error,
+    /// Options that exclude each other.
+    Conflict = "E0205" Error,
+    /// An address range has bits set beyond its length.
+    HostBits = "W0301" Warning,
+    /// The same target is named twice in a pool.
+    TargetTwice = "W0302" Warning,
+    /// An allow entry that a deny entry covers whole.
+    AllowShadowed = "W0303" Warning,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_unique_and_name_their_severity() {
+        let mut seen = std::collections::HashSet::new();
+        for code in Code::ALL {
+            let text = code.as_str();
+            assert!(seen.insert(text), "{text} is used twice");
+            let letter = match code.severity() {
+                Severity::Error => 'E',
+                Severity::Warning => 'W',
+            };
+            assert!(text.starts_with(letter) && text.len() == 5, "{text}");
+        }
+    }
+}

@@ -1,0 +1,29 @@
+//! The one configuration of replug, as nouns.
+//!
+//! Every dialect (the quick command line, native TOML, the files of the old
+//! tools) ends here, and everything that runs begins here. Read in this order:
+//!
+//! - [`source`]: where an item was written, so that a fault can be shown there;
+//! - [`diagnostic`]: a fault of a configuration, as data;
+//! - [`address`]: where to listen, where to connect, what to leave from;
+//! - [`unit`]: durations and counts as a person writes them;
+//! - [`config`]: listeners, pools, limits, logs, with their defaults;
+//! - [`check`]: what a configuration must satisfy as a whole.
+//!
+//! Absent on purpose: files, sockets, clocks, name lookups, rendering. Nothing
+//! here can fail for a reason that is not in the text itself.
+
+pub mod address;
+pub mod check;
+pub mod config;
+pub mod diagnostic;
+pub mod source;
+pub mod unit;
+
+pub use address::{BackendAddress, Bind, SourceAddress, UnixName};
+pub use config::{
+    Access, Backend, Balance, Config, Limits, Listener, Log, LogFormat, LogTarget, Pool, Role,
+    Runtime, Sticky, Tcp, Timeouts, Weight,
+};
+pub use diagnostic::{Code, Diagnostic, Severity};
+pub use source::{SourceId, Sources, Span, Spanned};
