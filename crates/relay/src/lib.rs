@@ -1,4 +1,41 @@
-//! Moves bytes between two sockets.
+//! Moves bytes between two sockets, and ends each direction as its sender ended it.
+//!
+//! Read in this order:
+//!
+//! - [`relay`](mod@relay): a session's two directions, and how they end together;
+//! - [`direction`](mod@direction): one direction: receive, deliver, FIN;
+//! - [`socket`](mod@socket): a non-blocking socket that registers with the runtime
+//!   when something first has to wait on it, and resets its peer unless it was
+//!   closed in good order;
+//! - [`pipe`](mod@pipe) and [`buffer`](mod@buffer): what a thread lends to the
+//!   direction that is moving bytes right now;
+//! - [`clock`](mod@clock): coarse milliseconds for stamps on the data path;
+//! - `sys`: the calls that need `unsafe`. It stands nowhere else.
+//!
+//! Absent on purpose: addresses, policies, timeouts, logs. Whoever owns a
+//! [`Relay`] decides how long it may go on, by looking at its stamps.
+//!
+//! Rules that hold for every mechanism (copy, splice):
+//!
+//! 1. Each direction ends on its own; the session ends when both have.
+//! 2. A FIN is sent only for a FIN received. A reset is passed on as a reset,
+//!    after everything that was received before it has been acknowledged.
+//! 3. Nothing is read while the other side does not take. What is held per
+//!    direction is at most one buffer or one pipe.
+
+pub mod buffer;
+pub mod clock;
+pub mod direction;
+pub mod pipe;
+pub mod relay;
+pub mod socket;
+mod sys;
+
+pub use clock::Tick;
+pub use direction::Direction;
+pub use relay::{End, Relay};
+pub use socket::Socket;
+pub use sys::{TcpFigures, tcp_figures};
 
 /// One of the two peers of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -7,4 +44,15 @@ pub enum Side {
     Client,
     /// The peer that we connected to.
     Backend,
+}
+
+impl Side {
+    /// The other peer.
+    #[must_use]
+    pub fn other(self) -> Self {
+        match self {
+            Self::Client => Self::Backend,
+            Self::Backend => Self::Client,
+        }
+    }
 }

@@ -1,0 +1,404 @@
+//! One direction of a session: receive from one socket, deliver to the other.
+//!
+//! ```text
+//!            FIN received                held delivered, FIN sent
+//!   Open ─────────────────────▶ Fin ─────────────────────────────▶ Ended
+//!     │                                                              ▲
+//!     │ the receiving socket broke                                   │
+//!     └───────────────────────▶ Cut ─────────────────────────────────┘
+//!                                     what was received is delivered
+//! ```
+//!
+//! What the receiver would not take is held, and nothing is read meanwhile: that
+//! is the back-pressure. Held bytes are at most one buffer or one pipe.
+//!
+//! Bytes are copied through the thread's buffer until three reads in a row were
+//! bulk; then they go through a pipe (`splice(2)`), until three moves in a row
+//! were small. One wake-up moves at most [`BUDGET_BYTES`], so that bulk does not
+//! keep small messages waiting.
+
+use std::io;
+use std::mem;
+use std::task::{Context, Poll};
+
+use crate::buffer;
+use crate::pipe::{PIPE_BYTES, Pipe};
+use crate::socket::{self, BULK_BYTES, Found, Socket};
+
+/// Most bytes that one direction moves in one wake-up: some 35 microseconds of work.
+pub const BUDGET_BYTES: usize = 256 * 1024;
+
+// One fill of a pipe is one budget: a wake-up never leaves a pipe half used.
+const _: () = assert!(PIPE_BYTES <= BUDGET_BYTES);
+
+/// Reads in a row that must be bulk before a direction turns to a pipe, and moves in a row
+/// that must be small before it turns back.
+const RUN_LENGTH: u8 = 3;
+
+/// The state of one direction.
+#[derive(Debug, Default)]
+pub struct Direction {
+    delivered: u64,
+    held: Held,
+    phase: Phase,
+    pace: Pace,
+}
+
+/// What was received and not yet taken by the receiver.
+#[derive(Debug, Default)]
+enum Held {
+    #[default]
+    Nothing,
+    Bytes {
+        bytes: Box<[u8]>,
+        taken: usize,
+    },
+    Pipe(Pipe),
+}
+
+/// How far this direction has come; drawn above.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Phase {
+    #[default]
+    Open,
+    Fin,
+    Cut,
+    Ended,
+}
+
+/// Which mechanism moves the bytes, and what speaks for the other one.
+#[derive(Clone, Copy, Debug)]
+enum Pace {
+    /// Through the buffer; `bulk` reads in a row were bulk.
+    Copy { bulk: u8 },
+    /// Through a pipe; `small` moves in a row were small.
+    Splice { small: u8 },
+    /// Through the buffer for good: switched off, or refused by a socket.
+    CopyOnly,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self::Copy { bulk: 0 }
+    }
+}
+
+/// One of the two sockets of a direction is broken.
+#[derive(Debug)]
+pub(crate) struct Broken {
+    pub(crate) end: Socketward,
+    pub(crate) error: io::Error,
+}
+
+/// Which socket of a direction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Socketward {
+    /// The one it receives from.
+    From,
+    /// The one it delivers to.
+    To,
+}
+
+impl Direction {
+    /// A direction that begins with `prefix`, received earlier and owed to the receiver.
+    pub fn with_prefix(prefix: Box<[u8]>) -> Self {
+        let held = match prefix.is_empty() {
+            true => Held::Nothing,
+            false => Held::Bytes {
+                bytes: prefix,
+                taken: 0,
+            },
+        };
+        Self {
+            held,
+            ..Self::default()
+        }
+    }
+
+    /// The same direction, never using a pipe.
+    #[must_use]
+    pub fn copy_only(self) -> Self {
+        Self {
+            pace: Pace::CopyOnly,
+            ..self
+        }
+    }
+
+    /// Bytes that the receiving socket has taken.
+    pub fn delivered(&self) -> u64 {
+        self.delivered
+    }
+
+    /// Whether the sender's FIN was received.
+    pub(crate) fn has_fin(&self) -> bool {
+        matches!(self.phase, Phase::Fin | Phase::Ended)
+    }
+
+    /// Whether there is nothing left to do.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.phase == Phase::Ended
+    }
+
+    /// Whether something waits for the receiver to take it.
+    pub(crate) fn holds(&self) -> bool {
+        !matches!(self.held, Held::Nothing)
+    }
+
+    /// The sender's socket is broken: only what was received before is still delivered, and
+    /// no FIN follows it.
+    pub(crate) fn cut(&mut self) {
+        if self.phase != Phase::Ended {
+            self.phase = Phase::Cut;
+        }
+    }
+
+    /// The receiver is gone: what is held for it is thrown away.
+    pub(crate) fn abandon(&mut self) {
+        self.held = Held::Nothing;
+        self.phase = Phase::Ended;
+    }
+
+    /// Goes on as far as it can. Ready when the direction has ended.
+    ///
+    /// `fin_by_close`: the receiver gets its FIN by the closing of its socket, because the
+    /// other direction has ended already; that saves a system call per session.
+    pub(crate) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &mut Socket,
+        to: &mut Socket,
+        fin_by_close: bool,
+    ) -> Poll<Result<(), Broken>> {
+        let budget_ends = self.delivered + BUDGET_BYTES as u64;
+        loop {
+            match self.deliver(cx, to) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(error)) => return broken(Socketward::To, error),
+                Poll::Pending => return Poll::Pending,
+            }
+            match self.phase {
+                Phase::Open | Phase::Cut => {}
+                Phase::Fin => {
+                    self.phase = Phase::Ended;
+                    return match fin_by_close {
+                        true => Poll::Ready(Ok(())),
+                        false => Poll::Ready(to.shutdown_write()).map_err(|error| Broken {
+                            end: Socketward::To,
+                            error,
+                        }),
+                    };
+                }
+                Phase::Ended => return Poll::Ready(Ok(())),
+            }
+            if self.delivered >= budget_ends {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            match self.take(cx, from, to) {
+                Poll::Ready(Ok(Took::Bytes)) => {}
+                Poll::Ready(Ok(Took::Fin)) => self.phase = Phase::Fin,
+                Poll::Ready(Ok(Took::Last)) => self.phase = Phase::Ended,
+                Poll::Ready(Err(broken)) => return Poll::Ready(Err(broken)),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    }
+
+    /// Delivers what is held; ready when nothing is.
+    fn deliver(&mut self, cx: &mut Context<'_>, to: &mut Socket) -> Poll<io::Result<()>> {
+        loop {
+            let sent = match &mut self.held {
+                Held::Nothing => return Poll::Ready(Ok(())),
+                Held::Bytes { bytes, taken } => {
+                    to.poll_write(cx, |socket| socket::send(socket, &bytes[*taken..]))
+                }
+                Held::Pipe(pipe) => to.poll_write(cx, |socket| pipe.empty_into(socket)),
+            };
+            match sent {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Ok(sent)) => self.account(sent),
+                Poll::Ready(Err(error)) if self.pipe_is_refused(&error) => self.leave_pipe()?,
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+            }
+        }
+    }
+
+    /// Counts what the receiver took, and lets go of what holds nothing any more.
+    fn account(&mut self, sent: usize) {
+        self.delivered += sent as u64;
+        let empty = match &mut self.held {
+            Held::Nothing => true,
+            Held::Bytes { bytes, taken } => {
+                *taken += sent;
+                *taken >= bytes.len()
+            }
+            Held::Pipe(pipe) => pipe.is_empty(),
+        };
+        if empty {
+            self.held = Held::Nothing;
+        }
+    }
+
+    fn take(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &mut Socket,
+        to: &Socket,
+    ) -> Poll<Result<Took, Broken>> {
+        if self.phase == Phase::Cut {
+            return Poll::Ready(self.take_the_rest(from, to));
+        }
+        // Splice stops at urgent data and cannot go past it; receiving can.
+        if matches!(self.pace, Pace::Splice { .. })
+            && !from.has_urgent()
+            && let Some(pipe) = Pipe::take()
+        {
+            return self.take_by_pipe(cx, from, to, pipe);
+        }
+        self.take_by_copy(cx, from, to)
+    }
+
+    /// Receives into the thread's buffer and sends from it at once; holds what is not taken.
+    fn take_by_copy(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &mut Socket,
+        to: &Socket,
+    ) -> Poll<Result<Took, Broken>> {
+        buffer::with(|buffer| {
+            let received = match from.poll_read(cx, |socket| socket::receive(socket, buffer)) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Ok(0)) => return Poll::Ready(Ok(Took::Fin)),
+                Poll::Ready(Ok(received)) => received,
+                Poll::Ready(Err(error)) => return broken(Socketward::From, error),
+            };
+            self.note_read(received);
+            match self.send_or_hold(to, &buffer[..received]) {
+                Ok(()) => Poll::Ready(Ok(Took::Bytes)),
+                Err(error) => broken(Socketward::To, error),
+            }
+        })
+    }
+
+    fn take_by_pipe(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &mut Socket,
+        to: &Socket,
+        mut pipe: Pipe,
+    ) -> Poll<Result<Took, Broken>> {
+        // A small move does not mean that the socket is drained: small segments fill the pipe's
+        // slots long before its bytes. Only `EAGAIN` says so.
+        match from.poll_read(cx, |socket| pipe.fill(socket).map(Found::More)) {
+            Poll::Pending => return Poll::Pending,
+            Poll::Ready(Ok(0)) => return Poll::Ready(Ok(Took::Fin)),
+            Poll::Ready(Ok(moved)) => self.note_read(moved),
+            Poll::Ready(Err(error)) if refuses_splice(&error) => self.pace = Pace::CopyOnly,
+            Poll::Ready(Err(error)) => return broken(Socketward::From, error),
+        }
+        match self.empty_or_hold(to, pipe) {
+            Ok(()) => Poll::Ready(Ok(Took::Bytes)),
+            Err(error) => broken(Socketward::To, error),
+        }
+    }
+
+    /// Receives what a broken socket still has. Its error was taken already, so whatever ends
+    /// the reading now (an error, an end of stream, nothing there) ends the direction.
+    fn take_the_rest(&mut self, from: &Socket, to: &Socket) -> Result<Took, Broken> {
+        buffer::with(|buffer| {
+            match socket::receive(from.descriptor(), buffer).map(|found| found.bytes()) {
+                Ok(0) | Err(_) => Ok(Took::Last),
+                Ok(received) => match self.send_or_hold(to, &buffer[..received]) {
+                    Ok(()) => Ok(Took::Bytes),
+                    Err(error) => Err(Broken {
+                        end: Socketward::To,
+                        error,
+                    }),
+                },
+            }
+        })
+    }
+
+    /// Delivers from `pipe` until the receiver would block; holds what is left then.
+    fn empty_or_hold(&mut self, to: &Socket, mut pipe: Pipe) -> io::Result<()> {
+        while !pipe.is_empty() {
+            match to.write_now(|socket| pipe.empty_into(socket)) {
+                Ok(0) => break,
+                Ok(sent) => self.delivered += sent as u64,
+                Err(error) if refuses_splice(&error) => {
+                    self.held = Held::Pipe(pipe);
+                    return self.leave_pipe();
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        if !pipe.is_empty() {
+            self.held = Held::Pipe(pipe);
+        }
+        Ok(())
+    }
+
+    fn send_or_hold(&mut self, to: &Socket, bytes: &[u8]) -> io::Result<()> {
+        let sent = to.write_now(|socket| socket::send(socket, bytes))?;
+        self.delivered += sent as u64;
+        if sent < bytes.len() {
+            self.held = Held::Bytes {
+                bytes: bytes[sent..].into(),
+                taken: 0,
+            };
+        }
+        Ok(())
+    }
+
+    /// Lets the size of a read speak for or against a pipe.
+    fn note_read(&mut self, bytes: usize) {
+        let is_bulk = bytes >= BULK_BYTES;
+        self.pace = match (self.pace, is_bulk) {
+            (Pace::Copy { bulk }, true) if bulk + 1 == RUN_LENGTH => Pace::Splice { small: 0 },
+            (Pace::Copy { bulk }, true) => Pace::Copy { bulk: bulk + 1 },
+            (Pace::Copy { .. }, false) => Pace::Copy { bulk: 0 },
+            (Pace::Splice { small }, false) if small + 1 == RUN_LENGTH => Pace::Copy { bulk: 0 },
+            (Pace::Splice { small }, false) => Pace::Splice { small: small + 1 },
+            (Pace::Splice { .. }, true) => Pace::Splice { small: 0 },
+            (Pace::CopyOnly, _) => Pace::CopyOnly,
+        };
+    }
+
+    fn pipe_is_refused(&self, error: &io::Error) -> bool {
+        matches!(self.held, Held::Pipe(_)) && refuses_splice(error)
+    }
+
+    /// The receiver takes no splice: what is in the pipe is delivered by copying.
+    fn leave_pipe(&mut self) -> io::Result<()> {
+        self.pace = Pace::CopyOnly;
+        if let Held::Pipe(mut pipe) = mem::take(&mut self.held) {
+            self.held = Held::Bytes {
+                bytes: pipe.read_out()?,
+                taken: 0,
+            };
+        }
+        Ok(())
+    }
+}
+
+/// What taking from the sender came to.
+enum Took {
+    /// Bytes, or a change of mechanism: go on.
+    Bytes,
+    /// The sender's FIN.
+    Fin,
+    /// All that a broken sender had.
+    Last,
+}
+
+/// Whether a socket (or the kernel behind it) takes no splice at all: splice(2).
+fn refuses_splice(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(libc::EINVAL | libc::ENOSYS | libc::EOPNOTSUPP | libc::ENOMEM)
+    )
+}
+
+fn broken<T>(end: Socketward, error: io::Error) -> Poll<Result<T, Broken>> {
+    Poll::Ready(Err(Broken { end, error }))
+}

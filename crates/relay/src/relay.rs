@@ -1,0 +1,311 @@
+//! A session's two directions, and how they end together.
+//!
+//! ```text
+//!             both directions have ended
+//!   Open ───────────────────────────────────────────────▶ End::Done
+//!     │
+//!     │ one socket broke: reset, timed out, unreachable
+//!     ▼
+//!   Breaking ───────────────────────────────────────────▶ End::Reset
+//!             what had come from it is delivered and
+//!             acknowledged; then the other peer is reset
+//! ```
+//!
+//! The wait for the acknowledgement matters: resetting a socket throws away
+//! what it has not sent yet, and a slow reader would lose bytes that its peer
+//! had sent in good order before the connection broke.
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::time::{Sleep, sleep};
+
+use crate::Side;
+use crate::clock::Tick;
+use crate::direction::{Broken, Direction, Socketward};
+use crate::socket::Socket;
+
+/// How long a peer may take without acknowledging a single byte of what is left for it, once
+/// the other peer is gone.
+pub const FLUSH_PATIENCE: Duration = Duration::from_secs(60);
+
+/// First and longest pause between two looks at what a peer has acknowledged: there is no
+/// event for it.
+const FLUSH_LOOKS: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(50));
+
+/// Two connected sockets and the bytes on their way between them.
+///
+/// Drop it at any time: peers whose session has not ended in good order are reset.
+pub struct Relay {
+    client: Socket,
+    backend: Socket,
+    to_backend: Direction,
+    to_client: Direction,
+    breaking: Option<Box<Breaking>>,
+    last_activity: Tick,
+    first_byte: Option<Tick>,
+    first_fin: Option<Side>,
+}
+
+/// How a session ended.
+#[derive(Debug)]
+pub enum End {
+    /// Both directions ended with a FIN.
+    Done {
+        /// The side whose FIN came first.
+        first: Side,
+    },
+    /// A connection broke, and the other peer has been, or is about to be, reset.
+    Reset {
+        /// The side that broke.
+        by: Side,
+        /// What its socket said.
+        error: io::Error,
+    },
+}
+
+/// One side is gone; the other still has to get what came from it.
+struct Breaking {
+    side: Side,
+    error: Option<io::Error>,
+    look: Pin<Box<Sleep>>,
+    pause: Duration,
+    unacknowledged: usize,
+    patience_ends: Tick,
+}
+
+impl Relay {
+    /// Joins two sockets; bytes move when it is polled.
+    pub fn new(
+        client: Socket,
+        backend: Socket,
+        to_backend: Direction,
+        to_client: Direction,
+    ) -> Self {
+        Self {
+            client,
+            backend,
+            to_backend,
+            to_client,
+            breaking: None,
+            last_activity: Tick::now(),
+            first_byte: None,
+            first_fin: None,
+        }
+    }
+
+    /// Moves what can be moved. Ready once, when the session has ended; drop the relay then.
+    pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+        let before = self.delivered();
+        let polled = self.poll_directions(cx);
+        self.stamp(before);
+        polled
+    }
+
+    /// Bytes that the backend and the client have taken.
+    pub fn delivered(&self) -> (u64, u64) {
+        (self.to_backend.delivered(), self.to_client.delivered())
+    }
+
+    /// When a byte was last delivered, or a FIN received; at first, when the relay began.
+    pub fn last_activity(&self) -> Tick {
+        self.last_activity
+    }
+
+    /// When the client got the first byte of the backend.
+    pub fn first_byte(&self) -> Option<Tick> {
+        self.first_byte
+    }
+
+    /// The side whose FIN came first, if one came.
+    pub fn half_closed(&self) -> Option<Side> {
+        self.first_fin
+    }
+
+    /// The socket of one side, to ask the kernel about it.
+    pub fn socket(&self, side: Side) -> &Socket {
+        match side {
+            Side::Client => &self.client,
+            Side::Backend => &self.backend,
+        }
+    }
+
+    fn poll_directions(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+        if self.breaking.is_none() {
+            match self.poll_open(cx) {
+                Ok(true) => {
+                    self.client.close_in_order();
+                    self.backend.close_in_order();
+                    return Poll::Ready(End::Done {
+                        first: self.first_fin.unwrap_or(Side::Client),
+                    });
+                }
+                Ok(false) => return Poll::Pending,
+                Err((side, error)) => self.start_breaking(side, error),
+            }
+        }
+        self.poll_breaking(cx)
+    }
+
+    /// Both sides alive: whether both directions have ended, or which side broke.
+    fn poll_open(&mut self, cx: &mut Context<'_>) -> Result<bool, (Side, io::Error)> {
+        let Self {
+            client,
+            backend,
+            to_backend,
+            to_client,
+            ..
+        } = self;
+        if !to_backend.has_ended() {
+            let by_close = to_client.has_ended();
+            if let Poll::Ready(Err(broken)) = to_backend.poll(cx, client, backend, by_close) {
+                return Err(broken.on(Side::Client));
+            }
+        }
+        if !to_client.has_ended() {
+            let by_close = to_backend.has_ended();
+            if let Poll::Ready(Err(broken)) = to_client.poll(cx, backend, client, by_close) {
+                return Err(broken.on(Side::Backend));
+            }
+        }
+        if self.first_fin.is_none() {
+            self.first_fin = match (to_backend.has_fin(), to_client.has_fin()) {
+                (true, _) => Some(Side::Client),
+                (false, true) => Some(Side::Backend),
+                (false, false) => return Ok(false),
+            };
+            self.last_activity = Tick::now();
+        }
+        // A side from which nothing more is read would break unnoticed.
+        if to_backend.has_fin()
+            && !to_client.has_ended()
+            && !to_client.holds()
+            && let Poll::Ready(error) = client.poll_broken(cx)
+        {
+            return Err((Side::Client, error));
+        }
+        if to_client.has_fin()
+            && !to_backend.has_ended()
+            && !to_backend.holds()
+            && let Poll::Ready(error) = backend.poll_broken(cx)
+        {
+            return Err((Side::Backend, error));
+        }
+        Ok(to_backend.has_ended() && to_client.has_ended())
+    }
+
+    fn start_breaking(&mut self, side: Side, error: io::Error) {
+        let (from_it, to_it) = match side {
+            Side::Client => (&mut self.to_backend, &mut self.to_client),
+            Side::Backend => (&mut self.to_client, &mut self.to_backend),
+        };
+        from_it.cut();
+        to_it.abandon();
+        self.breaking = Some(Box::new(Breaking {
+            side,
+            error: Some(error),
+            look: Box::pin(sleep(FLUSH_LOOKS.0)),
+            pause: FLUSH_LOOKS.0,
+            unacknowledged: usize::MAX,
+            patience_ends: Tick::now().after(FLUSH_PATIENCE),
+        }));
+    }
+
+    fn poll_breaking(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+        let Self {
+            client,
+            backend,
+            to_backend,
+            to_client,
+            breaking,
+            ..
+        } = self;
+        let Some(breaking) = breaking else {
+            return Poll::Pending;
+        };
+        let (direction, from, to) = match breaking.side {
+            Side::Client => (to_backend, client, backend),
+            Side::Backend => (to_client, backend, client),
+        };
+        if !direction.has_ended() {
+            match direction.poll(cx, from, to, true) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Ok(())) => {}
+                // The survivor is gone as well: nobody is left to deliver to.
+                Poll::Ready(Err(_)) => return Poll::Ready(breaking.end()),
+            }
+        }
+        loop {
+            let unacknowledged = to.unacknowledged();
+            if unacknowledged == 0 || to.take_error().is_some() {
+                return Poll::Ready(breaking.end());
+            }
+            let now = Tick::now();
+            if unacknowledged < breaking.unacknowledged {
+                breaking.unacknowledged = unacknowledged;
+                breaking.patience_ends = now.after(FLUSH_PATIENCE);
+                self.last_activity = now;
+            } else if now >= breaking.patience_ends {
+                return Poll::Ready(breaking.end());
+            }
+            match breaking.look.as_mut().poll(cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(()) => {
+                    breaking.look.set(sleep(breaking.pause));
+                    breaking.pause = (breaking.pause * 2).min(FLUSH_LOOKS.1);
+                }
+            }
+        }
+    }
+
+    fn stamp(&mut self, before: (u64, u64)) {
+        let after = self.delivered();
+        if after != before {
+            self.last_activity = Tick::now();
+            if before.1 == 0 && after.1 > 0 {
+                self.first_byte = Some(self.last_activity);
+            }
+        }
+    }
+}
+
+impl Breaking {
+    fn end(&mut self) -> End {
+        let error = self
+            .error
+            .take()
+            .unwrap_or_else(|| io::ErrorKind::ConnectionReset.into());
+        End::Reset {
+            by: self.side,
+            error,
+        }
+    }
+}
+
+impl Broken {
+    /// Which side broke, for a direction that receives from `from`.
+    fn on(self, from: Side) -> (Side, io::Error) {
+        let side = match self.end {
+            Socketward::From => from,
+            Socketward::To => from.other(),
+        };
+        (side, self.error)
+    }
+}
+
+impl fmt::Debug for Relay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Relay")
+            .field("to_backend", &self.to_backend)
+            .field("to_client", &self.to_client)
+            .field("first_fin", &self.first_fin)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,323 @@
+//! A non-blocking socket of a session.
+//!
+//! A socket begins unregistered: an operation is simply tried. Only when one
+//! would block is the socket registered with the runtime, once and for all it
+//! can tell (each registration costs two system calls over a session's life).
+//!
+//! Readiness is edge-triggered. After a read that found less than a buffer
+//! full the socket is taken to be drained, without asking the kernel for its
+//! `EAGAIN`: whatever arrives later raises a new edge, and an end of stream
+//! stays visible because the runtime never clears it. The one thing that
+//! shortens a read while more is queued is urgent data (tcp(7)); while the
+//! kernel reports some, sockets are read until `EAGAIN`.
+//!
+//! A socket resets its peer when it is dropped, unless it was told that its
+//! session ended in good order: a stream that was cut must never look complete.
+
+use std::io;
+use std::mem;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use rustix::net::{RecvFlags, SendFlags, Shutdown};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+use crate::sys;
+
+/// A connected, non-blocking stream socket.
+#[derive(Debug)]
+pub struct Socket {
+    state: State,
+    farewell: Farewell,
+}
+
+#[derive(Debug)]
+enum State {
+    /// Never registered; an operation may succeed at once.
+    Fresh(OwnedFd),
+    /// Never registered; its last operation left nothing more to do.
+    Tried(OwnedFd),
+    Registered(AsyncFd<OwnedFd>),
+    /// Only while it changes from one of the others to another.
+    Changing,
+}
+
+/// What the peer sees when the socket is dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Farewell {
+    Reset,
+    Close,
+}
+
+/// What an operation on the socket found.
+#[derive(Debug)]
+pub(crate) enum Found {
+    /// This many bytes, and there may be more (or room for more).
+    More(usize),
+    /// This many bytes, and that was all.
+    All(usize),
+}
+
+/// A read below this many bytes has drained the socket; one of at least as many is bulk, and
+/// more is usually on its way.
+pub(crate) const BULK_BYTES: usize = 16 * 1024;
+
+impl Found {
+    /// What a read of `bytes` bytes says about the socket.
+    pub(crate) fn of(bytes: usize) -> Self {
+        match bytes {
+            // End of stream stays visible by itself; there is nothing to wait for.
+            0 => Self::More(0),
+            bytes if bytes < BULK_BYTES => Self::All(bytes),
+            bytes => Self::More(bytes),
+        }
+    }
+
+    /// How many bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        match *self {
+            Self::More(bytes) | Self::All(bytes) => bytes,
+        }
+    }
+}
+
+impl Socket {
+    /// Takes in a socket, which must be connected (or connecting) and non-blocking.
+    pub fn new(socket: OwnedFd) -> Self {
+        Self {
+            state: State::Fresh(socket),
+            farewell: Farewell::Reset,
+        }
+    }
+
+    /// From now on, dropping the socket closes it in good order: its session has ended well.
+    pub fn close_in_order(&mut self) {
+        self.farewell = Farewell::Close;
+    }
+
+    /// The socket itself.
+    pub fn descriptor(&self) -> BorrowedFd<'_> {
+        match &self.state {
+            State::Fresh(socket) | State::Tried(socket) => socket.as_fd(),
+            State::Registered(registered) => registered.as_fd(),
+            State::Changing => unreachable!("a change of state is over before anybody looks"),
+        }
+    }
+
+    /// Waits until a connect under way has come to its end, and says which.
+    ///
+    /// # Errors
+    /// Why the connection could not be made.
+    pub async fn connected(&mut self) -> io::Result<()> {
+        std::future::poll_fn(|cx| {
+            let registered = self.registered()?;
+            ready!(registered.poll_write_ready(cx))?.retain_ready();
+            Poll::Ready(io::Result::Ok(()))
+        })
+        .await?;
+        Ok(rustix::net::sockopt::socket_error(self.descriptor())??)
+    }
+
+    /// Receives through `read` as soon as there is something to receive; 0 is end of stream.
+    pub(crate) fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut read: impl FnMut(BorrowedFd<'_>) -> io::Result<Found>,
+    ) -> Poll<io::Result<usize>> {
+        if let Some(result) = self.first_try(&mut read) {
+            return Poll::Ready(result);
+        }
+        let registered = self.registered()?;
+        loop {
+            let mut guard = ready!(registered.poll_read_ready(cx))?;
+            match read(registered.as_fd()) {
+                Ok(Found::More(bytes)) => return Poll::Ready(Ok(bytes)),
+                Ok(Found::All(bytes)) => {
+                    if !urgent(registered) {
+                        guard.clear_ready();
+                    }
+                    return Poll::Ready(Ok(bytes));
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    forget_urgent(registered);
+                    guard.clear_ready();
+                }
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+    }
+
+    /// Sends through `write` what the kernel takes at once, without asking for readiness; 0
+    /// when it takes nothing.
+    pub(crate) fn write_now(
+        &self,
+        write: impl FnOnce(BorrowedFd<'_>) -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        match write(self.descriptor()) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
+            result => result,
+        }
+    }
+
+    /// Sends through `write` as soon as there is room. Only after [`Socket::write_now`] has
+    /// found none: the kernel tells about room once, after it was missed.
+    pub(crate) fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut write: impl FnMut(BorrowedFd<'_>) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        let registered = self.registered()?;
+        loop {
+            let mut guard = ready!(registered.poll_write_ready(cx))?;
+            match write(registered.as_fd()) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => guard.clear_ready(),
+                result => return Poll::Ready(result),
+            }
+        }
+    }
+
+    /// Whether the kernel has announced urgent data that was not yet read past.
+    pub(crate) fn has_urgent(&self) -> bool {
+        matches!(&self.state, State::Registered(registered) if urgent(registered))
+    }
+
+    /// Looks out for the death of a peer that has sent its FIN and from which nothing more is
+    /// read: ready with the error once the connection is broken.
+    pub(crate) fn poll_broken(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        let registered = match self.registered() {
+            Ok(registered) => registered,
+            Err(error) => return Poll::Ready(error),
+        };
+        loop {
+            let mut guard = match registered.poll_write_ready(cx) {
+                Poll::Ready(Ok(guard)) => guard,
+                Poll::Ready(Err(error)) => return Poll::Ready(error),
+                Poll::Pending => return Poll::Pending,
+            };
+            if guard.ready().is_write_closed() {
+                guard.retain_ready();
+                // A unix peer that closed in good order hangs up without an error.
+                return match rustix::net::sockopt::socket_error(registered) {
+                    Ok(Err(errno)) => Poll::Ready(errno.into()),
+                    _ => Poll::Pending,
+                };
+            }
+            // Being writable is no news. Sending is tried without asking for this readiness
+            // first (`write_now`), so forgetting it loses nothing.
+            guard.clear_ready();
+        }
+    }
+
+    /// Sends the FIN of this side.
+    pub(crate) fn shutdown_write(&self) -> io::Result<()> {
+        Ok(rustix::net::shutdown(self.descriptor(), Shutdown::Write)?)
+    }
+
+    /// Bytes sent that the peer has not acknowledged yet. A socket that cannot tell has none.
+    pub(crate) fn unacknowledged(&self) -> usize {
+        sys::unacknowledged(self.descriptor()).unwrap_or_default()
+    }
+
+    /// Takes the pending error of the connection, if it is broken.
+    pub(crate) fn take_error(&self) -> Option<io::Error> {
+        rustix::net::sockopt::socket_error(self.descriptor())
+            .ok()?
+            .err()
+            .map(Into::into)
+    }
+
+    /// Runs an operation without asking for readiness, as long as nothing speaks against it.
+    fn first_try(
+        &mut self,
+        read: &mut impl FnMut(BorrowedFd<'_>) -> io::Result<Found>,
+    ) -> Option<io::Result<usize>> {
+        let State::Fresh(socket) = &self.state else {
+            return None;
+        };
+        match read(socket.as_fd()) {
+            Ok(found) => {
+                if matches!(found, Found::All(_)) {
+                    self.mark_tried();
+                }
+                Some(Ok(found.bytes()))
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.mark_tried();
+                None
+            }
+            Err(error) => Some(Err(error)),
+        }
+    }
+
+    fn mark_tried(&mut self) {
+        if let State::Fresh(socket) = mem::replace(&mut self.state, State::Changing) {
+            self.state = State::Tried(socket);
+        }
+    }
+
+    /// The socket in its registered state; registers it if this is the first wait.
+    fn registered(&mut self) -> io::Result<&AsyncFd<OwnedFd>> {
+        if !matches!(self.state, State::Registered(_)) {
+            self.register()?;
+        }
+        match &self.state {
+            State::Registered(registered) => Ok(registered),
+            _ => unreachable!("registration has just succeeded"),
+        }
+    }
+
+    fn register(&mut self) -> io::Result<()> {
+        if let State::Fresh(socket) | State::Tried(socket) =
+            mem::replace(&mut self.state, State::Changing)
+        {
+            match sys::register(socket) {
+                Ok(registered) => self.state = State::Registered(registered),
+                Err((socket, error)) => {
+                    self.state = State::Tried(socket);
+                    return Err(error);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        if self.farewell == Farewell::Reset {
+            // Closing with a linger time of zero resets (socket(7)). It can only fail on a
+            // socket that has no linger option, and such a socket cannot be reset either.
+            let _ =
+                rustix::net::sockopt::set_socket_linger(self.descriptor(), Some(Duration::ZERO));
+        }
+    }
+}
+
+/// Receives into `buffer`. A read that leaves room in it has found all there is, unless it
+/// is of a size that bulk has: then asking again usually finds more.
+pub(crate) fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Found> {
+    let (_, bytes) =
+        rustix::io::retry_on_intr(|| rustix::net::recv(socket, &mut *buffer, RecvFlags::empty()))?;
+    Ok(Found::of(bytes))
+}
+
+/// Sends `bytes`, or as many of them as the kernel takes.
+pub(crate) fn send(socket: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
+    let flags = SendFlags::NOSIGNAL;
+    Ok(rustix::io::retry_on_intr(|| {
+        rustix::net::send(socket, bytes, flags)
+    })?)
+}
+
+fn urgent(registered: &AsyncFd<OwnedFd>) -> bool {
+    registered.try_io(Interest::PRIORITY, |_| Ok(())).is_ok()
+}
+
+fn forget_urgent(registered: &AsyncFd<OwnedFd>) {
+    // The runtime forgets a readiness when an operation that relied on it would block.
+    let _ = registered.try_io(Interest::PRIORITY, |_| {
+        io::Result::<()>::Err(io::ErrorKind::WouldBlock.into())
+    });
+}
