@@ -36,20 +36,18 @@ pub struct Wants {
 /// A journal and the end that its entries come out of.
 pub fn journal(wants: Wants) -> (Journal, Receiver<Entry>) {
     let (entries, receiver) = mpsc::sync_channel(ENTRIES_MAX);
-    (
-        Journal {
-            entries,
-            dropped: Arc::default(),
-            wants,
-        },
-        receiver,
-    )
+    (Journal { entries, dropped: Arc::default(), wants }, receiver)
 }
 
 impl Journal {
     /// Whether a [`Record`] is worth making.
     pub fn wants_records(&self) -> bool {
         self.wants.records
+    }
+
+    /// Whether notices of `level` are worth making.
+    pub fn wants(&self, level: Level) -> bool {
+        level >= self.wants.level
     }
 
     /// Puts in the record of a session.
@@ -59,7 +57,7 @@ impl Journal {
 
     /// Puts in a notice, if its level is wanted.
     pub fn notice(&self, notice: Notice) {
-        if notice.level() >= self.wants.level {
+        if self.wants(notice.level()) {
             self.put(Entry::Notice(notice));
         }
     }
@@ -232,94 +230,73 @@ impl fmt::Display for Notice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Listening { listener, address } => write!(f, "{listener} listens on {address}"),
-            Self::SessionStart {
-                id,
-                listener,
-                client,
-            } => {
+            Self::SessionStart { id, listener, client } => {
                 write!(f, "session {id}: {client} arrived at {listener}")
             }
-            Self::AttemptFailed {
-                id,
-                backend,
-                failure,
-            } => {
+            Self::AttemptFailed { id, backend, failure } => {
                 write!(f, "session {id}: {backend}: {failure}")
             }
-            Self::BackendDown {
-                pool,
-                backend,
-                failure,
-                retry,
-            } => write!(
+            Self::BackendDown { .. } | Self::BackendUp { .. } => self.fmt_backend(f),
+            Self::AcceptRests { .. } | Self::AtCeiling { .. } | Self::CeilingLowered { .. } => {
+                self.fmt_scarcity(f)
+            }
+            Self::NameResolved { .. } | Self::NameFailed { .. } => self.fmt_name(f),
+            Self::Draining { sessions, within: Some(within) } => write!(
+                f,
+                "no new clients; {sessions} sessions may end within {}",
+                model::unit::show(*within)
+            ),
+            Self::Draining { sessions, within: None } => {
+                write!(f, "no new clients; {sessions} sessions may take as long as they need")
+            }
+            Self::Remark { text, .. } => f.write_str(text),
+        }
+    }
+}
+
+impl Notice {
+    fn fmt_backend(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::BackendDown { pool, backend, failure, retry } => write!(
                 f,
                 "{backend} of pool {pool} is down ({failure}); it is tried again in {}",
                 model::unit::show(*retry)
             ),
             Self::BackendUp { pool, backend } => write!(f, "{backend} of pool {pool} is up again"),
-            Self::AcceptRests {
-                listener,
-                error,
-                times,
-            } => {
-                write!(
-                    f,
-                    "{listener} rests before it accepts again: {error} ({times} times)"
-                )
+            _ => Ok(()),
+        }
+    }
+
+    fn fmt_scarcity(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AcceptRests { listener, error, times } => {
+                write!(f, "{listener} rests before it accepts again: {error} ({times} times)")
             }
             Self::AtCeiling { sessions } => {
                 write!(f, "all {sessions} sessions are in use; new clients wait")
             }
-            Self::CeilingLowered {
-                wanted,
-                sessions,
-                descriptors,
-            } => write!(
+            Self::CeilingLowered { wanted, sessions, descriptors } => write!(
                 f,
                 "{wanted} sessions were asked for, but {descriptors} descriptors allow {sessions}; \
                  raise the limit (ulimit -n, or LimitNOFILE= in a unit)"
             ),
+            _ => Ok(()),
+        }
+    }
+
+    fn fmt_name(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
             Self::NameResolved { name, addresses } => {
                 write!(f, "{name} is at")?;
-                addresses
-                    .iter()
-                    .try_for_each(|address| write!(f, " {}", address.ip()))
+                addresses.iter().try_for_each(|address| write!(f, " {}", address.ip()))
             }
-            Self::NameFailed {
-                name,
-                error,
-                kept: true,
-            } => {
-                write!(
-                    f,
-                    "{name} could not be resolved again, the last answer stays: {error}"
-                )
+            Self::NameFailed { name, error, kept: true } => {
+                write!(f, "{name} could not be resolved again, the last answer stays: {error}")
             }
-            Self::NameFailed {
-                name,
-                error,
-                kept: false,
-            } => {
+            Self::NameFailed { name, error, kept: false } => {
                 write!(f, "{name} could not be resolved: {error}")
             }
-            Self::Draining {
-                sessions,
-                within: Some(within),
-            } => write!(
-                f,
-                "no new clients; {sessions} sessions may end within {}",
-                model::unit::show(*within)
-            ),
-            Self::Draining {
-                sessions,
-                within: None,
-            } => {
-                write!(
-                    f,
-                    "no new clients; {sessions} sessions may take as long as they need"
-                )
-            }
-            Self::Remark { text, .. } => f.write_str(text),
+            _ => Ok(()),
         }
     }
 }

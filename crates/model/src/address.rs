@@ -110,15 +110,10 @@ impl Bind {
     /// The first fault of the text.
     pub fn parse(text: &str) -> Result<Self, Fault> {
         if let Some(name) = text.strip_prefix("unix:") {
-            return UnixName::parse(name)
-                .map(Self::Unix)
-                .map_err(|fault| fault.shift(5));
+            return UnixName::parse(name).map(Self::Unix).map_err(|fault| fault.shift(5));
         }
         if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
-            return Ok(Self::Tcp {
-                address: None,
-                port: port(text, 0)?,
-            });
+            return Ok(Self::Tcp { address: None, port: port(text, 0)? });
         }
         let (host, written_port, at) = split(text)?;
         let Some(written_port) = written_port else {
@@ -152,9 +147,7 @@ impl BackendAddress {
     /// The first fault of the text.
     pub fn parse(text: &str, default_port: Option<u16>) -> Result<Self, Fault> {
         if let Some(name) = text.strip_prefix("unix:") {
-            return UnixName::parse(name)
-                .map(Self::Unix)
-                .map_err(|fault| fault.shift(5));
+            return UnixName::parse(name).map(Self::Unix).map_err(|fault| fault.shift(5));
         }
         let (host, written_port, at) = split(text)?;
         let port = match written_port {
@@ -172,10 +165,7 @@ impl BackendAddress {
             Host::Bare("" | "*") => Err(Fault::new(FaultKind::Host, 0..text.len().min(1))),
             Host::Bare(host) => Ok(match ip(host, 0)? {
                 Some(address) => Self::Ip(SocketAddr::new(address, port)),
-                None => Self::Name {
-                    host: host_name(host)?,
-                    port,
-                },
+                None => Self::Name { host: host_name(host)?, port },
             }),
         }
     }
@@ -211,16 +201,11 @@ impl SourceAddress {
     /// When it can be neither.
     pub fn parse(text: &str) -> Result<Self, Fault> {
         let fault = || Fault::new(FaultKind::Source, 0..text.len());
-        let bare = text
-            .strip_prefix('[')
-            .and_then(|rest| rest.strip_suffix(']'))
-            .unwrap_or(text);
+        let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
         if let Ok(address) = bare.parse() {
             return Ok(Self::Address(address));
         }
-        let looks_numeric = text
-            .bytes()
-            .all(|byte| byte.is_ascii_digit() || byte == b'.');
+        let looks_numeric = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
         let legal = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'/' | b':');
         if text.is_empty()
             || text.len() > Self::INTERFACE_BYTES_MAX
@@ -241,24 +226,15 @@ impl Fault {
     /// The same fault in a longer text that begins `by` bytes earlier.
     #[must_use]
     pub fn shift(self, by: usize) -> Self {
-        Self {
-            range: self.range.start + by..self.range.end + by,
-            ..self
-        }
+        Self { range: self.range.start + by..self.range.end + by, ..self }
     }
 }
 
 impl fmt::Display for Bind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Tcp {
-                address: None,
-                port,
-            } => write!(f, ":{port}"),
-            Self::Tcp {
-                address: Some(address),
-                port,
-            } => SocketAddr::new(*address, *port).fmt(f),
+            Self::Tcp { address: None, port } => write!(f, ":{port}"),
+            Self::Tcp { address: Some(address), port } => SocketAddr::new(*address, *port).fmt(f),
             Self::Unix(name) => name.fmt(f),
         }
     }
@@ -307,9 +283,8 @@ fn split(text: &str) -> Result<(Host<'_>, Option<&str>, usize), Fault> {
         let Some(end) = rest.find(']') else {
             return Err(Fault::new(FaultKind::Brackets, 0..text.len()));
         };
-        let address = rest[..end]
-            .parse::<Ipv6Addr>()
-            .map_err(|_| Fault::new(FaultKind::Ipv6, 1..1 + end))?;
+        let address =
+            rest[..end].parse::<Ipv6Addr>().map_err(|_| Fault::new(FaultKind::Ipv6, 1..1 + end))?;
         let behind = &rest[end + 1..];
         return match behind.strip_prefix(':') {
             Some(port) => Ok((Host::Bracketed(address), Some(port), end + 3)),
@@ -321,11 +296,7 @@ fn split(text: &str) -> Result<(Host<'_>, Option<&str>, usize), Fault> {
         0 => Ok((Host::Bare(text), None, text.len())),
         1 => {
             let colon = text.find(':').unwrap_or(text.len());
-            Ok((
-                Host::Bare(&text[..colon]),
-                Some(&text[colon + 1..]),
-                colon + 1,
-            ))
+            Ok((Host::Bare(&text[..colon]), Some(&text[colon + 1..]), colon + 1))
         }
         _ => match text.parse::<Ipv6Addr>() {
             // With several colons, where the address ends and the port begins is a guess.
@@ -343,8 +314,7 @@ fn port(text: &str, at: usize) -> Result<u16, Fault> {
     if !text.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(Fault::new(FaultKind::PortText, range));
     }
-    text.parse()
-        .map_err(|_| Fault::new(FaultKind::PortRange, range))
+    text.parse().map_err(|_| Fault::new(FaultKind::PortRange, range))
 }
 
 /// An IPv4 address, or `None` for what may be a host name.
@@ -367,9 +337,7 @@ fn host_name(text: &str) -> Result<String, Fault> {
         (1..=63).contains(&label.len())
             && !label.starts_with('-')
             && !label.ends_with('-')
-            && label
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
     };
     match name.len() <= HOST_BYTES_MAX && name.split('.').all(label_is_legal) {
         true => Ok(name.to_owned()),
@@ -450,9 +418,7 @@ mod tests {
             ("a-name-far-too-long", None),
             ("", None),
         ] {
-            let shown = SourceAddress::parse(text)
-                .ok()
-                .map(|source| source.to_string());
+            let shown = SourceAddress::parse(text).ok().map(|source| source.to_string());
             assert_eq!(shown.as_deref(), expected, "{text}");
         }
     }

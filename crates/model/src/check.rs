@@ -17,11 +17,7 @@ pub fn check(config: &Config) -> Vec<Diagnostic> {
     binds(config, &mut faults);
     for listener in &config.listeners {
         access(listener, &mut faults);
-        match config
-            .pools
-            .iter()
-            .find(|pool| pool.name == listener.pool.value)
-        {
+        match config.pools.iter().find(|pool| pool.name == listener.pool.value) {
             Some(pool) => loops(listener, pool, &mut faults),
             None => faults.push(
                 Diagnostic::new(
@@ -65,11 +61,7 @@ fn binds(config: &Config, faults: &mut Vec<Diagnostic>) {
 /// An allowed range inside a denied one never lets anybody in.
 fn access(listener: &Listener, faults: &mut Vec<Diagnostic>) {
     for allow in &listener.access.allow {
-        let shadow = listener
-            .access
-            .deny
-            .iter()
-            .find(|deny| deny.value.contains(&allow.value));
+        let shadow = listener.access.deny.iter().find(|deny| deny.value.contains(&allow.value));
         if let Some(deny) = shadow {
             let mut fault = Diagnostic::new(
                 Code::AllowShadowed,
@@ -89,10 +81,7 @@ fn access(listener: &Listener, faults: &mut Vec<Diagnostic>) {
 /// A backend that is the listener itself would connect to itself until descriptors run out.
 fn loops(listener: &Listener, pool: &Pool, faults: &mut Vec<Diagnostic>) {
     for backend in &pool.backends {
-        let own = listener
-            .bind
-            .iter()
-            .any(|bind| reaches(&backend.address.value, &bind.value));
+        let own = listener.bind.iter().any(|bind| reaches(&backend.address.value, &bind.value));
         if own {
             faults.push(
                 Diagnostic::new(
@@ -219,29 +208,20 @@ mod tests {
 
     #[track_caller]
     fn codes(config: &Config, expected: &[&str]) {
-        let found: Vec<_> = check(config)
-            .iter()
-            .map(|fault| fault.code.as_str())
-            .collect();
+        let found: Vec<_> = check(config).iter().map(|fault| fault.code.as_str()).collect();
         assert_eq!(found, expected);
     }
 
     #[test]
     fn a_sound_configuration_has_no_faults() {
-        codes(
-            &config(&[":80"], &["10.0.0.1:80", "10.0.0.2:80"], Some("10.0.0.9")),
-            &[],
-        );
+        codes(&config(&[":80"], &["10.0.0.1:80", "10.0.0.2:80"], Some("10.0.0.9")), &[]);
     }
 
     #[test]
     fn faults_between_items_are_found() {
         codes(&config(&[":80", ":80"], &["10.0.0.1:80"], None), &["E0201"]);
         codes(&config(&[":80"], &[], None), &["E0204"]);
-        codes(
-            &config(&[":80"], &["10.0.0.1:80", "10.0.0.1:80"], None),
-            &["W0302"],
-        );
+        codes(&config(&[":80"], &["10.0.0.1:80", "10.0.0.1:80"], None), &["W0302"]);
         codes(&config(&[":80"], &["10.0.0.1:80"], Some("::1")), &["E0107"]);
     }
 
@@ -249,10 +229,7 @@ mod tests {
     fn a_backend_may_not_be_the_listener_itself() {
         codes(&config(&[":80"], &["127.0.0.1:80"], None), &["E0203"]);
         codes(&config(&[":80"], &["localhost:80"], None), &["E0203"]);
-        codes(
-            &config(&["10.0.0.1:80"], &["10.0.0.1:80"], None),
-            &["E0203"],
-        );
+        codes(&config(&["10.0.0.1:80"], &["10.0.0.1:80"], None), &["E0203"]);
         codes(&config(&["unix:/x"], &["unix:/x"], None), &["E0203"]);
         codes(&config(&["10.0.0.1:80"], &["127.0.0.1:80"], None), &[]);
     }

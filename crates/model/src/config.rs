@@ -127,9 +127,7 @@ impl Weight {
 
     /// A weight, if `value` is from 1 to [`Weight::MAX`].
     pub fn new(value: u32) -> Option<Self> {
-        NonZeroU32::new(value)
-            .filter(|value| value.get() <= Self::MAX)
-            .map(Self)
+        NonZeroU32::new(value).filter(|value| value.get() <= Self::MAX).map(Self)
     }
 
     /// The number.
@@ -188,10 +186,7 @@ pub struct Runtime {
 
 impl Default for Runtime {
     fn default() -> Self {
-        Self {
-            shards: None,
-            splice: true,
-        }
+        Self { shards: None, splice: true }
     }
 }
 

@@ -24,10 +24,7 @@ pub struct Source {
 impl Sources {
     /// Takes in a text; the id returned is good for this `Sources` only.
     pub fn add(&mut self, name: impl Into<String>, text: impl Into<String>) -> SourceId {
-        self.texts.push(Source {
-            name: name.into(),
-            text: text.into(),
-        });
+        self.texts.push(Source { name: name.into(), text: text.into() });
         SourceId(self.texts.len() - 1)
     }
 
@@ -60,11 +57,7 @@ pub struct Span {
 impl Span {
     /// The bytes `range` of `source`.
     pub fn new(source: SourceId, range: Range<usize>) -> Self {
-        Self {
-            source,
-            start: range.start,
-            end: range.end,
-        }
+        Self { source, start: range.start, end: range.end }
     }
 
     /// The bytes, for slicing the text.
@@ -74,11 +67,7 @@ impl Span {
 
     /// A part of this span, `range` counted from its start.
     pub fn part(self, range: Range<usize>) -> Self {
-        Self {
-            start: self.start + range.start,
-            end: self.start + range.end,
-            ..self
-        }
+        Self { start: self.start + range.start, end: self.start + range.end, ..self }
     }
 }
 
@@ -94,10 +83,7 @@ pub struct Spanned<T> {
 impl<T> Spanned<T> {
     /// A value that was written at `span`.
     pub fn at(value: T, span: Span) -> Self {
-        Self {
-            value,
-            span: Some(span),
-        }
+        Self { value, span: Some(span) }
     }
 
     /// A value that nobody wrote.

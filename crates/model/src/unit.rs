@@ -32,18 +32,14 @@ pub fn duration(text: &str) -> Result<Duration, DurationFault> {
     let mut rest = text;
     let mut total = Duration::ZERO;
     while !rest.is_empty() {
-        let digits = rest
-            .find(|c: char| !c.is_ascii_digit())
-            .unwrap_or(rest.len());
+        let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
         let (number, behind) = rest.split_at(digits);
         let number: u64 = match number.parse() {
             Ok(number) => number,
             Err(_) if number.is_empty() => return Err(DurationFault::NotANumber),
             Err(_) => return Err(DurationFault::TooLong),
         };
-        let letters = behind
-            .find(|c: char| !c.is_ascii_alphabetic())
-            .unwrap_or(behind.len());
+        let letters = behind.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(behind.len());
         let (unit, behind) = behind.split_at(letters);
         let milliseconds = match unit {
             "ms" => 1,
@@ -69,13 +65,8 @@ pub fn duration(text: &str) -> Result<Duration, DurationFault> {
 
 /// Writes a duration the way [`duration`] reads it, in as few words as are exact.
 pub fn show(duration: Duration) -> String {
-    const UNITS: [(u128, &str); 5] = [
-        (86_400_000, "d"),
-        (3_600_000, "h"),
-        (60_000, "m"),
-        (1_000, "s"),
-        (1, "ms"),
-    ];
+    const UNITS: [(u128, &str); 5] =
+        [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s"), (1, "ms")];
     let mut left = duration.as_millis();
     if left == 0 {
         return "0".to_owned();
@@ -97,11 +88,7 @@ mod tests {
 
     #[track_caller]
     fn check(text: &str, expected: Result<u64, DurationFault>) {
-        assert_eq!(
-            duration(text),
-            expected.map(Duration::from_millis),
-            "{text}"
-        );
+        assert_eq!(duration(text), expected.map(Duration::from_millis), "{text}");
     }
 
     #[test]

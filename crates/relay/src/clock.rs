@@ -35,10 +35,7 @@ impl Tick {
     /// The moment `later` after this one.
     #[must_use]
     pub fn after(self, later: Duration) -> Self {
-        Self(
-            self.0
-                .saturating_add(u64::try_from(later.as_millis()).unwrap_or(u64::MAX)),
-        )
+        Self(self.0.saturating_add(u64::try_from(later.as_millis()).unwrap_or(u64::MAX)))
     }
 
     /// How long ago `earlier` was; zero if it is still to come.

@@ -104,24 +104,15 @@ impl Direction {
     pub fn with_prefix(prefix: Box<[u8]>) -> Self {
         let held = match prefix.is_empty() {
             true => Held::Nothing,
-            false => Held::Bytes {
-                bytes: prefix,
-                taken: 0,
-            },
+            false => Held::Bytes { bytes: prefix, taken: 0 },
         };
-        Self {
-            held,
-            ..Self::default()
-        }
+        Self { held, ..Self::default() }
     }
 
     /// The same direction, never using a pipe.
     #[must_use]
     pub fn copy_only(self) -> Self {
-        Self {
-            pace: Pace::CopyOnly,
-            ..self
-        }
+        Self { pace: Pace::CopyOnly, ..self }
     }
 
     /// Bytes that the receiving socket has taken.
@@ -182,10 +173,8 @@ impl Direction {
                     self.phase = Phase::Ended;
                     return match fin_by_close {
                         true => Poll::Ready(Ok(())),
-                        false => Poll::Ready(to.shutdown_write()).map_err(|error| Broken {
-                            end: Socketward::To,
-                            error,
-                        }),
+                        false => Poll::Ready(to.shutdown_write())
+                            .map_err(|error| Broken { end: Socketward::To, error }),
                     };
                 }
                 Phase::Ended => return Poll::Ready(Ok(())),
@@ -310,10 +299,7 @@ impl Direction {
                 Ok(0) | Err(_) => Ok(Took::Last),
                 Ok(received) => match self.send_or_hold(to, &buffer[..received]) {
                     Ok(()) => Ok(Took::Bytes),
-                    Err(error) => Err(Broken {
-                        end: Socketward::To,
-                        error,
-                    }),
+                    Err(error) => Err(Broken { end: Socketward::To, error }),
                 },
             }
         })
@@ -342,10 +328,7 @@ impl Direction {
         let sent = to.write_now(|socket| socket::send(socket, bytes))?;
         self.delivered += sent as u64;
         if sent < bytes.len() {
-            self.held = Held::Bytes {
-                bytes: bytes[sent..].into(),
-                taken: 0,
-            };
+            self.held = Held::Bytes { bytes: bytes[sent..].into(), taken: 0 };
         }
         Ok(())
     }
@@ -372,10 +355,7 @@ impl Direction {
     fn leave_pipe(&mut self) -> io::Result<()> {
         self.pace = Pace::CopyOnly;
         if let Held::Pipe(mut pipe) = mem::take(&mut self.held) {
-            self.held = Held::Bytes {
-                bytes: pipe.read_out()?,
-                taken: 0,
-            };
+            self.held = Held::Bytes { bytes: pipe.read_out()?, taken: 0 };
         }
         Ok(())
     }

@@ -10,6 +10,7 @@
 //! - [`pipe`](mod@pipe) and [`buffer`](mod@buffer): what a thread lends to the
 //!   direction that is moving bytes right now;
 //! - [`clock`](mod@clock): coarse milliseconds for stamps on the data path;
+//! - [`watched`](mod@watched): the same for a listening socket;
 //! - `sys`: the calls that need `unsafe`. It stands nowhere else.
 //!
 //! Absent on purpose: addresses, policies, timeouts, logs. Whoever owns a
@@ -30,12 +31,14 @@ pub mod pipe;
 pub mod relay;
 pub mod socket;
 mod sys;
+pub mod watched;
 
 pub use clock::Tick;
 pub use direction::Direction;
 pub use relay::{End, Relay};
 pub use socket::Socket;
-pub use sys::{TcpFigures, tcp_figures};
+pub use sys::{TcpFigures, bind_address_no_port, tcp_figures};
+pub use watched::Watched;
 
 /// One of the two peers of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

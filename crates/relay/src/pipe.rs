@@ -67,10 +67,7 @@ impl Pipe {
                 None => stock.open()?,
             };
             stock.lent += 1;
-            Some(Self {
-                ends: Some(ends),
-                bytes: 0,
-            })
+            Some(Self { ends: Some(ends), bytes: 0 })
         })
     }
 
@@ -87,20 +84,10 @@ impl Pipe {
     /// # Errors
     /// As `splice(2)`.
     pub fn fill(&mut self, socket: BorrowedFd<'_>) -> io::Result<usize> {
-        debug_assert!(
-            self.is_empty(),
-            "a pipe that holds bytes is emptied before it is filled"
-        );
+        debug_assert!(self.is_empty(), "a pipe that holds bytes is emptied before it is filled");
         let moved = retry(|| {
             let flags = SpliceFlags::MOVE | SpliceFlags::NONBLOCK;
-            rustix::pipe::splice(
-                socket,
-                None,
-                self.ends().write.as_fd(),
-                None,
-                PIPE_BYTES,
-                flags,
-            )
+            rustix::pipe::splice(socket, None, self.ends().write.as_fd(), None, PIPE_BYTES, flags)
         })?;
         self.bytes = moved;
         Ok(moved)
@@ -113,14 +100,7 @@ impl Pipe {
     pub fn empty_into(&mut self, socket: BorrowedFd<'_>) -> io::Result<usize> {
         let moved = retry(|| {
             let flags = SpliceFlags::MOVE | SpliceFlags::NONBLOCK;
-            rustix::pipe::splice(
-                self.ends().read.as_fd(),
-                None,
-                socket,
-                None,
-                self.bytes,
-                flags,
-            )
+            rustix::pipe::splice(self.ends().read.as_fd(), None, socket, None, self.bytes, flags)
         })?;
         self.bytes -= moved.min(self.bytes);
         Ok(moved)
@@ -144,9 +124,7 @@ impl Pipe {
     }
 
     fn ends(&self) -> &Ends {
-        self.ends
-            .as_ref()
-            .expect("a pipe has its ends until it is dropped")
+        self.ends.as_ref().expect("a pipe has its ends until it is dropped")
     }
 }
 
@@ -227,10 +205,7 @@ mod tests {
         let mut pipe = Pipe::take().expect("a pipe");
         near.write_all(b"through").expect("seven bytes fit");
         pipe.fill(far.as_fd()).expect("bytes are there");
-        assert_eq!(
-            pipe.empty_into(far.as_fd()).expect("the socket takes them"),
-            7
-        );
+        assert_eq!(pipe.empty_into(far.as_fd()).expect("the socket takes them"), 7);
         assert!(pipe.is_empty());
         let mut back = [0; 7];
         near.read_exact(&mut back).expect("they come back");
@@ -244,9 +219,7 @@ mod tests {
 
     #[test]
     fn a_thread_lends_no_more_than_its_share() {
-        let mut lent: Vec<_> = (0..PIPES_PER_THREAD_MAX)
-            .map_while(|_| Pipe::take())
-            .collect();
+        let mut lent: Vec<_> = (0..PIPES_PER_THREAD_MAX).map_while(|_| Pipe::take()).collect();
         assert_eq!(lent.len(), PIPES_PER_THREAD_MAX);
         assert!(Pipe::take().is_none());
         lent.pop();

@@ -153,13 +153,7 @@ impl Relay {
 
     /// Both sides alive: whether both directions have ended, or which side broke.
     fn poll_open(&mut self, cx: &mut Context<'_>) -> Result<bool, (Side, io::Error)> {
-        let Self {
-            client,
-            backend,
-            to_backend,
-            to_client,
-            ..
-        } = self;
+        let Self { client, backend, to_backend, to_client, .. } = self;
         if !to_backend.has_ended() {
             let by_close = to_client.has_ended();
             if let Poll::Ready(Err(broken)) = to_backend.poll(cx, client, backend, by_close) {
@@ -216,14 +210,7 @@ impl Relay {
     }
 
     fn poll_breaking(&mut self, cx: &mut Context<'_>) -> Poll<End> {
-        let Self {
-            client,
-            backend,
-            to_backend,
-            to_client,
-            breaking,
-            ..
-        } = self;
+        let Self { client, backend, to_backend, to_client, breaking, .. } = self;
         let Some(breaking) = breaking else {
             return Poll::Pending;
         };
@@ -275,14 +262,8 @@ impl Relay {
 
 impl Breaking {
     fn end(&mut self) -> End {
-        let error = self
-            .error
-            .take()
-            .unwrap_or_else(|| io::ErrorKind::ConnectionReset.into());
-        End::Reset {
-            by: self.side,
-            error,
-        }
+        let error = self.error.take().unwrap_or_else(|| io::ErrorKind::ConnectionReset.into());
+        End::Reset { by: self.side, error }
     }
 }
 

@@ -86,10 +86,7 @@ impl Found {
 impl Socket {
     /// Takes in a socket, which must be connected (or connecting) and non-blocking.
     pub fn new(socket: OwnedFd) -> Self {
-        Self {
-            state: State::Fresh(socket),
-            farewell: Farewell::Reset,
-        }
+        Self { state: State::Fresh(socket), farewell: Farewell::Reset }
     }
 
     /// From now on, dropping the socket closes it in good order: its session has ended well.
@@ -222,10 +219,7 @@ impl Socket {
 
     /// Takes the pending error of the connection, if it is broken.
     pub(crate) fn take_error(&self) -> Option<io::Error> {
-        rustix::net::sockopt::socket_error(self.descriptor())
-            .ok()?
-            .err()
-            .map(Into::into)
+        rustix::net::sockopt::socket_error(self.descriptor()).ok()?.err().map(Into::into)
     }
 
     /// Runs an operation without asking for readiness, as long as nothing speaks against it.
@@ -306,9 +300,7 @@ pub(crate) fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<F
 /// Sends `bytes`, or as many of them as the kernel takes.
 pub(crate) fn send(socket: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
     let flags = SendFlags::NOSIGNAL;
-    Ok(rustix::io::retry_on_intr(|| {
-        rustix::net::send(socket, bytes, flags)
-    })?)
+    Ok(rustix::io::retry_on_intr(|| rustix::net::send(socket, bytes, flags))?)
 }
 
 fn urgent(registered: &AsyncFd<OwnedFd>) -> bool {
@@ -317,7 +309,6 @@ fn urgent(registered: &AsyncFd<OwnedFd>) -> bool {
 
 fn forget_urgent(registered: &AsyncFd<OwnedFd>) {
     // The runtime forgets a readiness when an operation that relied on it would block.
-    let _ = registered.try_io(Interest::PRIORITY, |_| {
-        io::Result::<()>::Err(io::ErrorKind::WouldBlock.into())
-    });
+    let _ = registered
+        .try_io(Interest::PRIORITY, |_| io::Result::<()>::Err(io::ErrorKind::WouldBlock.into()));
 }

@@ -1,8 +1,5 @@
 //! The system calls that no safe crate offers.
-#![expect(
-    unsafe_code,
-    reason = "the one home of unsafe code: three calls, each with its reason"
-)]
+#![expect(unsafe_code, reason = "the one home of unsafe code: a few calls, each with its reason")]
 
 use std::io;
 use std::mem::{MaybeUninit, size_of};
@@ -44,10 +41,7 @@ pub fn tcp_figures(socket: impl AsFd) -> io::Result<TcpFigures> {
     // SAFETY: all fields are integers, zeroed before the call; an older kernel that fills
     // in fewer of them leaves zeroes.
     let info = unsafe { info.assume_init() };
-    Ok(TcpFigures {
-        rtt_us: info.tcpi_rtt,
-        retrans: info.tcpi_total_retrans,
-    })
+    Ok(TcpFigures { rtt_us: info.tcpi_rtt, retrans: info.tcpi_total_retrans })
 }
 
 /// Bytes that were sent on a socket and not yet acknowledged by its peer (`SIOCOUTQ`, tcp(7)).
@@ -77,4 +71,28 @@ pub(crate) fn register(socket: OwnedFd) -> Result<AsyncFd<OwnedFd>, (OwnedFd, io
     // is owned by the `AsyncFd`, which deregisters it before it is dropped or handed back.
     let registered = unsafe { AsyncFd::register_with_interest(socket, interest) };
     registered.map_err(tokio::io::unix::AsyncFdRegisterError::into_parts)
+}
+
+/// Leaves the choice of a local port to connect, which knows the target (`IP_BIND_ADDRESS_NO_PORT`,
+/// ip(7)): one port can then serve many targets.
+///
+/// # Errors
+/// As `setsockopt(2)`.
+pub fn bind_address_no_port(socket: impl AsFd) -> io::Result<()> {
+    let on: libc::c_int = 1;
+    let length = libc::socklen_t::try_from(size_of::<libc::c_int>()).expect("an int is small");
+    // SAFETY: `on` is readable for `length` bytes and outlives the call.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_fd().as_raw_fd(),
+            libc::IPPROTO_IP,
+            libc::IP_BIND_ADDRESS_NO_PORT,
+            (&raw const on).cast(),
+            length,
+        )
+    };
+    match result {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
 }

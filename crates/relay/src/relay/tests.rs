@@ -27,25 +27,16 @@ fn relayed(
     let (client, accepted) = connection();
     let (connected, backend) = connection();
     let peers = thread::spawn(move || peers(client, backend));
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .expect("a runtime");
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let ended = runtime.block_on(async {
         let direction = || match mechanism {
             Mechanism::Copy => Direction::default().copy_only(),
             Mechanism::Splice => Direction::default(),
         };
-        let mut relay = Relay::new(
-            socket(accepted),
-            socket(connected),
-            direction(),
-            direction(),
-        );
+        let mut relay = Relay::new(socket(accepted), socket(connected), direction(), direction());
         let end = std::future::poll_fn(|cx| relay.poll(cx));
-        let end = tokio::time::timeout(DEADLINE, end)
-            .await
-            .expect("the session ends");
+        let end = tokio::time::timeout(DEADLINE, end).await.expect("the session ends");
         (end, relay.delivered())
     });
     peers.join().expect("the peers see what they expect");
@@ -74,9 +65,7 @@ fn reset(stream: TcpStream) {
 }
 
 fn bytes(count: usize) -> Vec<u8> {
-    (0..count)
-        .map(|at| u8::try_from(at * 7 % 251).expect("below 251"))
-        .collect()
+    (0..count).map(|at| u8::try_from(at * 7 % 251).expect("below 251")).collect()
 }
 
 /// Reads until the end; says how it came.
@@ -104,20 +93,9 @@ fn a_reply_after_the_clients_fin_arrives_whole() {
             let (reply, end) = read_all(&mut client);
             end.expect("a FIN, not a reset");
             assert!(reply == bytes(2_000_000));
-            answering
-                .join()
-                .expect("no panic")
-                .expect("the backend sends all");
+            answering.join().expect("no panic").expect("the backend sends all");
         });
-        assert!(
-            matches!(
-                end,
-                End::Done {
-                    first: Side::Client
-                }
-            ),
-            "{end:?}"
-        );
+        assert!(matches!(end, End::Done { first: Side::Client }), "{end:?}");
         assert_eq!(delivered, (300_000, 2_000_000));
     });
 }
@@ -130,21 +108,9 @@ fn the_backends_reset_reaches_the_client_behind_the_bytes() {
             reset(backend);
             let (reply, end) = read_all(&mut client);
             assert!(reply == bytes(20_000), "{} bytes", reply.len());
-            assert_eq!(
-                end.expect_err("a reset").kind(),
-                io::ErrorKind::ConnectionReset
-            );
+            assert_eq!(end.expect_err("a reset").kind(), io::ErrorKind::ConnectionReset);
         });
-        assert!(
-            matches!(
-                end,
-                End::Reset {
-                    by: Side::Backend,
-                    ..
-                }
-            ),
-            "{end:?}"
-        );
+        assert!(matches!(end, End::Reset { by: Side::Backend, .. }), "{end:?}");
         assert_eq!(delivered.1, 20_000);
     });
 }
@@ -155,30 +121,13 @@ fn a_slow_reader_gets_all_that_came_before_the_reset() {
         let (end, _) = relayed(mechanism, |mut client, mut backend| {
             client.write_all(b"never read").expect("sends");
             // The backend has unread input when it closes, so its kernel resets.
-            backend
-                .write_all(&bytes(3_000_000))
-                .expect("the client's side takes it");
+            backend.write_all(&bytes(3_000_000)).expect("the client's side takes it");
             drop(backend);
             let (reply, end) = read_all(&mut client);
-            assert!(
-                bytes(3_000_000).starts_with(&reply),
-                "the bytes are the backend's"
-            );
-            assert_eq!(
-                end.expect_err("a reset").kind(),
-                io::ErrorKind::ConnectionReset
-            );
+            assert!(bytes(3_000_000).starts_with(&reply), "the bytes are the backend's");
+            assert_eq!(end.expect_err("a reset").kind(), io::ErrorKind::ConnectionReset);
         });
-        assert!(
-            matches!(
-                end,
-                End::Reset {
-                    by: Side::Backend,
-                    ..
-                }
-            ),
-            "{end:?}"
-        );
+        assert!(matches!(end, End::Reset { by: Side::Backend, .. }), "{end:?}");
     });
 }
 
@@ -199,23 +148,11 @@ fn the_clients_reset_reaches_a_backend_that_only_waits() {
                 thread::yield_now();
             };
             assert!(
-                matches!(
-                    gone.kind(),
-                    io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe
-                ),
+                matches!(gone.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe),
                 "{gone}"
             );
         });
-        assert!(
-            matches!(
-                end,
-                End::Reset {
-                    by: Side::Client,
-                    ..
-                }
-            ),
-            "{end:?}"
-        );
+        assert!(matches!(end, End::Reset { by: Side::Client, .. }), "{end:?}");
     });
 }
 
@@ -228,9 +165,7 @@ fn bytes_around_urgent_data_arrive_without_a_stall() {
             rustix::net::send(&client, b"!", rustix::net::SendFlags::OOB).expect("urgent");
             client.write_all(b"after").expect("sends");
             let mut got = vec![0; 400_011];
-            backend
-                .read_exact(&mut got)
-                .expect("everything arrives while the client waits");
+            backend.read_exact(&mut got).expect("everything arrives while the client waits");
             assert!(got.ends_with(b"beforeafter"));
             backend.write_all(b"ok").expect("answers");
             drop(backend);
@@ -238,15 +173,7 @@ fn bytes_around_urgent_data_arrive_without_a_stall() {
             end.expect("a FIN, not a reset");
             assert_eq!(reply, b"ok");
         });
-        assert!(
-            matches!(
-                end,
-                End::Done {
-                    first: Side::Backend
-                }
-            ),
-            "{end:?}"
-        );
+        assert!(matches!(end, End::Done { first: Side::Backend }), "{end:?}");
     });
 }
 
@@ -257,10 +184,8 @@ fn data_and_fin_in_one_wake_up_end_the_stream() {
         let (connected, mut backend) = connection();
         (&client).write_all(b"all at once").expect("sends");
         client.shutdown(Shutdown::Write).expect("sends a FIN");
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .expect("a runtime");
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         let peers = thread::spawn(move || {
             let (request, end) = read_all(&mut backend);
             end.expect("a FIN, not a reset");
@@ -274,9 +199,7 @@ fn data_and_fin_in_one_wake_up_end_the_stream() {
             let (client, backend) = (socket(accepted), socket(connected));
             let mut relay = Relay::new(client, backend, direction(), direction());
             let end = std::future::poll_fn(|cx| relay.poll(cx));
-            tokio::time::timeout(DEADLINE, end)
-                .await
-                .expect("the session ends");
+            tokio::time::timeout(DEADLINE, end).await.expect("the session ends");
         });
         peers.join().expect("the backend sees it all");
     });
@@ -286,10 +209,8 @@ fn data_and_fin_in_one_wake_up_end_the_stream() {
 fn dropping_a_relay_resets_both_peers() {
     let (mut client, accepted) = connection();
     let (connected, mut backend) = connection();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .expect("a runtime");
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
         let (client, backend) = (socket(accepted), socket(connected));
         let mut relay = Relay::new(client, backend, Direction::default(), Direction::default());
@@ -298,10 +219,7 @@ fn dropping_a_relay_resets_both_peers() {
     });
     for peer in [&mut client, &mut backend] {
         let (_, end) = read_all(peer);
-        assert_eq!(
-            end.expect_err("a reset").kind(),
-            io::ErrorKind::ConnectionReset
-        );
+        assert_eq!(end.expect_err("a reset").kind(), io::ErrorKind::ConnectionReset);
     }
 }
 

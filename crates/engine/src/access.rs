@@ -1,0 +1,80 @@
+//! Which clients may come.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+/// Compiled access rules: `deny` wins over `allow`, and an empty `allow` allows all.
+#[derive(Clone, Debug, Default)]
+pub struct Access {
+    allow: Box<[IpNet]>,
+    deny: Box<[IpNet]>,
+}
+
+/// What the rules say to a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It may come.
+    Allow,
+    /// It may not.
+    Deny,
+}
+
+impl Access {
+    /// Compiles the rules of a listener.
+    pub fn new(rules: &model::Access) -> Self {
+        Self {
+            allow: rules.allow.iter().map(|rule| rule.value).collect(),
+            deny: rules.deny.iter().map(|rule| rule.value).collect(),
+        }
+    }
+
+    /// What the rules say to `client`. A client without an address (unix socket) is let in by
+    /// the permissions of the socket's file; rules on addresses say nothing about it.
+    pub fn verdict(&self, client: Option<IpAddr>) -> Verdict {
+        let Some(client) = client else {
+            return Verdict::Allow;
+        };
+        let is_in = |ranges: &[IpNet]| ranges.iter().any(|range| range.contains(&client));
+        match is_in(&self.deny) || !self.allow.is_empty() && !is_in(&self.allow) {
+            true => Verdict::Deny,
+            false => Verdict::Allow,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::Spanned;
+
+    #[track_caller]
+    fn check(allow: &[&str], deny: &[&str], client: &str, expected: Verdict) {
+        let ranges = |texts: &[&str]| {
+            let range = |text: &&str| Spanned::default_of(text.parse().expect("a legal range"));
+            texts.iter().map(range).collect()
+        };
+        let access = Access::new(&model::Access { allow: ranges(allow), deny: ranges(deny) });
+        let client = client.parse().expect("a legal address");
+        assert_eq!(access.verdict(Some(client)), expected, "{client}");
+    }
+
+    #[test]
+    fn no_rules_allow_all() {
+        check(&[], &[], "192.0.2.1", Verdict::Allow);
+    }
+
+    #[test]
+    fn deny_wins_over_allow() {
+        check(&["10.0.0.0/8"], &["10.1.0.0/16"], "10.0.0.1", Verdict::Allow);
+        check(&["10.0.0.0/8"], &["10.1.0.0/16"], "10.1.0.1", Verdict::Deny);
+        check(&["10.0.0.0/8"], &["10.0.0.0/7"], "10.0.0.1", Verdict::Deny);
+    }
+
+    #[test]
+    fn whoever_is_not_allowed_is_denied() {
+        check(&["10.0.0.0/8"], &[], "192.0.2.1", Verdict::Deny);
+        check(&["10.0.0.0/8"], &[], "2001:db8::1", Verdict::Deny);
+        check(&[], &["2001:db8::/32"], "2001:db8::1", Verdict::Deny);
+    }
+}

@@ -1,0 +1,138 @@
+//! How many sessions there may be at a time.
+//!
+//! The ceiling is what was asked for, or what the descriptors allow: a session
+//! needs two. At the ceiling nobody is refused: clients wait in the kernel's
+//! queue until a session ends.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::sync::Notify;
+
+/// Descriptors of a session: its client and its backend.
+const DESCRIPTORS_PER_SESSION: u64 = 2;
+
+/// Descriptors for what is neither session, listener nor pipe: logs, resolver, runtimes.
+const DESCRIPTORS_RESERVED: u64 = 24;
+
+/// The sessions of all shards, counted against their ceiling.
+#[derive(Debug)]
+pub struct Ceiling {
+    sessions: AtomicUsize,
+    max: usize,
+    freed: Notify,
+}
+
+/// The right to one session; dropping it makes room for the next.
+#[derive(Debug)]
+pub struct Permit {
+    ceiling: Arc<Ceiling>,
+}
+
+impl Ceiling {
+    /// At most `max` sessions, but at least one.
+    pub fn new(max: usize) -> Arc<Self> {
+        Arc::new(Self { sessions: AtomicUsize::new(0), max: max.max(1), freed: Notify::new() })
+    }
+
+    /// Sessions there may be.
+    pub fn max(&self) -> usize {
+        self.max
+    }
+
+    /// Sessions there are.
+    pub fn sessions(&self) -> usize {
+        self.sessions.load(Ordering::Relaxed)
+    }
+
+    /// Takes a place, if there is one.
+    pub fn enter(self: &Arc<Self>) -> Option<Permit> {
+        // Relaxed: the count orders nothing but itself.
+        let below = |sessions| (sessions < self.max).then_some(sessions + 1);
+        self.sessions.fetch_update(Ordering::Relaxed, Ordering::Relaxed, below).ok()?;
+        Some(Permit { ceiling: Arc::clone(self) })
+    }
+
+    /// Waits until there may be a place.
+    pub async fn has_room(&self) {
+        loop {
+            let freed = self.freed.notified();
+            let mut freed = std::pin::pin!(freed);
+            // Enabled before the count is read: a place freed in between is not missed.
+            freed.as_mut().enable();
+            if self.sessions() < self.max {
+                return;
+            }
+            freed.await;
+        }
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        let before = self.ceiling.sessions.fetch_sub(1, Ordering::AcqRel);
+        if before >= self.ceiling.max {
+            self.ceiling.freed.notify_waiters();
+        }
+    }
+}
+
+/// Raises this process' limit of descriptors as far as it may, and says where it is then.
+///
+/// # Errors
+/// As `setrlimit(2)`.
+pub fn raise_descriptor_limit() -> std::io::Result<u64> {
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current != limit.maximum {
+        setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum })?;
+    }
+    Ok(limit.maximum.unwrap_or(u64::MAX))
+}
+
+/// Sessions that `descriptors` allow, when `listeners` and up to `pipes` of them are taken.
+pub fn sessions_for(descriptors: u64, listeners: u64, pipes: u64) -> usize {
+    let fixed = DESCRIPTORS_RESERVED + listeners;
+    // Without a pipe bulk is copied: where descriptors are few, sessions come first.
+    let pipes = pipes.min(descriptors / 8);
+    let free = descriptors.saturating_sub(fixed + pipes);
+    usize::try_from(free / DESCRIPTORS_PER_SESSION).unwrap_or(usize::MAX).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_counted_down_by_dropping() {
+        let ceiling = Ceiling::new(2);
+        let first = ceiling.enter().expect("room for one");
+        let second = ceiling.enter().expect("room for two");
+        assert!(ceiling.enter().is_none());
+        drop(first);
+        assert!(ceiling.enter().is_some());
+        drop(second);
+        assert_eq!(ceiling.sessions(), 0);
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_is_woken_by_a_free_place() {
+        let ceiling = Ceiling::new(1);
+        let permit = ceiling.enter().expect("room for one");
+        let waiting = tokio::spawn({
+            let ceiling = Arc::clone(&ceiling);
+            async move { ceiling.has_room().await }
+        });
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished());
+        drop(permit);
+        waiting.await.expect("no panic");
+    }
+
+    #[test]
+    fn descriptors_bound_the_sessions() {
+        assert_eq!(sessions_for(20_000, 4, 256), 9_858);
+        assert_eq!(sessions_for(60, 2, 256), 13);
+        assert_eq!(sessions_for(10, 2, 256), 1);
+    }
+}

@@ -1,0 +1,164 @@
+//! A configuration compiled to run.
+//!
+//! A plan does not change; sessions keep the one they began with. What does
+//! change while it runs (marks of backends, positions of rotations, memories of
+//! clients, answers of name servers) is shared by all shards, in words that are
+//! read and written without locks.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use model::{BackendAddress, Config, Role, SourceAddress, Tcp, Timeouts, UnixName};
+use relay::Tick;
+
+use crate::access::Access;
+use crate::balance::{BackendIndex, Rotation};
+use crate::mark::Mark;
+use crate::name::Name;
+use crate::sticky::StickyTable;
+
+/// Everything that sessions are run by.
+#[derive(Debug)]
+pub struct Plan {
+    /// In the order of the configuration.
+    pub listeners: Vec<Arc<Listener>>,
+    /// The host names of all backends.
+    pub names: Vec<Arc<Name>>,
+    /// Whether bulk may go through `splice(2)`.
+    pub splice: bool,
+}
+
+/// A listener, as its sessions need it.
+#[derive(Debug)]
+pub struct Listener {
+    /// How records call it.
+    pub name: Arc<str>,
+    /// Which clients may come.
+    pub access: Access,
+    /// Where its sessions go.
+    pub pool: Arc<Pool>,
+    /// How long the phases may take.
+    pub timeouts: Timeouts,
+    /// Socket options of both sides.
+    pub tcp: Tcp,
+}
+
+/// A pool, as sessions need it.
+#[derive(Debug)]
+pub struct Pool {
+    /// How records call it.
+    pub name: Arc<str>,
+    /// Its members.
+    pub backends: Box<[Backend]>,
+    /// The order of those that serve always.
+    pub primaries: Rotation,
+    /// The order of those that serve when no primary can.
+    pub backups: Rotation,
+    /// The memory of clients, if it is sticky.
+    pub sticky: Option<StickyTable>,
+    /// How long a backend that could not be reached is left alone.
+    pub retry_down: std::time::Duration,
+    /// What connections leave from.
+    pub source: Option<SourceAddress>,
+}
+
+/// A backend, as sessions need it.
+#[derive(Debug)]
+pub struct Backend {
+    /// As configured, for records.
+    pub label: Arc<str>,
+    /// Where it is reached.
+    pub target: Target,
+    /// Whether it can be.
+    pub mark: Mark,
+}
+
+/// Where a backend is reached.
+#[derive(Debug)]
+pub enum Target {
+    /// At this address.
+    Ip(SocketAddr),
+    /// At the addresses of this name, on this port.
+    Name(Arc<Name>, u16),
+    /// At this unix socket.
+    Unix(UnixName),
+}
+
+impl Plan {
+    /// Compiles a configuration that has been checked (`model::check`).
+    ///
+    /// # Panics
+    /// On a listener whose pool does not exist.
+    pub fn compile(config: &Config) -> Self {
+        let mut names = Names::default();
+        let pools: HashMap<&str, Arc<Pool>> = config
+            .pools
+            .iter()
+            .map(|pool| (&*pool.name, Arc::new(Pool::compile(pool, &mut names))))
+            .collect();
+        let listeners = config.listeners.iter().map(|listener| {
+            let pool = pools.get(&*listener.pool.value).expect("a checked listener has its pool");
+            Arc::new(Listener {
+                name: listener.name.as_str().into(),
+                access: Access::new(&listener.access),
+                pool: Arc::clone(pool),
+                timeouts: listener.timeouts,
+                tcp: listener.tcp,
+            })
+        });
+        let listeners = listeners.collect();
+        Self { listeners, names: names.all, splice: config.runtime.splice }
+    }
+}
+
+impl Pool {
+    fn compile(pool: &model::Pool, names: &mut Names) -> Self {
+        let members = |role: Role| {
+            let members = (0..).map(BackendIndex).zip(&pool.backends);
+            let members = members.filter(|(_, backend)| backend.role == role);
+            members.map(|(index, backend)| (index, backend.weight)).collect::<Vec<_>>()
+        };
+        let backends = pool.backends.iter().map(|backend| Backend {
+            label: backend.address.value.to_string().into(),
+            target: match &backend.address.value {
+                BackendAddress::Ip(address) => Target::Ip(*address),
+                BackendAddress::Name { host, port } => Target::Name(names.get(host), *port),
+                BackendAddress::Unix(name) => Target::Unix(name.clone()),
+            },
+            mark: Mark::default(),
+        });
+        Self {
+            name: pool.name.as_str().into(),
+            backends: backends.collect(),
+            primaries: Rotation::new(pool.balance, &members(Role::Primary)),
+            backups: Rotation::new(pool.balance, &members(Role::Backup)),
+            sticky: pool.sticky.map(|sticky| StickyTable::new(sticky.ttl, Tick::now())),
+            retry_down: pool.retry_down,
+            source: pool.source.as_ref().map(|source| source.value.clone()),
+        }
+    }
+
+    /// A member.
+    pub fn backend(&self, index: BackendIndex) -> &Backend {
+        &self.backends[index.get()]
+    }
+}
+
+/// One [`Name`] per host, however many backends have it.
+#[derive(Default)]
+struct Names {
+    all: Vec<Arc<Name>>,
+}
+
+impl Names {
+    fn get(&mut self, host: &str) -> Arc<Name> {
+        let host = host.to_ascii_lowercase();
+        if let Some(name) = self.all.iter().find(|name| name.host() == host) {
+            return Arc::clone(name);
+        }
+        let name = Arc::new(Name::new(host));
+        self.all.push(Arc::clone(&name));
+        name
+    }
+}

@@ -1,0 +1,315 @@
+//! The life of one client's connection, from accept to account.
+//!
+//! The phases are the functions of this file, in the order in which they come:
+//! [`serve`] is the story, and each phase says in its result what comes next.
+//! Whatever happens, a session ends in one record: if its task dies, the record
+//! is written when the session is dropped.
+
+use std::net::IpAddr;
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::Poll;
+use std::time::{Duration, Instant, SystemTime};
+
+use relay::{Direction, End, Relay, Side, Socket, Tick};
+
+use crate::access::Verdict;
+use crate::account::{Attempt, By, ClientAddress, Reached, Reason, Record, TcpFigures};
+use crate::balance::BackendIndex;
+use crate::ceiling::Permit;
+use crate::connect::{self, Connected};
+use crate::journal::{Level, Notice};
+use crate::plan::Listener;
+use crate::seats::Seat;
+use crate::shard::Shard;
+
+/// A client that was accepted, on its way to the shard that serves it.
+#[derive(Debug)]
+pub(crate) struct Arrival {
+    pub(crate) socket: OwnedFd,
+    pub(crate) client: ClientAddress,
+    pub(crate) listener: Arc<Listener>,
+    pub(crate) permit: Permit,
+    pub(crate) accepted: Instant,
+}
+
+/// What is known about a session while it lasts. Kept small: every idle session has one.
+struct Session {
+    shard: Rc<Shard>,
+    listener: Arc<Listener>,
+    client: ClientAddress,
+    id: u64,
+    accepted: Instant,
+    seat: Seat,
+    backend: Option<BackendIndex>,
+    /// From accept to the backend's connection, in microseconds, at most an hour.
+    connect_us: u32,
+    trail: Option<Box<Trail>>,
+    is_recorded: bool,
+    _permit: Permit,
+}
+
+/// What only some sessions have to remember.
+#[derive(Default)]
+struct Trail {
+    attempts: Vec<Attempt>,
+    address: Option<std::net::SocketAddr>,
+}
+
+/// How a session ended, in the words of the record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Outcome {
+    reason: Reason,
+    by: By,
+}
+
+/// What the relay has to say at the end.
+#[derive(Clone, Copy, Debug, Default)]
+struct Carried {
+    delivered: (u64, u64),
+    first_byte: Option<Tick>,
+    client_tcp: Option<TcpFigures>,
+    backend_tcp: Option<TcpFigures>,
+}
+
+/// One client's life.
+pub(crate) async fn serve(arrival: Arrival, shard: Rc<Shard>) {
+    let (mut session, client) = Session::begin(arrival, shard);
+    if let Err(outcome) = session.admit() {
+        return session.account(outcome, Carried::default());
+    }
+    // Boxed: the future of a session in relay, where it spends its life, stays small.
+    let backend = match Box::pin(session.connect()).await {
+        Ok(backend) => backend,
+        Err(outcome) => return session.account(outcome, Carried::default()),
+    };
+    let mut relay = session.join(client, backend);
+    let outcome = std::future::poll_fn(|cx| session.poll_relay(cx, &mut relay)).await;
+    session.account_relay(outcome, &relay);
+}
+
+impl Session {
+    fn begin(arrival: Arrival, shard: Rc<Shard>) -> (Self, Socket) {
+        let Arrival { socket, client, listener, permit, accepted } = arrival;
+        let session = Self {
+            id: shard.next_id(),
+            seat: shard.seats.take(),
+            shard,
+            listener,
+            client,
+            accepted,
+            backend: None,
+            connect_us: 0,
+            trail: None,
+            is_recorded: false,
+            _permit: permit,
+        };
+        (session, Socket::new(socket))
+    }
+
+    /// Phase *admit*: whether the client may come.
+    fn admit(&self) -> Result<(), Outcome> {
+        if self.shard.journal.wants(Level::Debug) {
+            let (id, listener, client) = (self.id, self.listener.name.clone(), self.client);
+            self.shard.journal.notice(Notice::SessionStart { id, listener, client });
+        }
+        match self.listener.access.verdict(self.client_ip()) {
+            Verdict::Allow => Ok(()),
+            Verdict::Deny => Err(Outcome { reason: Reason::Denied, by: By::Replug }),
+        }
+    }
+
+    /// Phases *route* (so far each listener has one pool) and *connect*.
+    async fn connect(&mut self) -> Result<Socket, Outcome> {
+        let mut attempts = Vec::new();
+        let found = {
+            let journal = &self.shard.journal;
+            let search =
+                connect::connect(&self.listener, self.client, self.id, journal, &mut attempts);
+            let mut search = std::pin::pin!(search);
+            std::future::poll_fn(|cx| {
+                if let Some(reason) = self.seat.order() {
+                    return Poll::Ready(Err(Outcome { reason, by: By::Replug }));
+                }
+                self.seat.wait(cx, Tick::from_millis(u64::MAX));
+                search.as_mut().poll(cx).map(Ok)
+            })
+            .await
+        };
+        let last = attempts.last().map(|attempt| attempt.failure.reason());
+        if !attempts.is_empty() {
+            self.trail().attempts = attempts;
+        }
+        match found? {
+            Some(Connected { socket, backend, address }) => {
+                self.backend = Some(backend);
+                self.connect_us = micros(self.accepted.elapsed());
+                if address.is_some() {
+                    self.trail().address = address;
+                }
+                Ok(socket)
+            }
+            None => Err(match last {
+                Some(Reason::Internal) => Outcome { reason: Reason::Internal, by: By::Replug },
+                Some(reason) => Outcome { reason, by: By::Backend },
+                None => Outcome { reason: Reason::NoBackend, by: By::Replug },
+            }),
+        }
+    }
+
+    fn join(&self, client: Socket, backend: Socket) -> Relay {
+        let direction = || match self.shard.plan.splice {
+            true => Direction::default(),
+            false => Direction::default().copy_only(),
+        };
+        Relay::new(client, backend, direction(), direction())
+    }
+
+    /// Phase *relay*: bytes move until both directions have ended, time is up, or an order comes.
+    fn poll_relay(&self, cx: &mut std::task::Context<'_>, relay: &mut Relay) -> Poll<Outcome> {
+        if let Some(reason) = self.seat.order() {
+            return Poll::Ready(Outcome { reason, by: By::Replug });
+        }
+        if let Poll::Ready(end) = relay.poll(cx) {
+            return Poll::Ready(outcome(&end));
+        }
+        let timeouts = &self.listener.timeouts;
+        let (timeout, reason) = match relay.half_closed() {
+            Some(_) => (timeouts.half_closed.or(timeouts.idle), Reason::HalfClosedIdle),
+            None => (timeouts.idle, Reason::Idle),
+        };
+        let due = timeout
+            .map_or(Tick::from_millis(u64::MAX), |timeout| relay.last_activity().after(timeout));
+        if Tick::now() >= due {
+            return Poll::Ready(Outcome { reason, by: By::Replug });
+        }
+        self.seat.wait(cx, due);
+        Poll::Pending
+    }
+
+    /// Phase *account*, for a session that got as far as relay.
+    fn account_relay(mut self, outcome: Outcome, relay: &Relay) {
+        let figures = |side| {
+            let figures = relay::tcp_figures(relay.socket(side).descriptor()).ok()?;
+            Some(TcpFigures { rtt_us: figures.rtt_us, retrans: figures.retrans })
+        };
+        let wanted = self.shard.journal.wants_records();
+        let carried = Carried {
+            delivered: relay.delivered(),
+            first_byte: relay.first_byte(),
+            client_tcp: wanted.then(|| figures(Side::Client)).flatten(),
+            backend_tcp: wanted.then(|| figures(Side::Backend)).flatten(),
+        };
+        self.record(outcome, carried);
+    }
+
+    /// Phase *account*, for a session that ended before.
+    fn account(mut self, outcome: Outcome, carried: Carried) {
+        self.record(outcome, carried);
+    }
+
+    fn record(&mut self, outcome: Outcome, carried: Carried) {
+        self.is_recorded = true;
+        let journal = &self.shard.journal;
+        if !journal.wants_records() {
+            return;
+        }
+        let trail = self.trail.take().map(|trail| *trail).unwrap_or_default();
+        let pool = &self.listener.pool;
+        let duration = self.accepted.elapsed();
+        let since_first_byte = carried.first_byte.map(|first| Tick::now().since(first));
+        let backend = self.backend.map(|index| Reached {
+            backend: pool.backend(index).label.clone(),
+            address: trail.address,
+        });
+        journal.record(Record {
+            id: self.id,
+            accepted: SystemTime::now() - duration,
+            listener: self.listener.name.clone(),
+            client: self.client,
+            pool: (outcome.reason != Reason::Denied).then(|| pool.name.clone()),
+            connect: self.backend.map(|_| Duration::from_micros(self.connect_us.into())),
+            backend,
+            bytes_to_backend: carried.delivered.0,
+            bytes_to_client: carried.delivered.1,
+            duration,
+            first_byte: since_first_byte.map(|since| duration.saturating_sub(since)),
+            attempts: trail.attempts,
+            reason: outcome.reason,
+            by: outcome.by,
+            client_tcp: carried.client_tcp,
+            backend_tcp: carried.backend_tcp,
+        });
+    }
+
+    fn trail(&mut self) -> &mut Trail {
+        self.trail.get_or_insert_default()
+    }
+
+    fn client_ip(&self) -> Option<IpAddr> {
+        match self.client {
+            ClientAddress::Ip(address) => Some(address.ip()),
+            ClientAddress::Unix => None,
+        }
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.shard.count.fetch_sub(1, Ordering::Relaxed);
+        if !self.is_recorded {
+            // The task was unwound or thrown away half-way.
+            self.record(Outcome { reason: Reason::Internal, by: By::Replug }, Carried::default());
+        }
+        self.shard.session_ended();
+    }
+}
+
+/// What the end of a relay means.
+fn outcome(end: &End) -> Outcome {
+    match end {
+        End::Done { first } => Outcome { reason: Reason::Done, by: by(*first) },
+        End::Reset { by: side, error } => {
+            // Not the peer's doing: the runtime or the kernel had no room for us.
+            let is_ours = matches!(
+                error.raw_os_error().map(rustix::io::Errno::from_raw_os_error),
+                Some(
+                    rustix::io::Errno::NOMEM | rustix::io::Errno::NOSPC | rustix::io::Errno::NOBUFS
+                )
+            );
+            match (is_ours, side) {
+                (true, _) => Outcome { reason: Reason::Internal, by: By::Replug },
+                (false, Side::Client) => Outcome { reason: Reason::ClientReset, by: By::Client },
+                (false, Side::Backend) => Outcome { reason: Reason::BackendReset, by: By::Backend },
+            }
+        }
+    }
+}
+
+fn by(side: Side) -> By {
+    match side {
+        Side::Client => By::Client,
+        Side::Backend => By::Backend,
+    }
+}
+
+fn micros(duration: Duration) -> u32 {
+    u32::try_from(duration.as_micros()).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn future_size<A, B, F: Future>(_: fn(A, B) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn a_session_in_relay_is_small() {
+        let size = future_size(serve);
+        assert!(size <= 512, "{size} bytes");
+    }
+}

@@ -1,0 +1,228 @@
+//! A shard: one thread with its runtime, its listening sockets and its sessions.
+//!
+//! A session never leaves its shard. Only before it exists, at accept, a shard
+//! that has clearly more sessions than another hands the client over: the kernel
+//! spreads many clients well, but a few long-lived ones by chance.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use relay::Tick;
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::{Notify, mpsc, watch};
+
+use crate::accept::accept_clients;
+use crate::account::Reason;
+use crate::ceiling::Ceiling;
+use crate::journal::{Journal, Level, Notice};
+use crate::plan::{Listener, Plan};
+use crate::seats::{Seats, sweep_period};
+use crate::session::{self, Arrival};
+
+/// Clients that may be on their way from one shard to another, per receiving shard.
+pub(crate) const HANDOVERS_MAX: usize = 1024;
+
+/// A shard hands a client over when it has more than this many sessions more than another,
+/// and an eighth more as well.
+const LEAD: usize = 2;
+
+/// Least time between two notices that all sessions are in use.
+const CEILING_NOTICE_EVERY: Duration = Duration::from_secs(10);
+
+/// What the engine is about; told to all shards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Course {
+    /// Clients are served.
+    Serve,
+    /// No new clients; sessions go on.
+    Drain,
+    /// No new clients, and sessions end for this reason.
+    End(Reason),
+}
+
+/// What shards know of each other.
+#[derive(Debug)]
+pub(crate) struct Neighbour {
+    pub(crate) sessions: Arc<AtomicUsize>,
+    pub(crate) arrivals: mpsc::Sender<Arrival>,
+}
+
+/// What all shards share.
+#[derive(Debug)]
+pub(crate) struct Commons {
+    pub(crate) plan: Arc<Plan>,
+    pub(crate) ceiling: Arc<Ceiling>,
+    pub(crate) journal: Journal,
+    pub(crate) neighbours: Vec<Neighbour>,
+    pub(crate) ids: AtomicU64,
+    pub(crate) ceiling_noticed: AtomicU64,
+}
+
+/// One shard, as its own tasks see it.
+#[derive(Debug)]
+pub(crate) struct Shard {
+    pub(crate) plan: Arc<Plan>,
+    pub(crate) ceiling: Arc<Ceiling>,
+    pub(crate) journal: Journal,
+    pub(crate) seats: Rc<Seats>,
+    pub(crate) course: watch::Receiver<Course>,
+    /// Sessions of this shard, arrivals on their way to it included.
+    pub(crate) count: Arc<AtomicUsize>,
+    index: usize,
+    commons: Arc<Commons>,
+    emptied: Notify,
+}
+
+/// What a shard's thread is started with.
+pub(crate) struct Start {
+    pub(crate) index: usize,
+    pub(crate) commons: Arc<Commons>,
+    pub(crate) listening: Vec<(OwnedFd, Arc<Listener>)>,
+    pub(crate) arrivals: mpsc::Receiver<Arrival>,
+    pub(crate) course: watch::Receiver<Course>,
+}
+
+/// Runs a shard on this thread until it has drained.
+///
+/// # Errors
+/// When the runtime cannot be made.
+pub(crate) fn run(start: Start) -> io::Result<()> {
+    let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
+    runtime.block_on(start.run());
+    Ok(())
+}
+
+impl Start {
+    async fn run(self) {
+        let Self { index, commons, listening, mut arrivals, mut course } = self;
+        let shard = Rc::new(Shard {
+            plan: Arc::clone(&commons.plan),
+            ceiling: Arc::clone(&commons.ceiling),
+            journal: commons.journal.clone(),
+            seats: Rc::default(),
+            course: course.clone(),
+            count: Arc::clone(&commons.neighbours[index].sessions),
+            index,
+            commons,
+            emptied: Notify::new(),
+        });
+        let mut doors = tokio::task::JoinSet::new();
+        for (socket, listener) in listening {
+            doors.spawn_local(accept_clients(socket, listener, Rc::clone(&shard)));
+        }
+        let sweeping = tokio::task::spawn_local(sweep(Rc::clone(&shard)));
+        tokio::task::spawn_local({
+            let shard = Rc::clone(&shard);
+            async move {
+                while let Some(arrival) = arrivals.recv().await {
+                    shard.start(arrival);
+                }
+            }
+        });
+        // A sender that is gone means the same as an order to end.
+        let _ = course.wait_for(|course| *course != Course::Serve).await;
+        doors.join_all().await;
+        shard.drain(&mut course).await;
+        sweeping.abort();
+    }
+}
+
+impl Shard {
+    /// Serves a client here, or hands it to a shard that has clearly fewer sessions.
+    pub(crate) fn place(self: &Rc<Self>, arrival: Arrival) {
+        let neighbours = &self.commons.neighbours;
+        let own = self.count.load(Ordering::Relaxed);
+        let sessions = |neighbour: &Neighbour| neighbour.sessions.load(Ordering::Relaxed);
+        let least = neighbours.iter().enumerate().min_by_key(|(_, neighbour)| sessions(neighbour));
+        let Some((index, neighbour)) = least else {
+            return;
+        };
+        let theirs = sessions(neighbour);
+        if index == self.index || own <= theirs + LEAD + theirs / 8 {
+            self.count.fetch_add(1, Ordering::Relaxed);
+            return self.start(arrival);
+        }
+        neighbour.sessions.fetch_add(1, Ordering::Relaxed);
+        if let Err(refused) = neighbour.arrivals.try_send(arrival) {
+            neighbour.sessions.fetch_sub(1, Ordering::Relaxed);
+            self.count.fetch_add(1, Ordering::Relaxed);
+            self.start(refused.into_inner());
+        }
+    }
+
+    /// An id that no other session of this process has.
+    pub(crate) fn next_id(&self) -> u64 {
+        self.commons.ids.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Tells, now and then, that clients have to wait.
+    pub(crate) fn notice_ceiling(&self) {
+        let now = Tick::now();
+        let last = self.commons.ceiling_noticed.load(Ordering::Relaxed);
+        let is_due = last == 0 || now.since(Tick::from_millis(last)) >= CEILING_NOTICE_EVERY;
+        let claimed = self.commons.ceiling_noticed.compare_exchange(
+            last,
+            now.millis(),
+            Ordering::Relaxed,
+            Ordering::Relaxed,
+        );
+        if is_due && claimed.is_ok() {
+            self.journal.notice(Notice::AtCeiling { sessions: self.ceiling.max() });
+        }
+    }
+
+    /// Tells that a listening socket has failed for good.
+    pub(crate) fn listener_lost(&self, listener: &Listener, error: &io::Error) {
+        let text = format!("{} no longer accepts clients: {error}", listener.name);
+        self.journal.notice(Notice::Remark { level: Level::Error, text });
+    }
+
+    /// A session is over; its count has been taken down already.
+    pub(crate) fn session_ended(&self) {
+        if *self.course.borrow() != Course::Serve {
+            self.emptied.notify_one();
+        }
+    }
+
+    fn start(self: &Rc<Self>, arrival: Arrival) {
+        drop(tokio::task::spawn_local(session::serve(arrival, Rc::clone(self))));
+    }
+
+    /// Waits until the last session has ended; passes an order to end on to all of them.
+    async fn drain(&self, course: &mut watch::Receiver<Course>) {
+        let mut is_news = true;
+        while self.count.load(Ordering::Relaxed) > 0 {
+            if let (true, Course::End(reason)) = (is_news, *course.borrow_and_update()) {
+                self.seats.end_all(reason);
+            }
+            is_news = tokio::select! {
+                () = self.emptied.notified() => false,
+                // When the engine is gone without an order, sessions go on to their end.
+                changed = course.changed() => match changed {
+                    Ok(()) => true,
+                    Err(_) => {
+                        self.emptied.notified().await;
+                        false
+                    }
+                },
+            };
+        }
+    }
+}
+
+/// Wakes sessions whose timeouts have come.
+async fn sweep(shard: Rc<Shard>) {
+    let timeouts = shard.plan.listeners.iter().flat_map(|listener| {
+        [listener.timeouts.idle, listener.timeouts.half_closed].into_iter().flatten()
+    });
+    let mut ticks = tokio::time::interval(sweep_period(timeouts));
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        shard.seats.sweep(Tick::now());
+    }
+}

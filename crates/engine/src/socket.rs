@@ -1,0 +1,221 @@
+//! The engine's sockets: opened to listen, accepted from, and sent out to connect.
+//!
+//! Raw calls and their error numbers stand here and nowhere else in the engine;
+//! what leaves this module are outcomes that say what to do next.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::time::Duration;
+
+use model::{SourceAddress, Tcp, UnixName};
+use rustix::io::Errno;
+use rustix::net::{SocketAddrAny, SocketFlags};
+use socket2::{Domain, Protocol, SockAddr, Socket, TcpKeepalive, Type};
+
+use crate::account::{ClientAddress, ConnectFailure};
+
+/// Clients that may wait to be accepted, per listening socket; the kernel lowers it to
+/// `net.core.somaxconn` (listen(2)).
+const BACKLOG: i32 = 4096;
+
+/// What an attempt to accept calls for next.
+#[derive(Debug)]
+pub(crate) enum Accepted {
+    /// A client arrived.
+    Client(OwnedFd, ClientAddress),
+    /// The queue is empty; wait until the listener is readable.
+    Empty,
+    /// That client is gone already; take the next one.
+    Retry,
+    /// Out of descriptors or memory; rest a while, then go on.
+    Rest(io::Error),
+    /// The listener itself is gone.
+    Closed(io::Error),
+}
+
+/// Takes the next client from a listening socket's queue (accept(2)).
+pub(crate) fn accept(listener: BorrowedFd<'_>) -> io::Result<(OwnedFd, ClientAddress)> {
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    let (client, address) = rustix::net::acceptfrom_with(listener, flags)?;
+    Ok((client, client_address(address)))
+}
+
+impl From<io::Result<(OwnedFd, ClientAddress)>> for Accepted {
+    fn from(result: io::Result<(OwnedFd, ClientAddress)>) -> Self {
+        let error = match result {
+            Ok((client, address)) => return Self::Client(client, address),
+            Err(error) => error,
+        };
+        match Errno::from_io_error(&error) {
+            Some(Errno::AGAIN) => Self::Empty,
+            Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => Self::Rest(error),
+            Some(Errno::BADF | Errno::INVAL | Errno::NOTSOCK | Errno::OPNOTSUPP | Errno::FAULT) => {
+                Self::Closed(error)
+            }
+            // ECONNABORTED, EPROTO, EINTR, and the network errors that Linux hands over from the
+            // client's connection: the next client is not to blame for them.
+            _ => Self::Retry,
+        }
+    }
+}
+
+/// Opens a TCP socket that listens on `address`. The options that clients inherit from it spare
+/// a system call per session. All shards listen on their own socket of the same address.
+pub(crate) fn listen_tcp(address: SocketAddr, dual_stack: bool, tcp: Tcp) -> io::Result<OwnedFd> {
+    let socket = bound_tcp(address, dual_stack, true)?;
+    socket.set_tcp_nodelay(true)?;
+    set_options(&socket, tcp)?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// Fails if another process listens on `address`: binding with `SO_REUSEPORT` would succeed and
+/// share the clients with it. Gives the port, which the kernel chooses for port 0.
+pub(crate) fn probe_tcp(address: SocketAddr, dual_stack: bool) -> io::Result<u16> {
+    let socket = bound_tcp(address, dual_stack, false)?;
+    // Binding alone is allowed beside a socket that is bound and does not listen yet.
+    socket.listen(1)?;
+    Ok(socket.local_addr()?.as_socket().map_or(0, |address| address.port()))
+}
+
+fn bound_tcp(address: SocketAddr, dual_stack: bool, shared: bool) -> io::Result<Socket> {
+    let socket = stream(Domain::for_address(address))?;
+    // A restart need not wait for old connections of this port to be forgotten.
+    socket.set_reuse_address(true)?;
+    if shared {
+        socket.set_reuse_port(true)?;
+    }
+    if address.is_ipv6() {
+        socket.set_only_v6(!dual_stack)?;
+    }
+    socket.bind(&address.into())?;
+    Ok(socket)
+}
+
+/// Opens a unix socket that listens at `name`. A file that a dead process left behind is
+/// replaced; anything else at that path is left alone.
+pub(crate) fn listen_unix(name: &UnixName) -> io::Result<OwnedFd> {
+    let address = unix_address(name)?;
+    let socket = stream(Domain::UNIX)?;
+    match (socket.bind(&address), name) {
+        (Ok(()), _) => {}
+        (Err(error), UnixName::Path(path))
+            if error.kind() == io::ErrorKind::AddrInUse && !is_served(&address) =>
+        {
+            std::fs::remove_file(path)?;
+            socket.bind(&address)?;
+        }
+        (Err(error), _) => return Err(error),
+    }
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// Whether somebody answers at a unix address, or something that is no socket lies there.
+fn is_served(address: &SockAddr) -> bool {
+    let refused = stream(Domain::UNIX).and_then(|probe| probe.connect(address));
+    !matches!(refused, Err(error) if error.kind() == io::ErrorKind::ConnectionRefused)
+}
+
+/// A connect under way.
+pub(crate) enum Dialled {
+    /// The connection stands.
+    Connected(OwnedFd),
+    /// It will stand, or fail, in a while.
+    Connecting(OwnedFd),
+}
+
+/// Begins to connect to `target`.
+pub(crate) fn dial(
+    target: &SockAddr,
+    source: Option<&SourceAddress>,
+    tcp: Tcp,
+) -> io::Result<Dialled> {
+    let socket = stream(target.domain())?;
+    if target.domain() != Domain::UNIX {
+        socket.set_tcp_nodelay(true)?;
+        set_options(&socket, tcp)?;
+        match source {
+            None => {}
+            Some(SourceAddress::Address(address)) => {
+                // The port is chosen at connect, when the target is known: one port can then
+                // serve many targets (ip(7), IP_BIND_ADDRESS_NO_PORT).
+                relay::bind_address_no_port(&socket)?;
+                socket.bind(&SocketAddr::new(*address, 0).into())?;
+            }
+            Some(SourceAddress::Interface(name)) => socket.bind_device(Some(name.as_bytes()))?,
+        }
+    }
+    match socket.connect(target) {
+        Ok(()) => Ok(Dialled::Connected(socket.into())),
+        Err(error) if error.raw_os_error() == Some(Errno::INPROGRESS.raw_os_error()) => {
+            Ok(Dialled::Connecting(socket.into()))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// The address of a unix socket.
+pub(crate) fn unix_address(name: &UnixName) -> io::Result<SockAddr> {
+    match name {
+        UnixName::Path(path) => SockAddr::unix(path),
+        UnixName::Abstract(name) => SockAddr::unix(format!("\0{name}")),
+    }
+}
+
+/// What an error of connecting says about the backend.
+pub(crate) fn connect_failure(error: &io::Error, is_unix: bool) -> ConnectFailure {
+    let errno = Errno::from_io_error(error);
+    match errno {
+        Some(Errno::CONNREFUSED | Errno::CONNRESET) => ConnectFailure::Refused,
+        Some(Errno::TIMEDOUT) => ConnectFailure::Timeout,
+        Some(Errno::HOSTUNREACH | Errno::NETUNREACH | Errno::HOSTDOWN | Errno::NETDOWN) => {
+            ConnectFailure::Unreachable
+        }
+        // A unix listener whose queue is full; for TCP it means that no port is left.
+        Some(Errno::AGAIN) if is_unix => ConnectFailure::Other(Errno::AGAIN.raw_os_error()),
+        Some(
+            errno @ (Errno::MFILE
+            | Errno::NFILE
+            | Errno::NOMEM
+            | Errno::NOBUFS
+            | Errno::ADDRNOTAVAIL
+            | Errno::AGAIN
+            | Errno::NOSPC),
+        ) => ConnectFailure::Ours(errno.raw_os_error()),
+        errno => ConnectFailure::Other(errno.map_or(0, Errno::raw_os_error)),
+    }
+}
+
+fn stream(domain: Domain) -> io::Result<Socket> {
+    let protocol = (domain != Domain::UNIX).then_some(Protocol::TCP);
+    // socket2 adds close-on-exec; non-blocking in the same call spares another.
+    Socket::new_raw(domain, Type::STREAM.cloexec().nonblocking(), protocol)
+}
+
+fn set_options(socket: &Socket, tcp: Tcp) -> io::Result<()> {
+    if let Some(idle) = tcp.keepalive {
+        // The kernel counts whole seconds from 1 (tcp(7), TCP_KEEPIDLE).
+        let idle = idle.max(Duration::from_secs(1));
+        socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(idle).with_interval(idle))?;
+    }
+    if let Some(timeout) = tcp.user_timeout {
+        socket.set_tcp_user_timeout(Some(timeout))?;
+    }
+    Ok(())
+}
+
+fn client_address(address: Option<SocketAddrAny>) -> ClientAddress {
+    match address.and_then(|address| SocketAddr::try_from(address).ok()) {
+        Some(SocketAddr::V6(address)) => {
+            let ip = address.ip().to_canonical();
+            ClientAddress::Ip(match ip {
+                IpAddr::V4(_) => SocketAddr::new(ip, address.port()),
+                IpAddr::V6(_) => SocketAddr::V6(address),
+            })
+        }
+        Some(address) => ClientAddress::Ip(address),
+        None => ClientAddress::Unix,
+    }
+}

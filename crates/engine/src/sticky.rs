@@ -1,0 +1,146 @@
+//! Which backend a client had last.
+//!
+//! The table is shared by all shards and takes no lock: a fixed number of slots,
+//! each two words. A client's slots are the [`WAYS`] that its address hashes to;
+//! when none is free or forgotten, the one that was used longest ago makes room.
+//! So the table never grows, and a flood of clients costs other clients at most
+//! their stickiness.
+//!
+//! Two shards may write one slot at the same time, and a reader may then see the
+//! one's client with the other's backend: a session goes to a backend that was
+//! not its last. That is harmless, it is one of the pool all the same.
+
+use std::hash::{BuildHasher, RandomState};
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use relay::Tick;
+
+use crate::balance::BackendIndex;
+
+/// Clients that a pool remembers at the most; 16 bytes each.
+pub const CLIENTS_MAX: usize = 32_768;
+
+/// Slots that one client may stand in.
+const WAYS: usize = 8;
+
+/// A pool's memory of its clients.
+#[derive(Debug)]
+pub struct StickyTable {
+    slots: Box<[Slot]>,
+    ttl: Duration,
+    begin: Tick,
+    hasher: RandomState,
+}
+
+/// One remembered client. All zeroes: nobody.
+#[derive(Debug, Default)]
+struct Slot {
+    /// The hash of the client's address, never 0.
+    client: AtomicU64,
+    /// Seconds since the table began in the upper half, the backend in the lower.
+    memory: AtomicU64,
+}
+
+impl StickyTable {
+    /// A table that forgets a client `ttl` after its last session began.
+    pub fn new(ttl: Duration, now: Tick) -> Self {
+        let slots = (0..CLIENTS_MAX).map(|_| Slot::default()).collect();
+        Self { slots, ttl, begin: now, hasher: RandomState::new() }
+    }
+
+    /// The backend that `client` had, if it is remembered.
+    pub fn recall(&self, client: IpAddr, now: Tick) -> Option<BackendIndex> {
+        let client = self.hash(client);
+        let slot = self.ways(client).find(|slot| slot.client.load(Ordering::Relaxed) == client)?;
+        let (seconds, backend) = unpack(slot.memory.load(Ordering::Relaxed));
+        let age = self.age(now).saturating_sub(u64::from(seconds));
+        (age <= self.ttl.as_secs()).then_some(backend)
+    }
+
+    /// Remembers that `client` has `backend` now.
+    pub fn remember(&self, client: IpAddr, backend: BackendIndex, now: Tick) {
+        let client = self.hash(client);
+        let own = self.ways(client).find(|slot| slot.client.load(Ordering::Relaxed) == client);
+        let oldest = || self.ways(client).min_by_key(|slot| slot.memory.load(Ordering::Relaxed));
+        if let Some(slot) = own.or_else(oldest) {
+            slot.memory.store(pack(self.age(now), backend), Ordering::Relaxed);
+            slot.client.store(client, Ordering::Relaxed);
+        }
+    }
+
+    fn hash(&self, client: IpAddr) -> u64 {
+        self.hasher.hash_one(client).max(1)
+    }
+
+    fn ways(&self, client: u64) -> impl Iterator<Item = &Slot> {
+        let groups = (self.slots.len() / WAYS) as u64;
+        let group = usize::try_from(client % groups).unwrap_or_default();
+        self.slots[group * WAYS..(group + 1) * WAYS].iter()
+    }
+
+    /// Whole seconds since the table began.
+    fn age(&self, now: Tick) -> u64 {
+        now.since(self.begin).as_secs()
+    }
+}
+
+fn pack(seconds: u64, backend: BackendIndex) -> u64 {
+    (seconds.min(u64::from(u32::MAX)) << 32) | u64::from(backend.0)
+}
+
+fn unpack(memory: u64) -> (u32, BackendIndex) {
+    let low = u32::try_from(memory & u64::from(u32::MAX)).unwrap_or_default();
+    let high = u32::try_from(memory >> 32).unwrap_or_default();
+    (high, BackendIndex(low))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+    const BEGIN: Tick = Tick::from_millis(5_000_000);
+
+    fn client(number: u32) -> IpAddr {
+        IpAddr::from(number.to_be_bytes())
+    }
+
+    #[test]
+    fn a_client_is_remembered_until_its_time_is_over() {
+        let table = StickyTable::new(HOUR, BEGIN);
+        assert_eq!(table.recall(client(1), BEGIN), None);
+        table.remember(client(1), BackendIndex(3), BEGIN);
+        assert_eq!(table.recall(client(1), BEGIN.after(HOUR)), Some(BackendIndex(3)));
+        let later = BEGIN.after(HOUR + Duration::from_secs(1));
+        assert_eq!(table.recall(client(1), later), None);
+        table.remember(client(1), BackendIndex(4), later);
+        assert_eq!(table.recall(client(1), later), Some(BackendIndex(4)));
+    }
+
+    #[test]
+    fn a_new_session_renews_the_memory() {
+        let table = StickyTable::new(HOUR, BEGIN);
+        table.remember(client(1), BackendIndex(0), BEGIN);
+        table.remember(client(1), BackendIndex(0), BEGIN.after(HOUR));
+        assert_eq!(table.recall(client(1), BEGIN.after(2 * HOUR)), Some(BackendIndex(0)));
+    }
+
+    #[test]
+    fn a_flood_of_clients_makes_the_oldest_forgotten_and_no_more() {
+        let table = StickyTable::new(HOUR, BEGIN);
+        let crowd = u32::try_from(CLIENTS_MAX).expect("fits") * 4;
+        for number in 0..crowd {
+            let now = BEGIN.after(Duration::from_millis(u64::from(number) * 10));
+            table.remember(client(number), BackendIndex(number % 7), now);
+        }
+        let now = BEGIN.after(Duration::from_millis(u64::from(crowd) * 10));
+        let newest = crowd - 64..crowd;
+        let kept = newest
+            .filter(|number| table.recall(client(*number), now) == Some(BackendIndex(number % 7)));
+        assert_eq!(kept.count(), 64);
+        let remembered = (0..crowd).filter(|number| table.recall(client(*number), now).is_some());
+        assert!(remembered.count() <= CLIENTS_MAX);
+    }
+}
