@@ -1,1 +1,3 @@
-//! Placeholder.
+//! Runs an engine.
+
+mod log;

@@ -1,0 +1,125 @@
+//! Moments as RFC 3339 writes them: UTC, with milliseconds.
+//!
+//! Local time is not offered: it needs the zone files, and it repeats an hour
+//! every autumn, in which records can no longer be put in order.
+
+use std::fmt;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+const SECONDS_PER_DAY: i64 = 86_400;
+const MILLIS_PER_SECOND: i64 = 1_000;
+
+/// A moment that shows itself as `2026-07-30T12:03:45.678Z`, always 24 bytes long in the years
+/// 0 to 9999.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Utc(pub(super) SystemTime);
+
+impl fmt::Display for Utc {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let millis = millis_since_epoch(self.0);
+        let seconds = millis.div_euclid(MILLIS_PER_SECOND);
+        let (year, month, day) = civil_from_days(seconds.div_euclid(SECONDS_PER_DAY));
+        let of_day = seconds.rem_euclid(SECONDS_PER_DAY);
+        write!(
+            f,
+            "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}.{:03}Z",
+            of_day / 3_600,
+            of_day / 60 % 60,
+            of_day % 60,
+            millis.rem_euclid(MILLIS_PER_SECOND),
+        )
+    }
+}
+
+/// Rounded down. A clock beyond 64 bits of milliseconds is shown as the last such moment.
+fn millis_since_epoch(at: SystemTime) -> i64 {
+    match at.duration_since(UNIX_EPOCH) {
+        Ok(since) => i64::try_from(since.as_millis()).unwrap_or(i64::MAX),
+        Err(before) => {
+            let micros = i64::try_from(before.duration().as_micros()).unwrap_or(i64::MAX);
+            (-micros).div_euclid(1_000)
+        }
+    }
+}
+
+/// Year, month (1 to 12) and day (1 to 31) of the proleptic Gregorian calendar, `days` after
+/// 1970-01-01.
+///
+/// Years are counted from March, so that the leap day is the last day of its year, and in eras of
+/// 400 years, which are all of one length.
+fn civil_from_days(days: i64) -> (i64, i64, i64) {
+    const DAYS_PER_ERA: i64 = 146_097;
+    /// From 0000-03-01 to 1970-01-01.
+    const DAYS_TO_EPOCH: i64 = 719_468;
+
+    let from_march_0 = days + DAYS_TO_EPOCH;
+    let era = from_march_0.div_euclid(DAYS_PER_ERA);
+    let of_era = from_march_0.rem_euclid(DAYS_PER_ERA);
+    let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    // Five months from March have 153 days, and so have the five after them.
+    let month_from_march = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = match month_from_march {
+        0..=9 => month_from_march + 3,
+        _ => month_from_march - 9,
+    };
+    let year = era * 400 + year_of_era + i64::from(month <= 2);
+    (year, month, day)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[track_caller]
+    fn check(millis: i64, expected: &str) {
+        let distance = Duration::from_millis(millis.unsigned_abs());
+        let at = match millis < 0 {
+            true => UNIX_EPOCH - distance,
+            false => UNIX_EPOCH + distance,
+        };
+        assert_eq!(Utc(at).to_string(), expected);
+    }
+
+    #[test]
+    fn moments() {
+        check(0, "1970-01-01T00:00:00.000Z");
+        check(-1, "1969-12-31T23:59:59.999Z");
+        check(951_782_399_999, "2000-02-28T23:59:59.999Z");
+        check(951_782_400_000, "2000-02-29T00:00:00.000Z");
+        check(951_868_800_000, "2000-03-01T00:00:00.000Z");
+        check(1_709_164_800_000, "2024-02-29T00:00:00.000Z");
+        check(1_785_412_225_678, "2026-07-30T11:50:25.678Z");
+        check(4_107_542_399_000, "2100-02-28T23:59:59.000Z");
+        check(4_107_542_400_000, "2100-03-01T00:00:00.000Z");
+        check(253_402_300_799_999, "9999-12-31T23:59:59.999Z");
+    }
+
+    /// Walks 900 years day by day with the rules of the calendar alone.
+    #[test]
+    fn every_day_follows_the_one_before() {
+        let mut expected = (1700, 1, 1);
+        // 1700-01-01 is this many days before the epoch.
+        for days in -98_615_i64.. {
+            assert_eq!(civil_from_days(days), expected, "day {days}");
+            let (year, month, day) = expected;
+            let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+            let length = match month {
+                2 if leap => 29,
+                2 => 28,
+                4 | 6 | 9 | 11 => 30,
+                _ => 31,
+            };
+            expected = match (day < length, month < 12) {
+                (true, _) => (year, month, day + 1),
+                (false, true) => (year, month + 1, 1),
+                (false, false) => (year + 1, 1, 1),
+            };
+            if expected.0 == 2600 {
+                return;
+            }
+        }
+    }
+}

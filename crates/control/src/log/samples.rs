@@ -1,0 +1,146 @@
+//! Records and notices that the tests of every format show.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use engine::account::{
+    Attempt, By, ClientAddress, ConnectFailure, Reached, Reason, Record, TcpFigures,
+};
+use engine::journal::Notice;
+
+use super::escape;
+
+/// 2026-07-30T11:50:25.678Z, at which every session here ends.
+pub(super) fn moment() -> SystemTime {
+    UNIX_EPOCH + Duration::from_millis(1_785_412_225_678)
+}
+
+/// A session as it should be.
+pub(super) fn plain() -> Record {
+    let duration = Duration::from_micros(1_204_500);
+    Record {
+        id: 17,
+        accepted: moment() - duration,
+        listener: "web".into(),
+        client: client("10.0.0.9:51234"),
+        pool: Some("web".into()),
+        backend: Some(Reached {
+            backend: "10.0.0.11:80".into(),
+            address: None,
+        }),
+        bytes_to_backend: 78,
+        bytes_to_client: 1_234_567,
+        duration,
+        connect: Some(Duration::from_micros(412)),
+        first_byte: Some(Duration::from_millis(3)),
+        attempts: Vec::new(),
+        reason: Reason::Done,
+        by: By::Client,
+        client_tcp: Some(TcpFigures {
+            rtt_us: 210,
+            retrans: 0,
+        }),
+        backend_tcp: Some(TcpFigures {
+            rtt_us: 95,
+            retrans: 2,
+        }),
+    }
+}
+
+/// A session that two attempts failed for.
+pub(super) fn moved() -> Record {
+    let name: Arc<str> = "db.example:5432".into();
+    let duration = Duration::from_secs(5);
+    let address = |text: &str| Some(text.parse().expect("an address"));
+    Record {
+        id: 18,
+        accepted: moment() - duration,
+        client: client("[2001:db8::9]:51234"),
+        backend: Some(Reached {
+            backend: Arc::clone(&name),
+            address: address("10.0.0.5:5432"),
+        }),
+        bytes_to_backend: 0,
+        bytes_to_client: 0,
+        duration,
+        connect: Some(duration),
+        first_byte: None,
+        attempts: vec![
+            Attempt {
+                backend: "10.0.0.11:80".into(),
+                address: None,
+                took: Duration::from_micros(80),
+                failure: ConnectFailure::Refused,
+            },
+            Attempt {
+                backend: name,
+                address: address("10.0.0.4:5432"),
+                took: Duration::from_millis(4_999),
+                failure: ConnectFailure::Timeout,
+            },
+        ],
+        reason: Reason::BackendReset,
+        by: By::Backend,
+        client_tcp: None,
+        backend_tcp: Some(TcpFigures {
+            rtt_us: 95,
+            retrans: 0,
+        }),
+        ..plain()
+    }
+}
+
+/// A session that ended before it was routed.
+pub(super) fn denied() -> Record {
+    Record {
+        id: 19,
+        accepted: moment(),
+        client: ClientAddress::Unix,
+        pool: None,
+        backend: None,
+        bytes_to_backend: 0,
+        bytes_to_client: 0,
+        duration: Duration::ZERO,
+        connect: None,
+        first_byte: None,
+        reason: Reason::Denied,
+        by: By::Replug,
+        client_tcp: None,
+        backend_tcp: None,
+        ..plain()
+    }
+}
+
+/// A session with hostile text wherever there is text.
+pub(super) fn hostile() -> Record {
+    let hostile: Arc<str> = escape::tests::HOSTILE.into();
+    Record {
+        listener: Arc::clone(&hostile),
+        pool: Some(Arc::clone(&hostile)),
+        backend: Some(Reached {
+            backend: Arc::clone(&hostile),
+            address: None,
+        }),
+        attempts: vec![Attempt {
+            backend: hostile,
+            address: None,
+            took: Duration::ZERO,
+            failure: ConnectFailure::Refused,
+        }],
+        ..plain()
+    }
+}
+
+/// A notice of level warning.
+pub(super) fn warning() -> Notice {
+    Notice::BackendDown {
+        pool: "web".into(),
+        backend: "10.0.0.11:80".into(),
+        failure: ConnectFailure::Refused,
+        retry: Duration::from_secs(10),
+    }
+}
+
+fn client(text: &str) -> ClientAddress {
+    ClientAddress::Ip(text.parse().expect("an address"))
+}

@@ -1,0 +1,205 @@
+//! Where lines are written: a standard stream, a file, or syslog.
+//!
+//! A write may take a part, and waits no longer than it is told to. To keep
+//! that promise on a stream that blocks (a pipe, a terminal; it may be shared
+//! with other processes, which is why it is not switched to non-blocking) it is
+//! asked first and then given no more than it has announced room for.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _, fchown};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::OFlags;
+use rustix::io::Errno;
+
+use super::syslog::Syslog;
+
+/// What a pipe that is ready to write has room for (`PIPE_BUF`, pipe(7)).
+const PIPE_BYTES: usize = 4_096;
+
+/// Mode of a new log file, less the umask: addresses of clients are not for everybody.
+const FILE_MODE: u32 = 0o640;
+
+/// See the head of this file.
+#[derive(Debug)]
+pub(super) enum Sink {
+    /// Standard output or standard error.
+    Standard(Standard),
+    /// A file, a device, or a FIFO.
+    File(LogFile),
+    /// The local syslog daemon; each line is a message.
+    Syslog(Syslog),
+}
+
+/// A standard stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standard {
+    Output,
+    Error,
+}
+
+/// A log in the file system.
+#[derive(Debug)]
+pub(super) struct LogFile {
+    path: PathBuf,
+    /// `None`: a FIFO that nobody has read from yet.
+    file: Option<File>,
+}
+
+/// What opening a sink anew came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Opened {
+    /// It is the same file, or there is nothing to open; a line may be continued.
+    Same,
+    /// It is another one; a line must be written from its beginning.
+    Other,
+}
+
+impl Sink {
+    pub(super) fn stdout() -> Self {
+        Self::Standard(Standard::Output)
+    }
+
+    pub(super) fn stderr() -> Self {
+        Self::Standard(Standard::Error)
+    }
+
+    /// The syslog daemon behind the socket at `path`, whether it runs already or not.
+    pub(super) fn syslog(path: &Path) -> Self {
+        Self::Syslog(Syslog::new(path))
+    }
+
+    /// Opens or makes a file. A FIFO without a reader is no error.
+    pub(super) fn file(path: &Path) -> io::Result<Self> {
+        let file = match open(path) {
+            Ok(file) => Some(file),
+            Err(error) if nobody_reads(&error) => None,
+            Err(error) => return Err(error),
+        };
+        let path = path.to_owned();
+        Ok(Self::File(LogFile { path, file }))
+    }
+
+    /// Writes a part of `lines`, at least one byte, and waits for room no longer than `patience`.
+    pub(super) fn write(&mut self, lines: &[u8], patience: Duration) -> io::Result<usize> {
+        match self {
+            Self::Standard(Standard::Output) => stream(io::stdout().as_fd(), lines, patience),
+            Self::Standard(Standard::Error) => stream(io::stderr().as_fd(), lines, patience),
+            Self::File(LogFile {
+                file: Some(file), ..
+            }) => match file.metadata()?.is_file() {
+                true => all(file.as_fd(), lines),
+                false => stream(file.as_fd(), lines, patience),
+            },
+            Self::File(LogFile { file: None, .. }) => Err(Errno::NXIO.into()),
+            Self::Syslog(syslog) => syslog.send_line(lines, patience),
+        }
+    }
+
+    /// Whether a line was refused for its length; it never will be taken.
+    pub(super) fn is_too_long(error: &io::Error) -> bool {
+        error.raw_os_error() == Some(Errno::MSGSIZE.raw_os_error())
+    }
+
+    /// Opens the path anew; on failure all stays as it was.
+    pub(super) fn reopen(&mut self) -> io::Result<Opened> {
+        match self {
+            Self::Standard(_) => Ok(Opened::Same),
+            Self::Syslog(syslog) => syslog.connect().map(|()| Opened::Other),
+            Self::File(log) => log.reopen(),
+        }
+    }
+
+    /// Gives a regular file to another user; anything else is not ours to give.
+    pub(super) fn give_to(&self, user: u32, group: u32) -> io::Result<()> {
+        match self {
+            Self::File(LogFile {
+                file: Some(file), ..
+            }) if file.metadata()?.is_file() => fchown(file, Some(user), Some(group)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Tells on standard error, if it takes it at once, that this sink begins to fail.
+    pub(super) fn complain(&self, error: &io::Error) {
+        let name = match self {
+            Self::Standard(Standard::Error) => return,
+            Self::Standard(Standard::Output) => "standard output".to_owned(),
+            Self::File(log) => log.path.display().to_string(),
+            Self::Syslog(syslog) => syslog.path().display().to_string(),
+        };
+        let mut line = "replug: ".to_owned();
+        super::escape::plain(
+            &mut line,
+            &format!("cannot write the log to {name}: {error}; trying again every second"),
+        );
+        line.push('\n');
+        // Best effort: there is nowhere else to say it.
+        let _ = stream(io::stderr().as_fd(), line.as_bytes(), Duration::ZERO);
+    }
+}
+
+impl LogFile {
+    fn reopen(&mut self) -> io::Result<Opened> {
+        let new = open(&self.path)?;
+        let identity = |file: &File| file.metadata().map(|found| (found.dev(), found.ino()));
+        if let Some(old) = &self.file {
+            let fifo = new.metadata()?.file_type().is_fifo();
+            if !fifo && identity(old)? == identity(&new)? {
+                return Ok(Opened::Same);
+            }
+        }
+        self.file = Some(new);
+        Ok(Opened::Other)
+    }
+}
+
+/// Opens for appending without waiting for a FIFO's reader, and without taking a terminal as ours.
+fn open(path: &Path) -> io::Result<File> {
+    let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
+    let file = OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(FILE_MODE)
+        .custom_flags(flags.bits().cast_signed())
+        .open(path)?;
+    // Only the opening must not block: what is written waits its turn by poll(2).
+    let flags = rustix::fs::fcntl_getfl(&file)?;
+    rustix::fs::fcntl_setfl(&file, flags - OFlags::NONBLOCK)?;
+    Ok(file)
+}
+
+fn nobody_reads(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(Errno::NXIO.raw_os_error())
+}
+
+/// Writes what a stream has room for within `patience`.
+fn stream(fd: BorrowedFd<'_>, lines: &[u8], patience: Duration) -> io::Result<usize> {
+    wait_for_room(fd, patience)?;
+    all(fd, &lines[..lines.len().min(PIPE_BYTES)])
+}
+
+/// One write(2).
+fn all(fd: BorrowedFd<'_>, lines: &[u8]) -> io::Result<usize> {
+    match rustix::io::retry_on_intr(|| rustix::io::write(fd, lines))? {
+        0 => Err(io::ErrorKind::WriteZero.into()),
+        count => Ok(count),
+    }
+}
+
+/// Waits until `fd` can be written to, or has an error that a write will tell.
+///
+/// # Errors
+/// [`io::ErrorKind::TimedOut`] when `patience` is over.
+pub(super) fn wait_for_room(fd: BorrowedFd<'_>, patience: Duration) -> io::Result<()> {
+    let timeout = Timespec::try_from(patience).map_err(io::Error::other)?;
+    let mut fds = [PollFd::from_borrowed_fd(fd, PollFlags::OUT)];
+    match rustix::io::retry_on_intr(|| poll(&mut fds, Some(&timeout)))? {
+        0 => Err(io::Error::new(io::ErrorKind::TimedOut, "nobody reads it")),
+        _ => Ok(()),
+    }
+}
