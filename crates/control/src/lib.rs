@@ -1,3 +1,4 @@
 //! Runs an engine.
 
 mod log;
+mod names;

@@ -1,0 +1,156 @@
+//! Host names of backends: resolved at the start, and again whenever an answer
+//! has served its time.
+//!
+//! One task per name asks, posts what it learns where the shards read it, and
+//! rests until the answer is due again. Nothing else waits for it. A name that
+//! can no longer be resolved keeps its last good answer for as long as that
+//! takes; failures are told once, when they begin, and tried again with growing
+//! rests.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use engine::journal::{Journal, Notice};
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+mod resolver;
+
+pub(crate) use resolver::{Resolver, Sources};
+
+/// Least and longest time an answer is used, whatever its TTL. The longest bounds how long a
+/// wrong answer lives.
+const TTL: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(300);
+
+/// First rest after a failure; it doubles with each further one.
+const RETRY_MIN: Duration = Duration::from_secs(1);
+
+/// Longest rest after a failure.
+const RETRY_MAX: Duration = Duration::from_secs(30);
+
+/// Longest wait for one answer, all servers and attempts of `resolv.conf` included.
+const LOOKUP_MAX: Duration = Duration::from_secs(30);
+
+/// Where the answers about one name go.
+pub(crate) trait Listing: Send + Sync + 'static {
+    /// The name.
+    fn host(&self) -> &str;
+    /// Takes a good answer; true if it differs from the last one.
+    fn post(&self, addresses: Vec<IpAddr>) -> bool;
+    /// Takes note of a failure; true if an older answer stays in use.
+    fn fail(&self) -> bool;
+}
+
+impl Listing for engine::Name {
+    fn host(&self) -> &str {
+        self.host()
+    }
+
+    fn post(&self, addresses: Vec<IpAddr>) -> bool {
+        self.post(addresses)
+    }
+
+    fn fail(&self) -> bool {
+        self.fail()
+    }
+}
+
+/// The names under way. Their tasks end when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Names {
+    again: watch::Sender<()>,
+}
+
+impl Names {
+    /// Starts to follow each of `names`, on the runtime this is called in.
+    pub(crate) fn follow<L: Listing>(
+        names: &[Arc<L>],
+        sources: Sources,
+        journal: &Journal,
+    ) -> Self {
+        let (again, due) = watch::channel(());
+        let resolver = Arc::new(Resolver::new(sources, journal.clone()));
+        for name in names {
+            let follower = Follower {
+                name: Arc::clone(name),
+                resolver: Arc::clone(&resolver),
+                journal: journal.clone(),
+                failures: 0,
+            };
+            tokio::spawn(follower.run(due.clone()));
+        }
+        Self { again }
+    }
+
+    /// Has every name resolved again now.
+    pub(crate) fn resolve_again(&self) {
+        self.again.send_replace(());
+    }
+}
+
+/// What one task works with.
+struct Follower<L> {
+    name: Arc<L>,
+    resolver: Arc<Resolver>,
+    journal: Journal,
+    /// In a row, until now.
+    failures: u32,
+}
+
+impl<L: Listing> Follower<L> {
+    async fn run(mut self, mut again: watch::Receiver<()>) {
+        loop {
+            let rest = self.resolve().await;
+            match timeout(rest, again.changed()).await {
+                // Its sender is gone: nobody wants to know any more.
+                Ok(Err(_)) => return,
+                Ok(Ok(())) | Err(_) => {}
+            }
+        }
+    }
+
+    /// Asks once; returns how long to rest.
+    async fn resolve(&mut self) -> Duration {
+        let answer = timeout(LOOKUP_MAX, self.resolver.resolve(self.name.host())).await;
+        match answer.unwrap_or_else(|_| Err("no answer in time".to_owned())) {
+            Ok(answer) => {
+                let addresses: Vec<_> = answer.addresses.clone();
+                let news = self.name.post(answer.addresses);
+                if news || self.failures > 0 {
+                    self.journal.notice(Notice::NameResolved {
+                        name: self.name.host().into(),
+                        addresses: addresses
+                            .into_iter()
+                            .map(|address| SocketAddr::new(address, 0))
+                            .collect(),
+                    });
+                }
+                self.failures = 0;
+                answer.ttl.clamp(*TTL.start(), *TTL.end())
+            }
+            Err(error) => {
+                let kept = self.name.fail();
+                if self.failures == 0 {
+                    self.journal.notice(Notice::NameFailed {
+                        name: self.name.host().into(),
+                        error,
+                        kept,
+                    });
+                }
+                self.failures = self.failures.saturating_add(1);
+                rest_after(self.failures)
+            }
+        }
+    }
+}
+
+/// The rest after so many failures in a row, 1 at least.
+fn rest_after(failures: u32) -> Duration {
+    // 2^5 seconds are beyond RETRY_MAX already.
+    let doubled = failures.saturating_sub(1).min(5);
+    (RETRY_MIN * (1 << doubled)).min(RETRY_MAX)
+}
+
+#[cfg(test)]
+mod tests;
