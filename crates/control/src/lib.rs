@@ -1,4 +1,26 @@
-//! Runs an engine.
+//! Runs an engine: everything about the process that is not a session.
+//!
+//! Read in this order:
+//!
+//! - `process`: the story of a process from start to exit, in order; [`run`] is
+//!   all that the program calls; `exit`: its codes, and faults at the start;
+//! - `supervise`: what signals do, and how a process drains;
+//! - `log`: session records and notices on their way to a file, a stream or
+//!   syslog, on a thread of their own;
+//! - `names`: host names of backends, resolved again and again;
+//! - `daemon`, `pidfile`, `privileges`: one option each.
+//!
+//! One runtime, on the thread that called [`run`], carries signals and names.
+//! It never touches a session: it asks the engine, which asks its shards.
 
+mod daemon;
+mod exit;
 mod log;
 mod names;
+mod pidfile;
+mod privileges;
+mod process;
+mod supervise;
+
+pub use exit::Exit;
+pub use process::{Process, run};

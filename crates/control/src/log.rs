@@ -1,6 +1,6 @@
 //! The log: takes entries out of the journal, makes lines of them, writes them.
 //!
-//! One thread of its own does this, so that no shard ever waits for a disk or a
+//! One thread of its own ([`writer`]) does this, so that no shard ever waits for a disk or a
 //! reader. Its parts, in the order an entry passes them: a format ([`text`],
 //! [`json`], [`logfmt`]) makes a line; an [`output`] holds lines until they are
 //! written; a [`sink`] writes them to a file, a stream or [`syslog`].
@@ -15,14 +15,14 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::sync::mpsc::{self, Receiver};
 use std::thread;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use engine::account::Record;
 use engine::journal::{self, Entry, Journal, Level, Notice, Wants};
+use model::LogTarget;
 use model::config::Verbosity;
-use model::{LogFormat, LogTarget};
 
 mod clock;
 mod escape;
@@ -34,16 +34,15 @@ mod samples;
 mod sink;
 mod syslog;
 mod text;
+mod writer;
 
-use output::{Flushed, Output};
+use output::Output;
 use sink::Sink;
 use text::Columns;
+use writer::{Lines, Writer};
 
 /// Longest wait, at the end of the process, for what is still to be written.
 pub(crate) const LAST_WORDS_MAX: Duration = Duration::from_secs(3);
-
-/// Least time between two notices about entries that were dropped.
-const DROPPED_EVERY: Duration = Duration::from_secs(1);
 
 /// An open log whose thread does not run yet, so that privileges can be dropped in between.
 #[derive(Debug)]
@@ -73,13 +72,14 @@ impl Log {
             time: log.to != LogTarget::Syslog,
             listener: listeners > 1,
         };
+        let records = Output::new(records);
         Ok(Self {
             lines: Lines {
                 format: log.format,
                 columns,
                 syslog: log.to == LogTarget::Syslog,
             },
-            records: Output::new(records),
+            records,
             notices: notices.map(Output::new),
             wants: Wants {
                 records: log.verbosity != Verbosity::Quiet,
@@ -107,14 +107,7 @@ impl Log {
     pub(crate) fn start(self) -> io::Result<Running> {
         let (journal, entries) = journal::journal(self.wants);
         let (last, end) = mpsc::channel();
-        let writer = Writer {
-            lines: self.lines,
-            records: self.records,
-            notices: self.notices,
-            journal: journal.clone(),
-            dropped: 0,
-            told: None,
-        };
+        let writer = Writer::new(self.lines, self.records, self.notices, journal.clone());
         thread::Builder::new()
             .name("replug-log".to_owned())
             .spawn(move || {
@@ -174,176 +167,9 @@ fn aside(wait: impl FnOnce() + Send + 'static) {
         .spawn(wait);
 }
 
-/// How an entry becomes a line.
-#[derive(Clone, Copy, Debug)]
-struct Lines {
-    format: LogFormat,
-    columns: Columns,
-    syslog: bool,
-}
-
-impl Lines {
-    fn session(self, line: &mut String, record: &Record) {
-        if self.syslog {
-            syslog::head(line, Level::Info);
-        }
-        match self.format {
-            LogFormat::Text => text::session(line, self.columns, record),
-            LogFormat::Json => json::session(line, record),
-            LogFormat::Logfmt => logfmt::session(line, record),
-        }
-    }
-
-    fn notice(self, line: &mut String, notice: &Notice) {
-        if self.syslog {
-            syslog::head(line, notice.level());
-        }
-        let now = SystemTime::now();
-        match self.format {
-            LogFormat::Text => text::notice(line, self.columns, now, notice),
-            LogFormat::Json => json::notice(line, now, notice),
-            LogFormat::Logfmt => logfmt::notice(line, now, notice),
-        }
-    }
-}
-
-/// What the thread works with.
-struct Writer {
-    lines: Lines,
-    records: Output,
-    notices: Option<Output>,
-    journal: Journal,
-    /// Entries the queue had no room for, not told yet.
-    dropped: u64,
-    /// When that was last told.
-    told: Option<Instant>,
-}
-
-impl Writer {
-    /// Writes until [`Entry::Close`]; tells how many entries were not written.
-    fn run(mut self, entries: &Receiver<Entry>) -> u64 {
-        let mut line = String::new();
-        loop {
-            let mut next = match self.wait(entries) {
-                Wake::Entry(entry) => Some(entry),
-                Wake::Due => None,
-                Wake::End => return self.end(),
-            };
-            while let Some(entry) = next {
-                if self.take(entry, &mut line) == Next::End {
-                    return self.end();
-                }
-                next = entries.try_recv().ok();
-            }
-            self.flush(&mut line);
-        }
-    }
-
-    /// Waits for an entry, or until a sink is to be tried again or dropped entries are to be told.
-    fn wait(&self, entries: &Receiver<Entry>) -> Wake {
-        let retries = [Some(&self.records), self.notices.as_ref()];
-        let retries = retries.into_iter().flatten().filter_map(Output::retry_at);
-        let dropped = (self.dropped > 0).then(|| self.told.map(|told| told + DROPPED_EVERY));
-        let Some(due) = retries.chain(dropped.flatten()).min() else {
-            return entries.recv().map_or(Wake::End, Wake::Entry);
-        };
-        match entries.recv_timeout(due.saturating_duration_since(Instant::now())) {
-            Ok(entry) => Wake::Entry(entry),
-            Err(RecvTimeoutError::Timeout) => Wake::Due,
-            Err(RecvTimeoutError::Disconnected) => Wake::End,
-        }
-    }
-
-    fn take(&mut self, entry: Entry, line: &mut String) -> Next {
-        line.clear();
-        match entry {
-            Entry::Session(record) => {
-                self.lines.session(line, &record);
-                self.records.push(line);
-            }
-            Entry::Notice(notice) => {
-                self.lines.notice(line, &notice);
-                self.notices
-                    .as_mut()
-                    .unwrap_or(&mut self.records)
-                    .push(line);
-            }
-            Entry::Reopen => {
-                let outcome = self.records.reopen(Instant::now());
-                if let Err(error) = outcome {
-                    self.remark(
-                        line,
-                        format!("the log could not be opened anew, the old one stays: {error}"),
-                    );
-                }
-            }
-            Entry::Close => return Next::End,
-        }
-        if self.records.is_batch() || self.notices.as_ref().is_some_and(Output::is_batch) {
-            self.flush(line);
-        }
-        Next::Go
-    }
-
-    /// Writes what is held, and tells what was lost on the way.
-    fn flush(&mut self, line: &mut String) {
-        let now = Instant::now();
-        if let Some(notices) = &mut self.notices {
-            // What happened to standard error is told there and nowhere else.
-            if let Flushed::Again { told } = notices.flush(now) {
-                self.remark(line, told);
-            }
-        }
-        if let Flushed::Again { told } = self.records.flush(now) {
-            self.remark(line, told);
-        }
-        self.dropped += self.journal.take_dropped();
-        if self.dropped > 0 && self.told.is_none_or(|told| now >= told + DROPPED_EVERY) {
-            let dropped = std::mem::take(&mut self.dropped);
-            self.told = Some(now);
-            self.remark(
-                line,
-                format!("{dropped} log entries were dropped: the log was slower than they came"),
-            );
-        }
-        for output in [Some(&mut self.records), self.notices.as_mut()]
-            .into_iter()
-            .flatten()
-        {
-            output.flush(now);
-        }
-    }
-
-    fn remark(&mut self, line: &mut String, text: String) {
-        line.clear();
-        let level = Level::Warning;
-        self.lines.notice(line, &Notice::Remark { level, text });
-        self.notices
-            .as_mut()
-            .unwrap_or(&mut self.records)
-            .push(line);
-    }
-
-    fn end(mut self) -> u64 {
-        self.flush(&mut String::new());
-        let unwritten =
-            self.records.unwritten() + self.notices.as_ref().map_or(0, Output::unwritten);
-        self.dropped + unwritten
-    }
-}
-
-/// Why a wait is over.
-enum Wake {
-    Entry(Entry),
-    Due,
-    End,
-}
-
-/// Whether the thread goes on.
-#[derive(PartialEq, Eq)]
-enum Next {
-    Go,
-    End,
+/// Appends `text` so that it shows on a terminal as what it is, on one line.
+pub(crate) fn show(line: &mut String, text: &str) {
+    escape::plain(line, text);
 }
 
 /// When a session ended.
@@ -377,6 +203,132 @@ impl std::fmt::Display for Millis {
             _ if thousandths % 100 == 0 => write!(f, "{whole}.{}", thousandths / 100),
             _ if thousandths % 10 == 0 => write!(f, "{whole}.{:02}", thousandths / 10),
             _ => write!(f, "{whole}.{thousandths:03}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::LogFormat;
+    use std::fs;
+    use std::path::PathBuf;
+
+    #[test]
+    fn entries_come_out_in_order_and_a_renamed_file_is_left_whole() {
+        let file = LogFile::new("order");
+        let log = Log::open(&file.log(LogFormat::Json), 1).expect("a new file");
+        let running = log.start().expect("a thread");
+        let journal = running.journal();
+        journal.record(samples::plain());
+        journal.notice(samples::warning());
+        // In order with the rest, unlike `Running::reopen`, so that the test is certain.
+        journal.farewell(Entry::Reopen);
+        journal.record(samples::denied());
+        assert_eq!(running.finish(), Some(0));
+        let text = fs::read_to_string(&file.0).expect("the file");
+        let shown: Vec<_> = text
+            .lines()
+            .map(|line| {
+                let value: serde_json::Value = serde_json::from_str(line).expect("valid JSON");
+                let key = if value.get("message").is_some() {
+                    "level"
+                } else {
+                    "reason"
+                };
+                value[key].as_str().expect("a word").to_owned()
+            })
+            .collect();
+        assert_eq!(shown, ["done", "warning", "denied"]);
+    }
+
+    #[test]
+    fn what_the_queue_had_no_room_for_is_told() {
+        let file = LogFile::new("dropped");
+        let log = Log::open(&file.log(LogFormat::Text), 1).expect("a new file");
+        let (journal, entries) = journal::journal(log.wants);
+        for _ in 0..journal::ENTRIES_MAX + 5 {
+            journal.notice(samples::warning());
+        }
+        let writer = Writer::new(log.lines, log.records, log.notices, journal.clone());
+        aside(move || journal.farewell(Entry::Close));
+        assert_eq!(writer.run(&entries), 0);
+        let text = fs::read_to_string(&file.0).expect("the file");
+        assert_eq!(text.lines().count(), journal::ENTRIES_MAX + 1);
+        let told = "warning: 5 log entries were dropped: the log was slower than they came";
+        assert!(text.lines().any(|line| line.ends_with(told)));
+    }
+
+    #[test]
+    fn what_a_full_disk_never_took_is_counted_at_the_end() {
+        let to = LogTarget::File("/dev/full".to_owned());
+        let log = model::Log {
+            to,
+            ..model::Log::default()
+        };
+        let running = Log::open(&log, 1)
+            .expect("/dev/full opens")
+            .start()
+            .expect("a thread");
+        running.journal().record(samples::plain());
+        running.journal().record(samples::moved());
+        assert_eq!(running.finish(), Some(2));
+    }
+
+    #[test]
+    fn a_quiet_log_wants_no_records() {
+        let file = LogFile::new("quiet");
+        for (verbosity, records, level) in [
+            (Verbosity::Quiet, false, Level::Warning),
+            (Verbosity::Normal, true, Level::Info),
+            (Verbosity::Verbose, true, Level::Debug),
+        ] {
+            let log = model::Log {
+                verbosity,
+                ..file.log(LogFormat::Text)
+            };
+            let wants = Log::open(&log, 1).expect("a file").wants;
+            assert_eq!(wants, Wants { records, level });
+        }
+    }
+
+    #[test]
+    fn milliseconds() {
+        for (micros, expected) in [
+            (0, "0"),
+            (7, "0.007"),
+            (80, "0.08"),
+            (412, "0.412"),
+            (1_500, "1.5"),
+            (3_000, "3"),
+            (1_204_050, "1204.05"),
+        ] {
+            assert_eq!(millis(Duration::from_micros(micros)).to_string(), expected);
+        }
+    }
+
+    /// The log file of one test, removed at its end.
+    struct LogFile(PathBuf);
+
+    impl LogFile {
+        fn new(name: &str) -> Self {
+            let name = format!("replug-log-{name}-{}", std::process::id());
+            Self(std::env::temp_dir().join(name))
+        }
+
+        fn log(&self, format: LogFormat) -> model::Log {
+            let path = self.0.to_str().expect("a path of our own is text");
+            model::Log {
+                format,
+                to: LogTarget::File(path.to_owned()),
+                verbosity: Verbosity::Normal,
+            }
+        }
+    }
+
+    impl Drop for LogFile {
+        fn drop(&mut self) {
+            let _ = fs::remove_file(&self.0);
         }
     }
 }

@@ -102,10 +102,9 @@ impl<L: Listing> Follower<L> {
     async fn run(mut self, mut again: watch::Receiver<()>) {
         loop {
             let rest = self.resolve().await;
-            match timeout(rest, again.changed()).await {
+            if let Ok(Err(_)) = timeout(rest, again.changed()).await {
                 // Its sender is gone: nobody wants to know any more.
-                Ok(Err(_)) => return,
-                Ok(Ok(())) | Err(_) => {}
+                return;
             }
         }
     }

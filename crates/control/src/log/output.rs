@@ -69,15 +69,20 @@ pub(super) enum Flushed {
 }
 
 impl Output {
-    /// An output whose sink has not failed yet.
+    /// An output that is in trouble from the start only if nobody is behind its sink yet.
     pub(super) fn new(sink: Sink) -> Self {
-        Self {
+        let absent = sink.absent();
+        let mut output = Self {
             sink,
             held: Vec::new(),
             taken: 0,
             lost: 0,
             trouble: None,
+        };
+        if let Some(error) = absent {
+            output.failed(error, Instant::now());
         }
+        output
     }
 
     pub(super) fn sink(&self) -> &Sink {
@@ -311,6 +316,10 @@ mod tests {
         rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::RWXU).expect("a FIFO");
         let mut output = Output::new(Sink::file(&path).expect("no reader is no error"));
         let start = Instant::now();
+        assert!(
+            output.retry_at().is_some(),
+            "it is told at once that nobody reads"
+        );
         output.push("early");
         assert_eq!(output.flush(start), Flushed::Held);
 

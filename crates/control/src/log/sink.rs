@@ -84,6 +84,15 @@ impl Sink {
         Ok(Self::File(LogFile { path, file }))
     }
 
+    /// What is missing, where a sink could be opened only in part: a reader, a daemon.
+    pub(super) fn absent(&self) -> Option<io::Error> {
+        match self {
+            Self::File(LogFile { file: None, .. }) => Some(Errno::NXIO.into()),
+            Self::Syslog(syslog) => syslog.absent(),
+            Self::Standard(_) | Self::File(_) => None,
+        }
+    }
+
     /// Writes a part of `lines`, at least one byte, and waits for room no longer than `patience`.
     pub(super) fn write(&mut self, lines: &[u8], patience: Duration) -> io::Result<usize> {
         match self {
@@ -135,7 +144,7 @@ impl Sink {
         let mut line = "replug: ".to_owned();
         super::escape::plain(
             &mut line,
-            &format!("cannot write the log to {name}: {error}; trying again every second"),
+            &format!("cannot write the log to {name}: {error}; it is tried again every second"),
         );
         line.push('\n');
         // Best effort: there is nowhere else to say it.

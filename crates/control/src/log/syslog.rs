@@ -26,19 +26,22 @@ const FACILITY: u8 = 3;
 #[derive(Debug)]
 pub(super) struct Syslog {
     path: PathBuf,
-    socket: Option<UnixDatagram>,
+    /// Or why there is none.
+    socket: io::Result<UnixDatagram>,
 }
 
 impl Syslog {
     /// Connects; if there is no daemon yet, the first message will try again.
     pub(super) fn new(path: &Path) -> Self {
-        let mut syslog = Self {
+        Self {
             path: path.to_owned(),
-            socket: None,
-        };
-        // What is wrong will be told with the first message that cannot be sent.
-        let _ = syslog.connect();
-        syslog
+            socket: connect(path),
+        }
+    }
+
+    /// Why there is no connection, if there is none.
+    pub(super) fn absent(&self) -> Option<io::Error> {
+        self.socket.as_ref().err().map(copy)
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -50,12 +53,8 @@ impl Syslog {
     /// # Errors
     /// When nobody listens; the old connection is given up all the same.
     pub(super) fn connect(&mut self) -> io::Result<()> {
-        self.socket = None;
-        let socket = UnixDatagram::unbound()?;
-        socket.set_nonblocking(true)?;
-        socket.connect(&self.path)?;
-        self.socket = Some(socket);
-        Ok(())
+        self.socket = connect(&self.path);
+        self.socket.as_ref().map(drop).map_err(copy)
     }
 
     /// Sends the first of `lines` as one message; returns its length with the line end.
@@ -77,7 +76,7 @@ impl Syslog {
     }
 
     fn send(&self, message: &[u8], patience: Duration) -> io::Result<()> {
-        let socket = self.socket.as_ref().ok_or(io::ErrorKind::NotConnected)?;
+        let socket = self.socket.as_ref().map_err(copy)?;
         match socket.send(message) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 wait_for_room(socket.as_fd(), patience)?;
@@ -85,6 +84,21 @@ impl Syslog {
             }
             outcome => outcome.map(drop),
         }
+    }
+}
+
+fn connect(path: &Path) -> io::Result<UnixDatagram> {
+    let socket = UnixDatagram::unbound()?;
+    socket.set_nonblocking(true)?;
+    socket.connect(path)?;
+    Ok(socket)
+}
+
+/// The same error once more; these are all of the system's.
+fn copy(error: &io::Error) -> io::Error {
+    match error.raw_os_error() {
+        Some(number) => io::Error::from_raw_os_error(number),
+        None => error.kind().into(),
     }
 }
 

@@ -1,0 +1,183 @@
+//! `--user NAME[:GROUP]`: go on as somebody else, for good.
+//!
+//! A process starts as root only to listen on low ports and to write its pid
+//! file. Ids belong to threads in the kernel; the calls here are libc's, which
+//! change every thread of the process. That there is no way back is tried, not
+//! assumed.
+
+use std::ffi::CString;
+use std::fmt;
+
+use nix::errno::Errno;
+use nix::unistd::{self, Gid, Group, Uid, User};
+
+/// Somebody of the user database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Identity {
+    name: CString,
+    user: Uid,
+    group: Gid,
+}
+
+/// Why a process cannot go on as somebody.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// The user database has no such user.
+    NoUser(String),
+    /// The group database has no such group.
+    NoGroup(String),
+    /// A database could not be read.
+    Database(Errno),
+    /// Only root may become somebody else.
+    NotRoot,
+    /// The system refuses this call.
+    Refused(&'static str, Errno),
+    /// Root's privileges could be had back.
+    NotForGood,
+}
+
+impl Identity {
+    /// Looks up `NAME[:GROUP]`. Without a group it is the user's own.
+    ///
+    /// # Errors
+    /// When there is no such user or group.
+    pub(crate) fn find(text: &str) -> Result<Self, Fault> {
+        let (name, group) = match text.split_once(':') {
+            Some((name, group)) => (name, Some(group)),
+            None => (text, None),
+        };
+        let no_user = || Fault::NoUser(name.to_owned());
+        let user = User::from_name(name)
+            .map_err(Fault::Database)?
+            .ok_or_else(no_user)?;
+        let group = match group {
+            Some(group) => {
+                Group::from_name(group)
+                    .map_err(Fault::Database)?
+                    .ok_or_else(|| Fault::NoGroup(group.to_owned()))?
+                    .gid
+            }
+            None => user.gid,
+        };
+        Ok(Self {
+            name: CString::new(user.name).map_err(|_| no_user())?,
+            user: user.uid,
+            group,
+        })
+    }
+
+    /// User and group as numbers.
+    pub(crate) fn ids(&self) -> (u32, u32) {
+        (self.user.as_raw(), self.group.as_raw())
+    }
+
+    /// Whether this process is root or is this identity already: else it can never become it.
+    ///
+    /// # Errors
+    /// [`Fault::NotRoot`].
+    pub(crate) fn check(&self) -> Result<(), Fault> {
+        match unistd::geteuid().is_root() || self.is_ours() {
+            true => Ok(()),
+            false => Err(Fault::NotRoot),
+        }
+    }
+
+    /// Becomes this identity, with its supplementary groups, for good.
+    ///
+    /// # Errors
+    /// When the process may not, or could go back. It must end then: it may be half changed.
+    pub(crate) fn assume(&self) -> Result<(), Fault> {
+        self.check()?;
+        if !unistd::geteuid().is_root() {
+            return Ok(());
+        }
+        // The user last: it takes the right to do the other two.
+        unistd::initgroups(&self.name, self.group).map_err(refused("initgroups"))?;
+        unistd::setgid(self.group).map_err(refused("setgid"))?;
+        unistd::setuid(self.user).map_err(refused("setuid"))?;
+        match self.user.is_root() || unistd::setuid(Uid::from_raw(0)).is_err() {
+            true => Ok(()),
+            false => Err(Fault::NotForGood),
+        }
+    }
+
+    fn is_ours(&self) -> bool {
+        unistd::geteuid() == self.user && unistd::getegid() == self.group
+    }
+}
+
+fn refused(call: &'static str) -> impl Fn(Errno) -> Fault {
+    move |errno| Fault::Refused(call, errno)
+}
+
+/// What is wrong and what to do, for people.
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoUser(name) => {
+                write!(
+                    f,
+                    "there is no user {name:?}; `getent passwd` lists those there are"
+                )
+            }
+            Self::NoGroup(name) => {
+                write!(
+                    f,
+                    "there is no group {name:?}; `getent group` lists those there are"
+                )
+            }
+            Self::Database(errno) => {
+                write!(f, "the user database cannot be read: {}", errno.desc())
+            }
+            Self::NotRoot => f.write_str(
+                "only root can become another user; start replug as root, or as that user \
+                 without --user",
+            ),
+            Self::Refused(call, errno) => write!(
+                f,
+                "{call} is refused ({}); replug needs CAP_SETUID and CAP_SETGID for --user",
+                errno.desc()
+            ),
+            Self::NotForGood => f.write_str(
+                "root's privileges could be taken back afterwards; replug does not go on so",
+            ),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn identities() {
+        let root = Identity::find("root").expect("every system has root");
+        assert_eq!(root.ids(), (0, 0));
+        assert_eq!(Identity::find("root:root"), Ok(root));
+        let nobody = "no-such-user-anywhere";
+        assert_eq!(
+            Identity::find(nobody),
+            Err(Fault::NoUser(nobody.to_owned()))
+        );
+        assert_eq!(Identity::find("root:"), Err(Fault::NoGroup(String::new())));
+        assert_eq!(Identity::find(""), Err(Fault::NoUser(String::new())));
+        assert_eq!(
+            Identity::find("root\0"),
+            Err(Fault::NoUser("root\0".to_owned()))
+        );
+    }
+
+    #[test]
+    fn only_root_becomes_somebody_else() {
+        let somebody = Identity {
+            name: c"somebody".to_owned(),
+            user: Uid::from_raw(4_242_424),
+            group: Gid::from_raw(4_242_424),
+        };
+        let expected = match unistd::geteuid().is_root() {
+            true => Ok(()),
+            false => Err(Fault::NotRoot),
+        };
+        assert_eq!(somebody.check(), expected);
+    }
+}

@@ -1,0 +1,278 @@
+//! The life of the process: start up in order, run an engine, end.
+//!
+//! The order is what matters. The log comes first, so that a fault of it is
+//! seen before anything is bound; sockets and pid file come before privileges
+//! are dropped, threads after that. Whatever fails before readiness is told on
+//! standard error, and in that order undone.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use engine::journal::{Level, Notice};
+use engine::{Bound, Engine};
+use model::config::Verbosity;
+use model::{Config, LogTarget};
+use tokio::runtime::Runtime;
+
+use crate::daemon::{Launch, Launcher, launch};
+use crate::exit::{Exit, Fault, exit_of, refuse, tell};
+use crate::log::{self, Log};
+use crate::names::{Names, Sources};
+use crate::pidfile::{self, PidFile};
+use crate::privileges::Identity;
+use crate::supervise::{End, Signals, Supervisor};
+
+/// How the process runs, besides what it does.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Process {
+    /// Go to the background once clients are accepted.
+    pub daemon: bool,
+    /// The file to write the process id into.
+    pub pidfile: Option<PathBuf>,
+    /// Whom to go on as after start-up: `NAME[:GROUP]`.
+    pub user: Option<String>,
+}
+
+/// Runs `config` until a signal ends it. Calls `ready` once, when clients are accepted, with the
+/// name and the address of each listener.
+///
+/// With [`Process::daemon`] this starts the program a second time, with the same words, and
+/// returns when that one is ready; in that one it runs as described.
+pub fn run(config: &Config, process: &Process, ready: impl FnOnce(&[(Arc<str>, String)])) -> Exit {
+    let launcher = match process.daemon {
+        false => None,
+        true => match Launcher::of_this_process() {
+            Ok(Some(launcher)) => Some(launcher),
+            Ok(None) => return launched(),
+            Err(error) => return refuse(Fault::failed("cannot leave the terminal", &error)),
+        },
+    };
+    match start(config, process) {
+        Ok(started) => started.serve(config, launcher, ready),
+        Err(fault) => refuse(fault),
+    }
+}
+
+/// The launcher's part: its exit is the daemon's, until that is ready.
+fn launched() -> Exit {
+    match launch() {
+        Ok(Launch::Ready) => Exit::Done,
+        Ok(Launch::Ended(code)) => {
+            if code.is_none() {
+                tell("the daemon was killed while it started");
+            }
+            Exit::of_code(code)
+        }
+        Err(error) => refuse(Fault::failed("cannot start the daemon", &error)),
+    }
+}
+
+/// A process that is ready to start threads. Dropping it undoes what remains in the file system.
+struct Started {
+    runtime: Runtime,
+    signals: Signals,
+    bound: Bound,
+    log: log::Running,
+    _pidfile: Option<PidFile>,
+}
+
+fn start(config: &Config, process: &Process) -> Result<Started, Fault> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Fault::failed("cannot start", &error))?;
+    let signals = {
+        let _inside = runtime.enter();
+        Signals::take().map_err(|error| Fault::failed("cannot take signals", &error))?
+    };
+    let identity = process.user.as_deref().map(identity).transpose()?;
+    let log = open_log(config, process)?;
+    let bound = Bound::open(config).map_err(|failures| Fault {
+        lines: failures.iter().map(ToString::to_string).collect(),
+        exit: Exit::NotPermitted,
+    })?;
+    let pidfile = process.pidfile.as_deref().map(take_pidfile).transpose()?;
+    if let Some(identity) = identity {
+        let (user, group) = identity.ids();
+        log.give_to(user, group).map_err(|error| {
+            let what = format!("cannot give the log file to user {user}, group {group}");
+            Fault::io(&what, &error, "name another with --log-to")
+        })?;
+        identity.assume().map_err(Fault::privileges)?;
+    }
+    let log = log
+        .start()
+        .map_err(|error| Fault::failed("cannot start a thread", &error))?;
+    Ok(Started {
+        runtime,
+        signals,
+        bound,
+        log,
+        _pidfile: pidfile,
+    })
+}
+
+impl Started {
+    fn serve(
+        self,
+        config: &Config,
+        launcher: Option<Launcher>,
+        ready: impl FnOnce(&[(Arc<str>, String)]),
+    ) -> Exit {
+        let Self {
+            runtime,
+            signals,
+            bound,
+            log,
+            _pidfile,
+        } = self;
+        let addresses = bound.addresses().to_vec();
+        let engine = match Engine::start(bound, config, log.journal().clone()) {
+            Ok(engine) => engine,
+            Err(error) => {
+                finish(log);
+                return refuse(Fault::failed("cannot start the shards", &error));
+            }
+        };
+        let end = runtime.block_on(async {
+            let names = Names::follow(engine.names(), Sources::system(), log.journal());
+            ready(&addresses);
+            if let Some(launcher) = launcher
+                && let Err(error) = launcher.ready()
+            {
+                // Whoever started it has gone, or has been told to stop.
+                return Err(error);
+            }
+            let supervisor = Supervisor {
+                engine: &engine,
+                names: &names,
+                log: &log,
+                signals,
+            };
+            Ok(supervisor.run().await)
+        });
+        let exit = match end {
+            Ok(End::Clean) => join(engine, &log),
+            Ok(End::Stuck) => Exit::Failed,
+            Err(error) => refuse(Fault::failed("cannot tell the launcher", &error)),
+        };
+        finish(log);
+        exit
+    }
+}
+
+/// Waits for the shards. One that has died makes the end a failure.
+fn join(engine: Engine, log: &log::Running) -> Exit {
+    match catch_unwind(AssertUnwindSafe(|| engine.join())) {
+        Ok(()) => Exit::Done,
+        Err(_) => {
+            let text = "a shard has died; its sessions are lost".to_owned();
+            let level = Level::Error;
+            log.journal().notice(Notice::Remark { level, text });
+            Exit::Failed
+        }
+    }
+}
+
+/// Has everything written that is still to be written.
+fn finish(log: log::Running) {
+    match log.finish() {
+        Some(0) => {}
+        Some(entries) => tell(&format!("{entries} log entries could not be written")),
+        None => tell("the log takes nothing; its last entries could not be written"),
+    }
+}
+
+fn identity(text: &str) -> Result<Identity, Fault> {
+    let identity = Identity::find(text).map_err(Fault::privileges)?;
+    identity.check().map_err(Fault::privileges)?;
+    Ok(identity)
+}
+
+fn open_log(config: &Config, process: &Process) -> Result<Log, Fault> {
+    let mut wanted = config.log.clone();
+    if process.daemon && matches!(wanted.to, LogTarget::Stderr | LogTarget::Stdout) {
+        wanted.to = LogTarget::Syslog;
+        if wanted.verbosity != Verbosity::Quiet {
+            tell("a daemon has no terminal, so it logs to syslog; --log-to FILE names a file");
+        }
+    }
+    Log::open(&wanted, config.listeners.len()).map_err(|error| {
+        let name = match &wanted.to {
+            LogTarget::File(path) => path.as_str(),
+            LogTarget::Stderr | LogTarget::Stdout | LogTarget::Syslog => "its target",
+        };
+        Fault::io(
+            &format!("cannot open the log {name}"),
+            &error,
+            "name a file that can be written with --log-to",
+        )
+    })
+}
+
+fn take_pidfile(path: &Path) -> Result<PidFile, Fault> {
+    PidFile::take(path).map_err(|fault| {
+        let exit = match &fault {
+            pidfile::Fault::Io(error) => exit_of(error),
+            pidfile::Fault::Held { .. } | pidfile::Fault::NotAPidFile => Exit::Failed,
+        };
+        Fault {
+            lines: vec![format!(
+                "cannot write the pid file {}: {fault}",
+                path.display()
+            )],
+            exit,
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_start_says_why() {
+        let log = model::Log {
+            to: LogTarget::File("/no/such/directory/log".to_owned()),
+            ..model::Log::default()
+        };
+        let config = Config {
+            log,
+            ..Config::default()
+        };
+        let fault = start(&config, &Process::default())
+            .err()
+            .expect("there is no such directory");
+        assert_eq!(
+            fault.lines,
+            [
+                "cannot open the log /no/such/directory/log: No such file or directory (os error 2); \
+              name a file that can be written with --log-to"
+            ]
+        );
+        assert_eq!(fault.exit, Exit::Failed);
+
+        let process = Process {
+            user: Some("no-such-user-anywhere".to_owned()),
+            ..Process::default()
+        };
+        let fault = start(&Config::default(), &process)
+            .err()
+            .expect("there is no such user");
+        assert_eq!(fault.exit, Exit::Configuration);
+
+        let process = Process {
+            pidfile: Some("/dev/null".into()),
+            ..Process::default()
+        };
+        let fault = start(&Config::default(), &process)
+            .err()
+            .expect("that is a device");
+        assert_eq!(
+            fault.lines,
+            ["cannot write the pid file /dev/null: not a regular file; \
+              name a file that can be written"]
+        );
+    }
+}

@@ -1,0 +1,219 @@
+//! Signals, from readiness to the end.
+//!
+//! ```text
+//!             TERM, INT                    TERM, INT or the time is over
+//!   serving ─────────────▶ draining 10 s ─────────────────────────────▶ ending
+//!      │                       ▲   │ no session is left                   │
+//!      │ QUIT                  │   ▼                                      ▼
+//!      └───────▶ draining ─────┘  end ◀───────────────────────────────────┘
+//!                without limit  TERM, INT
+//! ```
+//!
+//! HUP, USR1 and USR2 are answered in every state but the last.
+
+use std::io;
+use std::time::Duration;
+
+use engine::Engine;
+use engine::account::Reason;
+use engine::journal::{Level, Notice};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::{Instant, sleep_until, timeout};
+
+use crate::log;
+use crate::names::Names;
+
+/// How long sessions may go on after TERM or INT.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// Longest wait for sessions that have been reset to be accounted.
+const END_MAX: Duration = Duration::from_secs(5);
+
+/// How a life under supervision ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// Every session has ended and is accounted.
+    Clean,
+    /// Sessions did not end although they were reset.
+    Stuck,
+}
+
+/// What is supervised, and what it is done with.
+pub(crate) struct Supervisor<'a> {
+    pub(crate) engine: &'a Engine,
+    pub(crate) names: &'a Names,
+    pub(crate) log: &'a log::Running,
+    pub(crate) signals: Signals,
+}
+
+impl Supervisor<'_> {
+    /// Serves until told to end, and drains.
+    pub(crate) async fn run(mut self) -> End {
+        let limit = loop {
+            match self.signals.next().await {
+                Ask::End => break Some(DRAIN),
+                Ask::EndWhenDone => break None,
+                ask => self.answer(ask),
+            }
+        };
+        self.engine.stop_accepting();
+        self.tell_draining(limit);
+        self.drain(limit.map(|limit| Instant::now() + limit)).await
+    }
+
+    async fn drain(&mut self, mut until: Option<Instant>) -> End {
+        loop {
+            let time_is_over = async {
+                match until {
+                    Some(until) => sleep_until(until).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                () = self.engine.drained() => return End::Clean,
+                () = time_is_over => return self.end_sessions(Reason::Drained).await,
+                ask = self.signals.next() => match ask {
+                    Ask::End if until.is_some() => return self.end_sessions(Reason::Killed).await,
+                    Ask::End => {
+                        until = Some(Instant::now() + DRAIN);
+                        self.tell_draining(Some(DRAIN));
+                    }
+                    // It drains already, and a limit once set stays.
+                    Ask::EndWhenDone => {}
+                    ask => self.answer(ask),
+                },
+            }
+        }
+    }
+
+    async fn end_sessions(&self, reason: Reason) -> End {
+        self.engine.end_sessions(reason);
+        match timeout(END_MAX, self.engine.drained()).await {
+            Ok(()) => End::Clean,
+            Err(_) => {
+                let sessions = self.engine.sessions();
+                self.remark(
+                    Level::Error,
+                    format!("{sessions} sessions do not end; giving up"),
+                );
+                End::Stuck
+            }
+        }
+    }
+
+    /// Does what does not lead to the end.
+    fn answer(&self, ask: Ask) {
+        match ask {
+            Ask::Reload => {
+                self.names.resolve_again();
+                self.log.reopen();
+                let text = "SIGHUP: names are resolved again and log files opened anew; \
+                            a command line has no file to read again";
+                self.remark(Level::Info, text.to_owned());
+            }
+            Ask::Reopen => {
+                self.log.reopen();
+            }
+            Ask::Upgrade => {
+                let text = "SIGUSR2: this version cannot be upgraded in place; nothing is done";
+                self.remark(Level::Warning, text.to_owned());
+            }
+            Ask::End | Ask::EndWhenDone => {}
+        }
+    }
+
+    fn tell_draining(&self, within: Option<Duration>) {
+        let sessions = self.engine.sessions();
+        self.log
+            .journal()
+            .notice(Notice::Draining { sessions, within });
+    }
+
+    fn remark(&self, level: Level, text: String) {
+        self.log.journal().notice(Notice::Remark { level, text });
+    }
+}
+
+/// What a signal asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ask {
+    /// TERM, INT: end soon; a second time: now.
+    End,
+    /// QUIT: end when the last session has.
+    EndWhenDone,
+    /// HUP.
+    Reload,
+    /// USR1.
+    Reopen,
+    /// USR2.
+    Upgrade,
+}
+
+/// The signals that mean something.
+#[derive(Debug)]
+pub(crate) struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    quit: Signal,
+    hangup: Signal,
+    user_1: Signal,
+    user_2: Signal,
+}
+
+impl Signals {
+    /// Takes the signals over from their defaults, which would end the process. Must be called in
+    /// a runtime. Signals that come before [`Signals::next`] is called are kept.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub(crate) fn take() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            quit: signal(SignalKind::quit())?,
+            hangup: signal(SignalKind::hangup())?,
+            user_1: signal(SignalKind::user_defined1())?,
+            user_2: signal(SignalKind::user_defined2())?,
+        })
+    }
+
+    /// The next one. Loses none when it is dropped before it is ready.
+    pub(crate) async fn next(&mut self) -> Ask {
+        tokio::select! {
+            _ = self.terminate.recv() => Ask::End,
+            _ = self.interrupt.recv() => Ask::End,
+            _ = self.quit.recv() => Ask::EndWhenDone,
+            _ = self.hangup.recv() => Ask::Reload,
+            _ = self.user_1.recv() => Ask::Reopen,
+            _ = self.user_2.recv() => Ask::Upgrade,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::process::{Signal as Number, getpid, kill_process};
+
+    /// Longest wait for a signal that this process has sent to itself.
+    const DEADLINE: Duration = Duration::from_secs(10);
+
+    /// One test for all: signals belong to the process, so two tests would hear each other's.
+    #[tokio::test]
+    async fn signals_are_told_apart() {
+        let mut signals = Signals::take().expect("signals can be taken");
+        for (number, expected) in [
+            (Number::TERM, Ask::End),
+            (Number::INT, Ask::End),
+            (Number::QUIT, Ask::EndWhenDone),
+            (Number::HUP, Ask::Reload),
+            (Number::USR1, Ask::Reopen),
+            (Number::USR2, Ask::Upgrade),
+        ] {
+            kill_process(getpid(), number).expect("a process may signal itself");
+            let ask = timeout(DEADLINE, signals.next()).await;
+            assert_eq!(ask.expect("the signal comes"), expected);
+        }
+    }
+}
