@@ -165,7 +165,12 @@ impl Started {
 /// Waits for the shards. One that has died makes the end a failure.
 fn join(engine: Engine, log: &log::Running) -> Exit {
     match catch_unwind(AssertUnwindSafe(|| engine.join())) {
-        Ok(()) => Exit::Done,
+        Ok(()) => {
+            let text = "every session has ended, and so does replug".to_owned();
+            let level = Level::Info;
+            log.journal().notice(Notice::Remark { level, text });
+            Exit::Done
+        }
         Err(_) => {
             let text = "a shard has died; its sessions are lost".to_owned();
             let level = Level::Error;
