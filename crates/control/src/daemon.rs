@@ -107,20 +107,13 @@ mod tests {
     fn check(script: &str, expected: Launch) {
         let mut command = Command::new("sh");
         command.args(["-c", script]);
-        assert_eq!(
-            wait_for_ready(command).expect("sh starts"),
-            expected,
-            "{script}"
-        );
+        assert_eq!(wait_for_ready(command).expect("sh starts"), expected, "{script}");
     }
 
     #[test]
     fn launches() {
         check("echo ready >&0", Launch::Ready);
-        check(
-            &format!("test ${LAUNCHER} = $PPID && echo ready >&0"),
-            Launch::Ready,
-        );
+        check(&format!("test ${LAUNCHER} = $PPID && echo ready >&0"), Launch::Ready);
         check("exit 4", Launch::Ended(Some(4)));
         check("echo read >&0; exit 3", Launch::Ended(Some(3)));
         check("kill -9 $$", Launch::Ended(None));

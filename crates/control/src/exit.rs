@@ -37,9 +37,7 @@ impl Exit {
 
     /// The exit with this code. Any other code is a failure.
     pub(crate) fn of_code(code: Option<i32>) -> Self {
-        let known = Self::ALL
-            .into_iter()
-            .find(|exit| code == Some(exit.code().into()));
+        let known = Self::ALL.into_iter().find(|exit| code == Some(exit.code().into()));
         known.unwrap_or(Self::Failed)
     }
 
@@ -72,18 +70,12 @@ pub(crate) struct Fault {
 impl Fault {
     /// Something of the system that no user has asked for.
     pub(crate) fn failed(what: &str, error: &io::Error) -> Self {
-        Self {
-            lines: vec![format!("{what}: {error}")],
-            exit: Exit::Failed,
-        }
+        Self { lines: vec![format!("{what}: {error}")], exit: Exit::Failed }
     }
 
     /// A file that a user has named; `remedy` is what to do.
     pub(crate) fn io(what: &str, error: &io::Error, remedy: &str) -> Self {
-        Self {
-            lines: vec![format!("{what}: {error}; {remedy}")],
-            exit: exit_of(error),
-        }
+        Self { lines: vec![format!("{what}: {error}; {remedy}")], exit: exit_of(error) }
     }
 
     pub(crate) fn privileges(fault: privileges::Fault) -> Self {
@@ -93,10 +85,7 @@ impl Fault {
             NotRoot | Refused(..) => Exit::NotPermitted,
             Database(_) | NotForGood => Exit::Failed,
         };
-        Self {
-            lines: vec![format!("--user: {fault}")],
-            exit,
-        }
+        Self { lines: vec![format!("--user: {fault}")], exit }
     }
 }
 
@@ -131,10 +120,7 @@ mod tests {
     fn codes_are_those_of_the_manual_and_come_back() {
         let codes = Exit::ALL.map(Exit::code);
         assert_eq!(codes, [0, 1, 2, 3, 4, 5]);
-        assert_eq!(
-            Exit::ALL.map(|exit| Exit::of_code(Some(exit.code().into()))),
-            Exit::ALL
-        );
+        assert_eq!(Exit::ALL.map(|exit| Exit::of_code(Some(exit.code().into()))), Exit::ALL);
         assert_eq!(Exit::of_code(Some(101)), Exit::Failed);
         assert_eq!(Exit::of_code(None), Exit::Failed);
     }

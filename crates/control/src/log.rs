@@ -68,17 +68,10 @@ impl Log {
             LogTarget::Syslog => (Sink::syslog(Path::new(syslog::DEV_LOG)), None),
             LogTarget::File(path) => (Sink::file(Path::new(path))?, None),
         };
-        let columns = Columns {
-            time: log.to != LogTarget::Syslog,
-            listener: listeners > 1,
-        };
+        let columns = Columns { time: log.to != LogTarget::Syslog, listener: listeners > 1 };
         let records = Output::new(records);
         Ok(Self {
-            lines: Lines {
-                format: log.format,
-                columns,
-                syslog: log.to == LogTarget::Syslog,
-            },
+            lines: Lines { format: log.format, columns, syslog: log.to == LogTarget::Syslog },
             records,
             notices: notices.map(Output::new),
             wants: Wants {
@@ -108,17 +101,11 @@ impl Log {
         let (journal, entries) = journal::journal(self.wants);
         let (last, end) = mpsc::channel();
         let writer = Writer::new(self.lines, self.records, self.notices, journal.clone());
-        thread::Builder::new()
-            .name("replug-log".to_owned())
-            .spawn(move || {
-                // Nobody waits any more if the process took longer than LAST_WORDS_MAX to end.
-                let _ = last.send(writer.run(&entries));
-            })?;
-        Ok(Running {
-            journal,
-            end,
-            reopening: Arc::default(),
-        })
+        thread::Builder::new().name("replug-log".to_owned()).spawn(move || {
+            // Nobody waits any more if the process took longer than LAST_WORDS_MAX to end.
+            let _ = last.send(writer.run(&entries));
+        })?;
+        Ok(Running { journal, end, reopening: Arc::default() })
     }
 }
 
@@ -162,9 +149,7 @@ impl Running {
 fn aside(wait: impl FnOnce() + Send + 'static) {
     // Without a thread the request is lost: a file is then not opened anew, or the end comes
     // after LAST_WORDS_MAX. Both are better than a control thread that stands still.
-    let _ = thread::Builder::new()
-        .name("replug-log-entry".to_owned())
-        .spawn(wait);
+    let _ = thread::Builder::new().name("replug-log-entry".to_owned()).spawn(wait);
 }
 
 /// Appends `text` so that it shows on a terminal as what it is, on one line.
@@ -231,11 +216,7 @@ mod tests {
             .lines()
             .map(|line| {
                 let value: serde_json::Value = serde_json::from_str(line).expect("valid JSON");
-                let key = if value.get("message").is_some() {
-                    "level"
-                } else {
-                    "reason"
-                };
+                let key = if value.get("message").is_some() { "level" } else { "reason" };
                 value[key].as_str().expect("a word").to_owned()
             })
             .collect();
@@ -262,14 +243,8 @@ mod tests {
     #[test]
     fn what_a_full_disk_never_took_is_counted_at_the_end() {
         let to = LogTarget::File("/dev/full".to_owned());
-        let log = model::Log {
-            to,
-            ..model::Log::default()
-        };
-        let running = Log::open(&log, 1)
-            .expect("/dev/full opens")
-            .start()
-            .expect("a thread");
+        let log = model::Log { to, ..model::Log::default() };
+        let running = Log::open(&log, 1).expect("/dev/full opens").start().expect("a thread");
         running.journal().record(samples::plain());
         running.journal().record(samples::moved());
         assert_eq!(running.finish(), Some(2));
@@ -283,10 +258,7 @@ mod tests {
             (Verbosity::Normal, true, Level::Info),
             (Verbosity::Verbose, true, Level::Debug),
         ] {
-            let log = model::Log {
-                verbosity,
-                ..file.log(LogFormat::Text)
-            };
+            let log = model::Log { verbosity, ..file.log(LogFormat::Text) };
             let wants = Log::open(&log, 1).expect("a file").wants;
             assert_eq!(wants, Wants { records, level });
         }

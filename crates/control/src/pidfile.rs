@@ -50,9 +50,7 @@ impl PidFile {
                 Ok(()) => {}
                 Err(TryLockError::WouldBlock) => {
                     return Err(Fault::Held {
-                        by: content(&mut file)
-                            .ok()
-                            .and_then(|text| text.trim().parse().ok()),
+                        by: content(&mut file).ok().and_then(|text| text.trim().parse().ok()),
                     });
                 }
                 Err(TryLockError::Error(error)) => return Err(Fault::Io(error)),
@@ -96,10 +94,7 @@ fn open(path: &Path) -> io::Result<File> {
         .open(path)?;
     match file.metadata()?.is_file() {
         true => Ok(file),
-        false => Err(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            "not a regular file",
-        )),
+        false => Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")),
     }
 }
 
@@ -149,11 +144,7 @@ mod tests {
 
         let fault = PidFile::take(&path.0).expect_err("it is locked");
         assert!(matches!(fault, Fault::Held { by: Some(pid) } if pid == std::process::id()));
-        assert_eq!(
-            fs::read_to_string(&path.0).expect("the file"),
-            id,
-            "it stays as it is"
-        );
+        assert_eq!(fs::read_to_string(&path.0).expect("the file"), id, "it stays as it is");
 
         drop(ours);
         assert!(!path.0.exists());
@@ -175,10 +166,7 @@ mod tests {
         let path = Path::of("other");
         fs::write(&path.0, "bind = \":80\"\n").expect("a new file");
         assert!(matches!(PidFile::take(&path.0), Err(Fault::NotAPidFile)));
-        assert_eq!(
-            fs::read_to_string(&path.0).expect("the file"),
-            "bind = \":80\"\n"
-        );
+        assert_eq!(fs::read_to_string(&path.0).expect("the file"), "bind = \":80\"\n");
     }
 
     #[test]

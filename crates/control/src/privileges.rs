@@ -47,9 +47,7 @@ impl Identity {
             None => (text, None),
         };
         let no_user = || Fault::NoUser(name.to_owned());
-        let user = User::from_name(name)
-            .map_err(Fault::Database)?
-            .ok_or_else(no_user)?;
+        let user = User::from_name(name).map_err(Fault::Database)?.ok_or_else(no_user)?;
         let group = match group {
             Some(group) => {
                 Group::from_name(group)
@@ -59,11 +57,7 @@ impl Identity {
             }
             None => user.gid,
         };
-        Ok(Self {
-            name: CString::new(user.name).map_err(|_| no_user())?,
-            user: user.uid,
-            group,
-        })
+        Ok(Self { name: CString::new(user.name).map_err(|_| no_user())?, user: user.uid, group })
     }
 
     /// User and group as numbers.
@@ -115,16 +109,10 @@ impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoUser(name) => {
-                write!(
-                    f,
-                    "there is no user {name:?}; `getent passwd` lists those there are"
-                )
+                write!(f, "there is no user {name:?}; `getent passwd` lists those there are")
             }
             Self::NoGroup(name) => {
-                write!(
-                    f,
-                    "there is no group {name:?}; `getent group` lists those there are"
-                )
+                write!(f, "there is no group {name:?}; `getent group` lists those there are")
             }
             Self::Database(errno) => {
                 write!(f, "the user database cannot be read: {}", errno.desc())
@@ -155,16 +143,10 @@ mod tests {
         assert_eq!(root.ids(), (0, 0));
         assert_eq!(Identity::find("root:root"), Ok(root));
         let nobody = "no-such-user-anywhere";
-        assert_eq!(
-            Identity::find(nobody),
-            Err(Fault::NoUser(nobody.to_owned()))
-        );
+        assert_eq!(Identity::find(nobody), Err(Fault::NoUser(nobody.to_owned())));
         assert_eq!(Identity::find("root:"), Err(Fault::NoGroup(String::new())));
         assert_eq!(Identity::find(""), Err(Fault::NoUser(String::new())));
-        assert_eq!(
-            Identity::find("root\0"),
-            Err(Fault::NoUser("root\0".to_owned()))
-        );
+        assert_eq!(Identity::find("root\0"), Err(Fault::NoUser("root\0".to_owned())));
     }
 
     #[test]

@@ -5,7 +5,6 @@
 //! are dropped, threads after that. Whatever fails before readiness is told on
 //! standard error, and in that order undone.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -101,16 +100,8 @@ fn start(config: &Config, process: &Process) -> Result<Started, Fault> {
         })?;
         identity.assume().map_err(Fault::privileges)?;
     }
-    let log = log
-        .start()
-        .map_err(|error| Fault::failed("cannot start a thread", &error))?;
-    Ok(Started {
-        runtime,
-        signals,
-        bound,
-        log,
-        _pidfile: pidfile,
-    })
+    let log = log.start().map_err(|error| Fault::failed("cannot start a thread", &error))?;
+    Ok(Started { runtime, signals, bound, log, _pidfile: pidfile })
 }
 
 impl Started {
@@ -120,13 +111,7 @@ impl Started {
         launcher: Option<Launcher>,
         ready: impl FnOnce(&[(Arc<str>, String)]),
     ) -> Exit {
-        let Self {
-            runtime,
-            signals,
-            bound,
-            log,
-            _pidfile,
-        } = self;
+        let Self { runtime, signals, bound, log, _pidfile } = self;
         let addresses = bound.addresses().to_vec();
         let engine = match Engine::start(bound, config, log.journal().clone()) {
             Ok(engine) => engine,
@@ -144,12 +129,7 @@ impl Started {
                 // Whoever started it has gone, or has been told to stop.
                 return Err(error);
             }
-            let supervisor = Supervisor {
-                engine: &engine,
-                names: &names,
-                log: &log,
-                signals,
-            };
+            let supervisor = Supervisor { engine: &engine, names: &names, log: &log, signals };
             Ok(supervisor.run().await)
         });
         let exit = match end {
@@ -164,15 +144,15 @@ impl Started {
 
 /// Waits for the shards. One that has died makes the end a failure.
 fn join(engine: Engine, log: &log::Running) -> Exit {
-    match catch_unwind(AssertUnwindSafe(|| engine.join())) {
+    match engine.join() {
         Ok(()) => {
             let text = "every session has ended, and so does replug".to_owned();
             let level = Level::Info;
             log.journal().notice(Notice::Remark { level, text });
             Exit::Done
         }
-        Err(_) => {
-            let text = "a shard has died; its sessions are lost".to_owned();
+        Err(error) => {
+            let text = error.to_string();
             let level = Level::Error;
             log.journal().notice(Notice::Remark { level, text });
             Exit::Failed
@@ -223,10 +203,7 @@ fn take_pidfile(path: &Path) -> Result<PidFile, Fault> {
             pidfile::Fault::Held { .. } | pidfile::Fault::NotAPidFile => Exit::Failed,
         };
         Fault {
-            lines: vec![format!(
-                "cannot write the pid file {}: {fault}",
-                path.display()
-            )],
+            lines: vec![format!("cannot write the pid file {}: {fault}", path.display())],
             exit,
         }
     })
@@ -242,13 +219,8 @@ mod tests {
             to: LogTarget::File("/no/such/directory/log".to_owned()),
             ..model::Log::default()
         };
-        let config = Config {
-            log,
-            ..Config::default()
-        };
-        let fault = start(&config, &Process::default())
-            .err()
-            .expect("there is no such directory");
+        let config = Config { log, ..Config::default() };
+        let fault = start(&config, &Process::default()).err().expect("there is no such directory");
         assert_eq!(
             fault.lines,
             [
@@ -258,22 +230,13 @@ mod tests {
         );
         assert_eq!(fault.exit, Exit::Failed);
 
-        let process = Process {
-            user: Some("no-such-user-anywhere".to_owned()),
-            ..Process::default()
-        };
-        let fault = start(&Config::default(), &process)
-            .err()
-            .expect("there is no such user");
+        let process =
+            Process { user: Some("no-such-user-anywhere".to_owned()), ..Process::default() };
+        let fault = start(&Config::default(), &process).err().expect("there is no such user");
         assert_eq!(fault.exit, Exit::Configuration);
 
-        let process = Process {
-            pidfile: Some("/dev/null".into()),
-            ..Process::default()
-        };
-        let fault = start(&Config::default(), &process)
-            .err()
-            .expect("that is a device");
+        let process = Process { pidfile: Some("/dev/null".into()), ..Process::default() };
+        let fault = start(&Config::default(), &process).err().expect("that is a device");
         assert_eq!(
             fault.lines,
             ["cannot write the pid file /dev/null: not a regular file; \

@@ -49,11 +49,20 @@ pub(crate) struct Supervisor<'a> {
 impl Supervisor<'_> {
     /// Serves until told to end, and drains.
     pub(crate) async fn run(mut self) -> End {
+        let mut all_shards_live = true;
         let limit = loop {
-            match self.signals.next().await {
-                Ask::End => break Some(DRAIN),
-                Ask::EndWhenDone => break None,
-                ask => self.answer(ask),
+            tokio::select! {
+                ask = self.signals.next() => match ask {
+                    Ask::End => break Some(DRAIN),
+                    Ask::EndWhenDone => break None,
+                    ask => self.answer(ask),
+                },
+                () = self.engine.shard_lost(), if all_shards_live => {
+                    all_shards_live = false;
+                    let text = "a shard has died and its sessions with it; the others go on, \
+                                restart replug when it suits";
+                    self.remark(Level::Error, text.to_owned());
+                }
             }
         };
         self.engine.stop_accepting();
@@ -93,10 +102,7 @@ impl Supervisor<'_> {
             Ok(()) => End::Clean,
             Err(_) => {
                 let sessions = self.engine.sessions();
-                self.remark(
-                    Level::Error,
-                    format!("{sessions} sessions do not end; giving up"),
-                );
+                self.remark(Level::Error, format!("{sessions} sessions do not end; giving up"));
                 End::Stuck
             }
         }
@@ -125,9 +131,7 @@ impl Supervisor<'_> {
 
     fn tell_draining(&self, within: Option<Duration>) {
         let sessions = self.engine.sessions();
-        self.log
-            .journal()
-            .notice(Notice::Draining { sessions, within });
+        self.log.journal().notice(Notice::Draining { sessions, within });
     }
 
     fn remark(&self, level: Level, text: String) {

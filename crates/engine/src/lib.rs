@@ -152,13 +152,23 @@ impl Engine {
         let _ = running.wait_for(|shards| *shards == 0).await;
     }
 
+    /// Resolves once a shard has ended, for whatever reason. While the engine serves that is a
+    /// defect: its sessions are lost, and clients go to the shards that are left.
+    pub async fn shard_lost(&self) {
+        let all = self.threads.len();
+        let mut running = self.running.clone();
+        let _ = running.wait_for(|shards| *shards < all).await;
+    }
+
     /// Waits for the threads, after [`Engine::drained`].
     ///
     /// # Errors
     /// When a shard failed instead of draining.
     pub fn join(self) -> io::Result<()> {
         for thread in self.threads {
-            thread.join().map_err(|_| io::Error::other("a shard of the engine died"))??;
+            thread
+                .join()
+                .map_err(|_| io::Error::other("a shard has died; its sessions are lost"))??;
         }
         Ok(())
     }

@@ -57,10 +57,7 @@ pub(super) fn push(out: &mut String, text: std::fmt::Arguments<'_>) {
 
 fn each(out: &mut String, text: &str, mut write: impl FnMut(&mut String, char)) {
     let mut chars = text.chars();
-    chars
-        .by_ref()
-        .take(TEXT_CHARS_MAX)
-        .for_each(|c| write(out, c));
+    chars.by_ref().take(TEXT_CHARS_MAX).for_each(|c| write(out, c));
     if chars.next().is_some() {
         out.push_str("...");
     }

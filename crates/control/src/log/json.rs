@@ -19,10 +19,7 @@ use super::{ended, level, millis};
 
 /// Appends the record of a session, without a line end.
 pub(super) fn session(out: &mut String, record: &Record) {
-    push(
-        out,
-        format_args!("{{\"ts\":\"{}\",\"id\":{}", Utc(ended(record)), record.id),
-    );
+    push(out, format_args!("{{\"ts\":\"{}\",\"id\":{}", Utc(ended(record)), record.id));
     text(out, "listener", Some(&record.listener));
     text(out, "client", Some(&record.client.to_string()));
     let backend = record.backend.as_ref();
@@ -55,11 +52,7 @@ pub(super) fn notice(out: &mut String, at: SystemTime, notice: &Notice) {
 fn attempts(out: &mut String, attempts: &[Attempt]) {
     out.push_str(",\"attempts\":[");
     for (index, attempt) in attempts.iter().enumerate() {
-        out.push_str(if index == 0 {
-            "{\"backend\":"
-        } else {
-            ",{\"backend\":"
-        });
+        out.push_str(if index == 0 { "{\"backend\":" } else { ",{\"backend\":" });
         escape::json(out, &attempt.backend);
         if let Some(address) = attempt.address {
             socket_address(out, "address", address);

@@ -16,19 +16,12 @@ use super::{ended, level, millis};
 
 /// Appends the record of a session, without a line end.
 pub(super) fn session(out: &mut String, record: &Record) {
-    push(
-        out,
-        format_args!("ts={} id={}", Utc(ended(record)), record.id),
-    );
+    push(out, format_args!("ts={} id={}", Utc(ended(record)), record.id));
     text(out, "listener", Some(&record.listener));
     text(out, "client", Some(&record.client.to_string()));
     let backend = record.backend.as_ref();
     text(out, "backend", backend.map(|reached| &*reached.backend));
-    word(
-        out,
-        "backend_address",
-        backend.and_then(|reached| reached.address),
-    );
+    word(out, "backend_address", backend.and_then(|reached| reached.address));
     text(out, "route", record.pool.as_deref());
     word(out, "bytes_to_backend", Some(record.bytes_to_backend));
     word(out, "bytes_to_client", Some(record.bytes_to_client));
@@ -41,22 +34,10 @@ pub(super) fn session(out: &mut String, record: &Record) {
     word(out, "reason", Some(record.reason.as_str()));
     word(out, "side", Some(record.by.as_str()));
     let (client, backend) = (record.client_tcp, record.backend_tcp);
-    word(
-        out,
-        "tcp_rtt_us_client",
-        client.map(|figures| figures.rtt_us),
-    );
-    word(
-        out,
-        "tcp_rtt_us_backend",
-        backend.map(|figures| figures.rtt_us),
-    );
+    word(out, "tcp_rtt_us_client", client.map(|figures| figures.rtt_us));
+    word(out, "tcp_rtt_us_backend", backend.map(|figures| figures.rtt_us));
     word(out, "retrans_client", client.map(|figures| figures.retrans));
-    word(
-        out,
-        "retrans_backend",
-        backend.map(|figures| figures.retrans),
-    );
+    word(out, "retrans_backend", backend.map(|figures| figures.retrans));
 }
 
 /// Appends a notice, without a line end.
@@ -76,12 +57,7 @@ fn attempts(record: &Record) -> String {
             millis(attempt.took)
         )
     };
-    record
-        .attempts
-        .iter()
-        .map(one)
-        .collect::<Vec<_>>()
-        .join("; ")
+    record.attempts.iter().map(one).collect::<Vec<_>>().join("; ")
 }
 
 fn text(out: &mut String, key: &str, value: Option<&str>) {
@@ -140,10 +116,7 @@ mod tests {
         let mut out = String::new();
         session(&mut out, &samples::hostile());
         assert!(!out.chars().any(char::is_control), "{out:?}");
-        assert!(
-            out.contains(r#" listener="a\r\n2026 forged \u001b[2J"#),
-            "{out}"
-        );
+        assert!(out.contains(r#" listener="a\r\n2026 forged \u001b[2J"#), "{out}");
     }
 
     #[test]

@@ -72,13 +72,7 @@ impl Output {
     /// An output that is in trouble from the start only if nobody is behind its sink yet.
     pub(super) fn new(sink: Sink) -> Self {
         let absent = sink.absent();
-        let mut output = Self {
-            sink,
-            held: Vec::new(),
-            taken: 0,
-            lost: 0,
-            trouble: None,
-        };
+        let mut output = Self { sink, held: Vec::new(), taken: 0, lost: 0, trouble: None };
         if let Some(error) = absent {
             output.failed(error, Instant::now());
         }
@@ -188,9 +182,7 @@ impl Output {
     }
 
     fn failed(&mut self, error: io::Error, now: Instant) {
-        let done = self.held[..self.taken]
-            .iter()
-            .rposition(|&byte| byte == b'\n');
+        let done = self.held[..self.taken].iter().rposition(|&byte| byte == b'\n');
         if let Some(done) = done {
             self.held.drain(..=done);
             self.taken -= done + 1;
@@ -203,11 +195,7 @@ impl Output {
             }
             None => {
                 self.sink.complain(&error);
-                self.trouble = Some(Trouble {
-                    since: now,
-                    retry_at,
-                    error,
-                });
+                self.trouble = Some(Trouble { since: now, retry_at, error });
             }
         }
     }
@@ -265,10 +253,7 @@ mod tests {
         let now = Instant::now();
         output.failed(io::Error::from_raw_os_error(28), now);
         assert_eq!((output.held.as_slice(), output.taken), (&b"two\n"[..], 1));
-        assert!(matches!(
-            output.flush(now + RETRY_EVERY),
-            Flushed::Again { .. }
-        ));
+        assert!(matches!(output.flush(now + RETRY_EVERY), Flushed::Again { .. }));
         assert_eq!(fs::read_to_string(&path).expect("the file"), "one\ntwo\n");
     }
 
@@ -283,10 +268,7 @@ mod tests {
         output.reopen(Instant::now()).expect("a file can be made");
         output.push("three");
         assert_eq!(output.flush(Instant::now()), Flushed::Whole);
-        assert_eq!(
-            fs::read_to_string(&old).expect("the old file"),
-            "one\ntwo\n"
-        );
+        assert_eq!(fs::read_to_string(&old).expect("the old file"), "one\ntwo\n");
         assert_eq!(fs::read_to_string(&path).expect("the new file"), "three\n");
     }
 
@@ -298,15 +280,10 @@ mod tests {
         let mut output = Output::new(Sink::file(&below.join("log")).expect("a new file"));
         let moved = dir.path("moved");
         fs::rename(&below, &moved).expect("the directory is ours");
-        output
-            .reopen(Instant::now())
-            .expect_err("there is no such directory");
+        output.reopen(Instant::now()).expect_err("there is no such directory");
         output.push("still");
         assert_eq!(output.flush(Instant::now()), Flushed::Whole);
-        assert_eq!(
-            fs::read_to_string(moved.join("log")).expect("the file"),
-            "still\n"
-        );
+        assert_eq!(fs::read_to_string(moved.join("log")).expect("the file"), "still\n");
     }
 
     #[test]
@@ -316,18 +293,12 @@ mod tests {
         rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::RWXU).expect("a FIFO");
         let mut output = Output::new(Sink::file(&path).expect("no reader is no error"));
         let start = Instant::now();
-        assert!(
-            output.retry_at().is_some(),
-            "it is told at once that nobody reads"
-        );
+        assert!(output.retry_at().is_some(), "it is told at once that nobody reads");
         output.push("early");
         assert_eq!(output.flush(start), Flushed::Held);
 
         let mut reader = read_end(&path);
-        assert!(matches!(
-            output.flush(start + RETRY_EVERY),
-            Flushed::Again { .. }
-        ));
+        assert!(matches!(output.flush(start + RETRY_EVERY), Flushed::Again { .. }));
         let mut read = [0; 64];
         let count = reader.read(&mut read).expect("the line is there");
         assert_eq!(&read[..count], b"early\n");
@@ -337,10 +308,7 @@ mod tests {
         let later = start + RETRY_EVERY * 2;
         assert_eq!(output.flush(later), Flushed::Held);
         let mut reader = read_end(&path);
-        assert!(matches!(
-            output.flush(later + RETRY_EVERY),
-            Flushed::Again { .. }
-        ));
+        assert!(matches!(output.flush(later + RETRY_EVERY), Flushed::Again { .. }));
         let count = reader.read(&mut read).expect("the line is there");
         assert_eq!(&read[..count], b"alone\n");
     }
@@ -357,11 +325,7 @@ mod tests {
             output.push(&line);
         }
         let start = Instant::now();
-        assert_eq!(
-            output.flush(start),
-            Flushed::Held,
-            "200 kB do not fit into a pipe"
-        );
+        assert_eq!(output.flush(start), Flushed::Held, "200 kB do not fit into a pipe");
         assert_eq!(output.flush(start + RETRY_EVERY), Flushed::Held);
 
         let mut read = Vec::new();
@@ -382,11 +346,7 @@ mod tests {
     fn read_end(path: &Path) -> fs::File {
         let nonblocking = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
         let mut options = fs::OpenOptions::new();
-        options
-            .read(true)
-            .custom_flags(nonblocking)
-            .open(path)
-            .expect("the FIFO opens")
+        options.read(true).custom_flags(nonblocking).open(path).expect("the FIFO opens")
     }
 
     /// A directory of one test, removed at its end.

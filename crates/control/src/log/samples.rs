@@ -24,10 +24,7 @@ pub(super) fn plain() -> Record {
         listener: "web".into(),
         client: client("10.0.0.9:51234"),
         pool: Some("web".into()),
-        backend: Some(Reached {
-            backend: "10.0.0.11:80".into(),
-            address: None,
-        }),
+        backend: Some(Reached { backend: "10.0.0.11:80".into(), address: None }),
         bytes_to_backend: 78,
         bytes_to_client: 1_234_567,
         duration,
@@ -36,14 +33,8 @@ pub(super) fn plain() -> Record {
         attempts: Vec::new(),
         reason: Reason::Done,
         by: By::Client,
-        client_tcp: Some(TcpFigures {
-            rtt_us: 210,
-            retrans: 0,
-        }),
-        backend_tcp: Some(TcpFigures {
-            rtt_us: 95,
-            retrans: 2,
-        }),
+        client_tcp: Some(TcpFigures { rtt_us: 210, retrans: 0 }),
+        backend_tcp: Some(TcpFigures { rtt_us: 95, retrans: 2 }),
     }
 }
 
@@ -56,10 +47,7 @@ pub(super) fn moved() -> Record {
         id: 18,
         accepted: moment() - duration,
         client: client("[2001:db8::9]:51234"),
-        backend: Some(Reached {
-            backend: Arc::clone(&name),
-            address: address("10.0.0.5:5432"),
-        }),
+        backend: Some(Reached { backend: Arc::clone(&name), address: address("10.0.0.5:5432") }),
         bytes_to_backend: 0,
         bytes_to_client: 0,
         duration,
@@ -82,10 +70,7 @@ pub(super) fn moved() -> Record {
         reason: Reason::BackendReset,
         by: By::Backend,
         client_tcp: None,
-        backend_tcp: Some(TcpFigures {
-            rtt_us: 95,
-            retrans: 0,
-        }),
+        backend_tcp: Some(TcpFigures { rtt_us: 95, retrans: 0 }),
         ..plain()
     }
 }
@@ -117,10 +102,7 @@ pub(super) fn hostile() -> Record {
     Record {
         listener: Arc::clone(&hostile),
         pool: Some(Arc::clone(&hostile)),
-        backend: Some(Reached {
-            backend: Arc::clone(&hostile),
-            address: None,
-        }),
+        backend: Some(Reached { backend: Arc::clone(&hostile), address: None }),
         attempts: vec![Attempt {
             backend: hostile,
             address: None,

@@ -98,9 +98,7 @@ impl Sink {
         match self {
             Self::Standard(Standard::Output) => stream(io::stdout().as_fd(), lines, patience),
             Self::Standard(Standard::Error) => stream(io::stderr().as_fd(), lines, patience),
-            Self::File(LogFile {
-                file: Some(file), ..
-            }) => match file.metadata()?.is_file() {
+            Self::File(LogFile { file: Some(file), .. }) => match file.metadata()?.is_file() {
                 true => all(file.as_fd(), lines),
                 false => stream(file.as_fd(), lines, patience),
             },
@@ -126,9 +124,9 @@ impl Sink {
     /// Gives a regular file to another user; anything else is not ours to give.
     pub(super) fn give_to(&self, user: u32, group: u32) -> io::Result<()> {
         match self {
-            Self::File(LogFile {
-                file: Some(file), ..
-            }) if file.metadata()?.is_file() => fchown(file, Some(user), Some(group)),
+            Self::File(LogFile { file: Some(file), .. }) if file.metadata()?.is_file() => {
+                fchown(file, Some(user), Some(group))
+            }
             _ => Ok(()),
         }
     }

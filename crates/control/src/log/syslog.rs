@@ -33,10 +33,7 @@ pub(super) struct Syslog {
 impl Syslog {
     /// Connects; if there is no daemon yet, the first message will try again.
     pub(super) fn new(path: &Path) -> Self {
-        Self {
-            path: path.to_owned(),
-            socket: connect(path),
-        }
+        Self { path: path.to_owned(), socket: connect(path) }
     }
 
     /// Why there is no connection, if there is none.
@@ -59,10 +56,7 @@ impl Syslog {
 
     /// Sends the first of `lines` as one message; returns its length with the line end.
     pub(super) fn send_line(&mut self, lines: &[u8], patience: Duration) -> io::Result<usize> {
-        let end = lines
-            .iter()
-            .position(|&byte| byte == b'\n')
-            .unwrap_or(lines.len());
+        let end = lines.iter().position(|&byte| byte == b'\n').unwrap_or(lines.len());
         let message = &lines[..end];
         match self.send(message, patience) {
             // The daemon has restarted, or was not there at first.
@@ -111,10 +105,7 @@ pub(super) fn head(line: &mut String, level: Level) {
         Level::Error => 3,
     };
     let priority = FACILITY * 8 + severity;
-    push(
-        line,
-        format_args!("<{priority}>replug[{}]: ", std::process::id()),
-    );
+    push(line, format_args!("<{priority}>replug[{}]: ", std::process::id()));
 }
 
 fn is_gone(error: &io::Error) -> bool {
@@ -137,9 +128,7 @@ mod tests {
         let mut syslog = Syslog::new(&daemon.path);
         let lines = b"<30>replug[1]: one\n<28>replug[1]: two\n";
         let first = syslog.send_line(lines, PATIENCE).expect("the daemon runs");
-        let second = syslog
-            .send_line(&lines[first..], PATIENCE)
-            .expect("the daemon runs");
+        let second = syslog.send_line(&lines[first..], PATIENCE).expect("the daemon runs");
         assert_eq!(first + second, lines.len());
         assert_eq!(daemon.receive(), "<30>replug[1]: one");
         assert_eq!(daemon.receive(), "<28>replug[1]: two");
@@ -149,21 +138,15 @@ mod tests {
     fn a_daemon_that_comes_late_or_restarts_is_found() {
         let path = Daemon::start("restart").path.clone();
         let mut syslog = Syslog::new(&path);
-        syslog
-            .send_line(b"lost\n", PATIENCE)
-            .expect_err("nobody listens");
+        syslog.send_line(b"lost\n", PATIENCE).expect_err("nobody listens");
 
         let daemon = Daemon::start("restart");
-        syslog
-            .send_line(b"early\n", PATIENCE)
-            .expect("the daemon has come");
+        syslog.send_line(b"early\n", PATIENCE).expect("the daemon has come");
         assert_eq!(daemon.receive(), "early");
         drop(daemon);
 
         let daemon = Daemon::start("restart");
-        syslog
-            .send_line(b"again\n", PATIENCE)
-            .expect("the daemon is back");
+        syslog.send_line(b"again\n", PATIENCE).expect("the daemon is back");
         assert_eq!(daemon.receive(), "again");
     }
 
@@ -177,9 +160,7 @@ mod tests {
         let kind = full.expect("the queue is bounded").kind();
         assert_eq!(kind, io::ErrorKind::TimedOut);
         daemon.receive();
-        syslog
-            .send_line(&line, PATIENCE)
-            .expect("there is room again");
+        syslog.send_line(&line, PATIENCE).expect("there is room again");
     }
 
     #[test]
@@ -207,18 +188,13 @@ mod tests {
             let name = format!("replug-syslog-{name}-{}", std::process::id());
             let path = std::env::temp_dir().join(name);
             let socket = UnixDatagram::bind(&path).expect("a new socket");
-            socket
-                .set_read_timeout(Some(PATIENCE))
-                .expect("a legal timeout");
+            socket.set_read_timeout(Some(PATIENCE)).expect("a legal timeout");
             Self { socket, path }
         }
 
         fn receive(&self) -> String {
             let mut message = [0; 2048];
-            let count = self
-                .socket
-                .recv(&mut message)
-                .expect("a message within PATIENCE");
+            let count = self.socket.recv(&mut message).expect("a message within PATIENCE");
             String::from_utf8_lossy(&message[..count]).into_owned()
         }
     }

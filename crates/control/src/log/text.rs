@@ -40,10 +40,7 @@ pub(super) fn session(out: &mut String, columns: Columns, record: &Record) {
         escape::plain(out, &record.listener);
         out.push_str("  ");
     }
-    push(
-        out,
-        format_args!("{:<ADDRESS_COLUMNS$} -> ", record.client.to_string()),
-    );
+    push(out, format_args!("{:<ADDRESS_COLUMNS$} -> ", record.client.to_string()));
     let start = out.len();
     match &record.backend {
         Some(reached) => {
@@ -55,10 +52,7 @@ pub(super) fn session(out: &mut String, columns: Columns, record: &Record) {
         None => out.push('-'),
     }
     let width = out[start..].chars().count();
-    out.extend(std::iter::repeat_n(
-        ' ',
-        ADDRESS_COLUMNS.saturating_sub(width),
-    ));
+    out.extend(std::iter::repeat_n(' ', ADDRESS_COLUMNS.saturating_sub(width)));
     push(
         out,
         format_args!(
@@ -117,11 +111,7 @@ fn time(duration: Duration) -> String {
     let micros = duration.as_micros();
     let seconds = duration.as_secs();
     match micros {
-        0..99_950 => format!(
-            "{}.{} ms",
-            (micros + 50) / 1_000,
-            (micros + 50) % 1_000 / 100
-        ),
+        0..99_950 => format!("{}.{} ms", (micros + 50) / 1_000, (micros + 50) % 1_000 / 100),
         99_950..999_500 => format!("{} ms", (micros + 500) / 1_000),
         999_500..59_950_000 => {
             let tenths = (micros + 50_000) / 100_000;
@@ -141,10 +131,7 @@ mod tests {
     use super::super::samples;
     use super::*;
 
-    const ALL: Columns = Columns {
-        time: true,
-        listener: false,
-    };
+    const ALL: Columns = Columns { time: true, listener: false };
 
     #[track_caller]
     fn check(columns: Columns, record: &Record, expected: &str) {
@@ -169,10 +156,7 @@ mod tests {
              tried 10.0.0.11:80 (refused), db.example:5432 at 10.0.0.4 (connect_timeout)",
         );
         check(
-            Columns {
-                time: false,
-                listener: true,
-            },
+            Columns { time: false, listener: true },
             &samples::denied(),
             "web  unix                  -> -                           \
              0 B out       0 B back   0.0 ms  denied",
@@ -182,14 +166,7 @@ mod tests {
     #[test]
     fn hostile_names_cannot_drive_a_terminal() {
         let mut out = String::new();
-        session(
-            &mut out,
-            Columns {
-                time: true,
-                listener: true,
-            },
-            &samples::hostile(),
-        );
+        session(&mut out, Columns { time: true, listener: true }, &samples::hostile());
         assert!(!out.chars().any(char::is_control), "{out:?}");
         assert!(out.contains(r"a\r\n2026 forged \u{1b}[2J"), "{out}");
     }

@@ -68,14 +68,7 @@ impl Writer {
         notices: Option<Output>,
         journal: Journal,
     ) -> Self {
-        Self {
-            lines,
-            records,
-            notices,
-            journal,
-            dropped: 0,
-            told: None,
-        }
+        Self { lines, records, notices, journal, dropped: 0, told: None }
     }
 
     /// Writes until [`Entry::Close`]; tells how many entries were not written.
@@ -121,10 +114,7 @@ impl Writer {
             }
             Entry::Notice(notice) => {
                 self.lines.notice(line, &notice);
-                self.notices
-                    .as_mut()
-                    .unwrap_or(&mut self.records)
-                    .push(line);
+                self.notices.as_mut().unwrap_or(&mut self.records).push(line);
             }
             Entry::Reopen => {
                 let outcome = self.records.reopen(Instant::now());
@@ -164,10 +154,7 @@ impl Writer {
                 format!("{dropped} log entries were dropped: the log was slower than they came"),
             );
         }
-        for output in [Some(&mut self.records), self.notices.as_mut()]
-            .into_iter()
-            .flatten()
-        {
+        for output in [Some(&mut self.records), self.notices.as_mut()].into_iter().flatten() {
             output.flush(now);
         }
     }
@@ -176,10 +163,7 @@ impl Writer {
         line.clear();
         let level = Level::Warning;
         self.lines.notice(line, &Notice::Remark { level, text });
-        self.notices
-            .as_mut()
-            .unwrap_or(&mut self.records)
-            .push(line);
+        self.notices.as_mut().unwrap_or(&mut self.records).push(line);
     }
 
     fn end(mut self) -> u64 {

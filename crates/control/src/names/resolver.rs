@@ -44,11 +44,7 @@ pub(crate) struct Sources {
 impl Sources {
     /// Those of the system.
     pub(crate) fn system() -> Self {
-        Self {
-            resolv_conf: "/etc/resolv.conf".into(),
-            hosts: "/etc/hosts".into(),
-            port: DNS_PORT,
-        }
+        Self { resolv_conf: "/etc/resolv.conf".into(), hosts: "/etc/hosts".into(), port: DNS_PORT }
     }
 }
 
@@ -81,11 +77,7 @@ struct Client {
 
 impl Resolver {
     pub(crate) fn new(sources: Sources, journal: Journal) -> Self {
-        Self {
-            sources,
-            journal,
-            client: Mutex::default(),
-        }
+        Self { sources, journal, client: Mutex::default() }
     }
 
     /// The addresses of `host`.
@@ -94,10 +86,7 @@ impl Resolver {
     /// Why there are none, in a few words.
     pub(crate) async fn resolve(&self, host: &str) -> Result<Answer, String> {
         if let Some(addresses) = self.known_here(host) {
-            return Ok(Answer {
-                addresses,
-                ttl: HOSTS_TTL,
-            });
+            return Ok(Answer { addresses, ttl: HOSTS_TTL });
         }
         let servers = self.servers()?;
         // Names are asked for when their time is over, or when an operator wants to know anew.
@@ -113,9 +102,7 @@ impl Resolver {
             true => Err("it has no address".to_owned()),
             false => Ok(Answer {
                 addresses,
-                ttl: found
-                    .valid_until()
-                    .saturating_duration_since(Instant::now()),
+                ttl: found.valid_until().saturating_duration_since(Instant::now()),
             }),
         }
     }
@@ -191,20 +178,15 @@ fn with_port(mut server: NameServerConfig, port: u16) -> NameServerConfig {
 
 /// The addresses that a hosts file has for `host`, in its order, IPv4 first.
 fn in_hosts(hosts: &str, host: &str) -> Vec<IpAddr> {
-    let lines = hosts
-        .lines()
-        .map(|line| line.split('#').next().unwrap_or(line));
+    let lines = hosts.lines().map(|line| line.split('#').next().unwrap_or(line));
     let mut addresses: Vec<IpAddr> = Vec::new();
     for line in lines {
         let mut words = line.split_whitespace();
         let Some(Ok(address)) = words.next().map(str::parse) else {
             continue;
         };
-        let named = words.any(|word| {
-            word.strip_suffix('.')
-                .unwrap_or(word)
-                .eq_ignore_ascii_case(host)
-        });
+        let named =
+            words.any(|word| word.strip_suffix('.').unwrap_or(word).eq_ignore_ascii_case(host));
         if named && addresses.len() < ADDRESSES_MAX && !addresses.contains(&address) {
             addresses.push(address);
         }
@@ -248,10 +230,7 @@ mod tests {
             10.0.0.5 db.example\n\
             fe80::1%eth0 scoped\n\
             nonsense here\n";
-        let found: Vec<_> = in_hosts(hosts, host)
-            .iter()
-            .map(IpAddr::to_string)
-            .collect();
+        let found: Vec<_> = in_hosts(hosts, host).iter().map(IpAddr::to_string).collect();
         assert_eq!(found, expected, "{host}");
     }
 

@@ -56,10 +56,7 @@ async fn a_silent_server_is_a_failure() {
     rig.server.say(Say::Nothing);
     let _names = rig.follow("db.example");
     assert_eq!(rig.next().await, "failed");
-    assert_eq!(
-        rig.told(),
-        "db.example could not be resolved: the name servers do not answer"
-    );
+    assert_eq!(rig.told(), "db.example could not be resolved: the name servers do not answer");
     rig.server.say(Say::Answer(&[4], 60));
     rig.until("posted 10.0.0.4").await;
 }
@@ -70,10 +67,7 @@ async fn a_name_that_does_not_exist() {
     rig.server.say(Say::NoSuchName);
     let _names = rig.follow("db.example");
     assert_eq!(rig.next().await, "failed");
-    assert_eq!(
-        rig.told(),
-        "db.example could not be resolved: there is no such name (NXDOMAIN)"
-    );
+    assert_eq!(rig.told(), "db.example could not be resolved: there is no such name (NXDOMAIN)");
 }
 
 #[tokio::test]
@@ -87,16 +81,8 @@ async fn without_resolv_conf_hosts_and_localhost_still_work() {
     let names = rig.follow("db.example");
     assert_eq!(rig.next().await, "failed");
     let told = [rig.told(), rig.told(), rig.told(), rig.told()];
-    assert!(
-        told[2].starts_with("no name server can be asked, only names of "),
-        "{}",
-        told[2]
-    );
-    assert!(
-        told[3].starts_with("db.example could not be resolved: no name server"),
-        "{}",
-        told[3]
-    );
+    assert!(told[2].starts_with("no name server can be asked, only names of "), "{}", told[2]);
+    assert!(told[3].starts_with("db.example could not be resolved: no name server"), "{}", told[3]);
 
     rig.write_resolv_conf();
     rig.server.say(Say::Answer(&[5], 60));
@@ -106,10 +92,7 @@ async fn without_resolv_conf_hosts_and_localhost_still_work() {
 
 #[test]
 fn rests_grow_up_to_their_limit() {
-    let rests: Vec<u64> = [1, 2, 3, 5, 6, 7, u32::MAX]
-        .map(rest_after)
-        .map(|d| d.as_secs())
-        .into();
+    let rests: Vec<u64> = [1, 2, 3, 5, 6, 7, u32::MAX].map(rest_after).map(|d| d.as_secs()).into();
     assert_eq!(rests, [1, 2, 4, 16, 30, 30, 30]);
 }
 
@@ -136,20 +119,9 @@ impl Rig {
             port: server.port,
         };
         fs::write(&sources.hosts, "10.7.0.1 gate.example\n").expect("a new file");
-        let (journal, entries) = journal::journal(Wants {
-            records: false,
-            level: Level::Debug,
-        });
+        let (journal, entries) = journal::journal(Wants { records: false, level: Level::Debug });
         let (posts, posted) = events::unbounded_channel();
-        let rig = Self {
-            server,
-            sources,
-            directory,
-            journal,
-            entries,
-            posts,
-            posted,
-        };
+        let rig = Self { server, sources, directory, journal, entries, posts, posted };
         rig.write_resolv_conf();
         rig
     }
@@ -170,8 +142,7 @@ impl Rig {
 
     async fn next(&mut self) -> String {
         let next = timeout(DEADLINE, self.posted.recv()).await;
-        next.expect("an event within DEADLINE")
-            .expect("the rig holds a sender")
+        next.expect("an event within DEADLINE").expect("the rig holds a sender")
     }
 
     async fn until(&mut self, expected: &str) {
@@ -254,11 +225,7 @@ impl Server {
                 }
             }
         });
-        Self {
-            port,
-            say,
-            thread: Some(thread),
-        }
+        Self { port, say, thread: Some(thread) }
     }
 
     fn say(&self, say: Say) {
@@ -269,9 +236,7 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-        socket
-            .send_to(b"end", (Ipv4Addr::LOCALHOST, self.port))
-            .expect("loopback takes it");
+        socket.send_to(b"end", (Ipv4Addr::LOCALHOST, self.port)).expect("loopback takes it");
         if let Some(thread) = self.thread.take() {
             thread.join().expect("the server ends well");
         }
