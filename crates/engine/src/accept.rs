@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use relay::Watched;
+use relay::{Stamp, Watched};
 use tokio::sync::watch;
 
 use crate::journal::Notice;
@@ -85,7 +85,7 @@ impl Door {
                     client,
                     listener: Arc::clone(&self.listener),
                     permit,
-                    accepted: Instant::now(),
+                    accepted: Stamp::now(),
                 }),
                 Accepted::Empty => return Next::Client,
                 Accepted::Retry => {}
@@ -109,7 +109,7 @@ impl Door {
                     client,
                     listener: Arc::clone(&self.listener),
                     permit,
-                    accepted: Instant::now(),
+                    accepted: Stamp::now(),
                 }),
                 Accepted::Retry => {}
                 Accepted::Empty | Accepted::Rest(_) | Accepted::Closed(_) => return,

@@ -6,7 +6,6 @@
 //! sweep per shard looks at all seats: an hour's silence is noticed a moment late.
 
 use std::cell::{Cell, RefCell};
-use std::rc::Rc;
 use std::task::{Context, Waker};
 use std::time::Duration;
 
@@ -31,21 +30,38 @@ struct State {
     order: Option<Reason>,
 }
 
-/// A session's seat; free again when it is dropped.
+/// Which seat a session has. Give it back with [`Seats::leave`].
 #[derive(Debug)]
-pub(crate) struct Seat {
-    seats: Rc<Seats>,
-    key: u32,
-}
+pub(crate) struct Seat(u32);
 
 impl Seats {
     /// Gives a session its seat.
-    pub(crate) fn take(self: &Rc<Self>) -> Seat {
-        let state =
-            State { waker: None, due: Tick::from_millis(u64::MAX), order: self.standing.get() };
+    pub(crate) fn take(&self) -> Seat {
+        let due = Tick::from_millis(u64::MAX);
+        let state = State { waker: None, due, order: self.standing.get() };
         let key = self.seats.borrow_mut().insert(state);
-        let key = u32::try_from(key).expect("a shard has fewer sessions than the system can open");
-        Seat { seats: Rc::clone(self), key }
+        Seat(u32::try_from(key).expect("a shard has fewer sessions than the system can open"))
+    }
+
+    /// Takes the seat of a session that is over.
+    pub(crate) fn leave(&self, seat: &Seat) {
+        self.seats.borrow_mut().try_remove(seat.0 as usize);
+    }
+
+    /// The order to end, if one was given to this session.
+    pub(crate) fn order(&self, seat: &Seat) -> Option<Reason> {
+        self.seats.borrow()[seat.0 as usize].order
+    }
+
+    /// Wakes the task of `cx` at an order, and when `due` has come.
+    pub(crate) fn wait(&self, seat: &Seat, cx: &Context<'_>, due: Tick) {
+        let mut seats = self.seats.borrow_mut();
+        let state = &mut seats[seat.0 as usize];
+        state.due = due;
+        match &state.waker {
+            Some(waker) if waker.will_wake(cx.waker()) => {}
+            _ => state.waker = Some(cx.waker().clone()),
+        }
     }
 
     /// Wakes the sessions whose time has come.
@@ -68,30 +84,6 @@ impl Seats {
                 waker.wake_by_ref();
             }
         }
-    }
-}
-
-impl Seat {
-    /// The order to end, if one was given.
-    pub(crate) fn order(&self) -> Option<Reason> {
-        self.seats.seats.borrow()[self.key as usize].order
-    }
-
-    /// Wakes the task of `cx` at an order, and when `due` has come.
-    pub(crate) fn wait(&self, cx: &Context<'_>, due: Tick) {
-        let mut seats = self.seats.seats.borrow_mut();
-        let state = &mut seats[self.key as usize];
-        state.due = due;
-        match &state.waker {
-            Some(waker) if waker.will_wake(cx.waker()) => {}
-            _ => state.waker = Some(cx.waker().clone()),
-        }
-    }
-}
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        self.seats.seats.borrow_mut().remove(self.key as usize);
     }
 }
 
@@ -120,29 +112,29 @@ mod tests {
 
     #[test]
     fn a_sweep_wakes_those_whose_time_has_come() {
-        let seats = Rc::new(Seats::default());
+        let seats = Seats::default();
         let wakes = Arc::new(Wakes::default());
         let waker = Waker::from(Arc::clone(&wakes));
         let seat = seats.take();
-        seat.wait(&Context::from_waker(&waker), Tick::from_millis(100));
+        seats.wait(&seat, &Context::from_waker(&waker), Tick::from_millis(100));
         seats.sweep(Tick::from_millis(99));
         assert_eq!(wakes.0.load(Ordering::Relaxed), 0);
         seats.sweep(Tick::from_millis(100));
         assert_eq!(wakes.0.load(Ordering::Relaxed), 1);
-        drop(seat);
+        seats.leave(&seat);
         seats.sweep(Tick::from_millis(100));
         assert_eq!(wakes.0.load(Ordering::Relaxed), 1, "a free seat wakes nobody");
     }
 
     #[test]
     fn an_order_reaches_every_session() {
-        let seats = Rc::new(Seats::default());
+        let seats = Seats::default();
         let both = [seats.take(), seats.take()];
-        assert!(both.iter().all(|seat| seat.order().is_none()));
+        assert!(both.iter().all(|seat| seats.order(seat).is_none()));
         seats.end_all(Reason::Killed);
-        assert!(both.iter().all(|seat| seat.order() == Some(Reason::Killed)));
+        assert!(both.iter().all(|seat| seats.order(seat) == Some(Reason::Killed)));
         assert_eq!(
-            seats.take().order(),
+            seats.order(&seats.take()),
             Some(Reason::Killed),
             "whoever comes later has it as well"
         );

@@ -68,7 +68,7 @@ pub(crate) struct Shard {
     pub(crate) plan: Arc<Plan>,
     pub(crate) ceiling: Arc<Ceiling>,
     pub(crate) journal: Journal,
-    pub(crate) seats: Rc<Seats>,
+    pub(crate) seats: Seats,
     pub(crate) course: watch::Receiver<Course>,
     /// Sessions of this shard, arrivals on their way to it included.
     pub(crate) count: Arc<AtomicUsize>,
@@ -103,7 +103,7 @@ impl Start {
             plan: Arc::clone(&commons.plan),
             ceiling: Arc::clone(&commons.ceiling),
             journal: commons.journal.clone(),
-            seats: Rc::default(),
+            seats: Seats::default(),
             course: course.clone(),
             count: Arc::clone(&commons.neighbours[index].sessions),
             index,
@@ -181,15 +181,17 @@ impl Shard {
         self.journal.notice(Notice::Remark { level: Level::Error, text });
     }
 
-    /// A session is over; its count has been taken down already.
+    /// A session is over.
     pub(crate) fn session_ended(&self) {
+        self.count.fetch_sub(1, Ordering::Relaxed);
         if *self.course.borrow() != Course::Serve {
             self.emptied.notify_one();
         }
     }
 
     fn start(self: &Rc<Self>, arrival: Arrival) {
-        drop(tokio::task::spawn_local(session::serve(arrival, Rc::clone(self))));
+        let opening = Box::pin(session::open(arrival, Rc::clone(self)));
+        drop(tokio::task::spawn_local(session::serve(opening)));
     }
 
     /// Waits until the last session has ended; passes an order to end on to all of them.

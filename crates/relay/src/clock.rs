@@ -1,8 +1,8 @@
-//! Coarse time for stamps on the data path.
+//! Time in one word: coarse for the data path, exact for records.
 //!
-//! A stamp is made at every wake-up that moves bytes, so it has to cost next to
-//! nothing: the coarse monotonic clock is a memory read (vdso(7)), good to one
-//! timer interrupt (1 to 10 ms).
+//! A [`Tick`] is taken at every wake-up that moves bytes, so it has to cost next
+//! to nothing: the coarse monotonic clock is a memory read (vdso(7)), good to one
+//! timer interrupt (1 to 10 ms). A [`Stamp`] is taken once or twice per session.
 
 use std::time::Duration;
 
@@ -41,5 +41,23 @@ impl Tick {
     /// How long ago `earlier` was; zero if it is still to come.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
+    }
+}
+
+/// An exact moment, half the size of a `std::time::Instant`: every session keeps one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Stamp(u64);
+
+impl Stamp {
+    /// This moment.
+    pub fn now() -> Self {
+        let time = clock_gettime(ClockId::Monotonic);
+        let seconds = u64::try_from(time.tv_sec).unwrap_or_default();
+        Self(seconds * 1_000_000_000 + u64::try_from(time.tv_nsec).unwrap_or_default())
+    }
+
+    /// How long ago it was.
+    pub fn elapsed(self) -> Duration {
+        Duration::from_nanos(Self::now().0.saturating_sub(self.0))
     }
 }

@@ -18,7 +18,6 @@
 //! keep small messages waiting.
 
 use std::io;
-use std::mem;
 use std::task::{Context, Poll};
 
 use crate::buffer;
@@ -39,20 +38,16 @@ const RUN_LENGTH: u8 = 3;
 #[derive(Debug, Default)]
 pub struct Direction {
     delivered: u64,
-    held: Held,
+    /// Boxed: most directions hold nothing, and every idle session has two of them.
+    held: Option<Box<Held>>,
     phase: Phase,
     pace: Pace,
 }
 
 /// What was received and not yet taken by the receiver.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 enum Held {
-    #[default]
-    Nothing,
-    Bytes {
-        bytes: Box<[u8]>,
-        taken: usize,
-    },
+    Bytes { bytes: Box<[u8]>, taken: usize },
     Pipe(Pipe),
 }
 
@@ -102,10 +97,7 @@ pub(crate) enum Socketward {
 impl Direction {
     /// A direction that begins with `prefix`, received earlier and owed to the receiver.
     pub fn with_prefix(prefix: Box<[u8]>) -> Self {
-        let held = match prefix.is_empty() {
-            true => Held::Nothing,
-            false => Held::Bytes { bytes: prefix, taken: 0 },
-        };
+        let held = (!prefix.is_empty()).then(|| Held::Bytes { bytes: prefix, taken: 0 }.into());
         Self { held, ..Self::default() }
     }
 
@@ -132,7 +124,7 @@ impl Direction {
 
     /// Whether something waits for the receiver to take it.
     pub(crate) fn holds(&self) -> bool {
-        !matches!(self.held, Held::Nothing)
+        self.held.is_some()
     }
 
     /// The sender's socket is broken: only what was received before is still delivered, and
@@ -145,7 +137,7 @@ impl Direction {
 
     /// The receiver is gone: what is held for it is thrown away.
     pub(crate) fn abandon(&mut self) {
-        self.held = Held::Nothing;
+        self.held = None;
         self.phase = Phase::Ended;
     }
 
@@ -196,8 +188,8 @@ impl Direction {
     /// Delivers what is held; ready when nothing is.
     fn deliver(&mut self, cx: &mut Context<'_>, to: &mut Socket) -> Poll<io::Result<()>> {
         loop {
-            let sent = match &mut self.held {
-                Held::Nothing => return Poll::Ready(Ok(())),
+            let Some(held) = &mut self.held else { return Poll::Ready(Ok(())) };
+            let sent = match &mut **held {
                 Held::Bytes { bytes, taken } => {
                     to.poll_write(cx, |socket| socket::send(socket, &bytes[*taken..]))
                 }
@@ -215,16 +207,16 @@ impl Direction {
     /// Counts what the receiver took, and lets go of what holds nothing any more.
     fn account(&mut self, sent: usize) {
         self.delivered += sent as u64;
-        let empty = match &mut self.held {
-            Held::Nothing => true,
-            Held::Bytes { bytes, taken } => {
+        let empty = match self.held.as_deref_mut() {
+            None => true,
+            Some(Held::Bytes { bytes, taken }) => {
                 *taken += sent;
                 *taken >= bytes.len()
             }
-            Held::Pipe(pipe) => pipe.is_empty(),
+            Some(Held::Pipe(pipe)) => pipe.is_empty(),
         };
         if empty {
-            self.held = Held::Nothing;
+            self.held = None;
         }
     }
 
@@ -312,14 +304,14 @@ impl Direction {
                 Ok(0) => break,
                 Ok(sent) => self.delivered += sent as u64,
                 Err(error) if refuses_splice(&error) => {
-                    self.held = Held::Pipe(pipe);
+                    self.held = Some(Held::Pipe(pipe).into());
                     return self.leave_pipe();
                 }
                 Err(error) => return Err(error),
             }
         }
         if !pipe.is_empty() {
-            self.held = Held::Pipe(pipe);
+            self.held = Some(Held::Pipe(pipe).into());
         }
         Ok(())
     }
@@ -328,7 +320,8 @@ impl Direction {
         let sent = to.write_now(|socket| socket::send(socket, bytes))?;
         self.delivered += sent as u64;
         if sent < bytes.len() {
-            self.held = Held::Bytes { bytes: bytes[sent..].into(), taken: 0 };
+            let bytes = bytes[sent..].into();
+            self.held = Some(Held::Bytes { bytes, taken: 0 }.into());
         }
         Ok(())
     }
@@ -348,14 +341,15 @@ impl Direction {
     }
 
     fn pipe_is_refused(&self, error: &io::Error) -> bool {
-        matches!(self.held, Held::Pipe(_)) && refuses_splice(error)
+        matches!(self.held.as_deref(), Some(Held::Pipe(_))) && refuses_splice(error)
     }
 
     /// The receiver takes no splice: what is in the pipe is delivered by copying.
     fn leave_pipe(&mut self) -> io::Result<()> {
         self.pace = Pace::CopyOnly;
-        if let Held::Pipe(mut pipe) = mem::take(&mut self.held) {
-            self.held = Held::Bytes { bytes: pipe.read_out()?, taken: 0 };
+        if let Some(Held::Pipe(pipe)) = self.held.as_deref_mut() {
+            let bytes = pipe.read_out()?;
+            self.held = Some(Held::Bytes { bytes, taken: 0 }.into());
         }
         Ok(())
     }

@@ -9,7 +9,7 @@
 //!   closed in good order;
 //! - [`pipe`](mod@pipe) and [`buffer`](mod@buffer): what a thread lends to the
 //!   direction that is moving bytes right now;
-//! - [`clock`](mod@clock): coarse milliseconds for stamps on the data path;
+//! - [`clock`](mod@clock): time in one word;
 //! - [`watched`](mod@watched): the same for a listening socket;
 //! - `sys`: the calls that need `unsafe`. It stands nowhere else.
 //!
@@ -33,7 +33,7 @@ pub mod socket;
 mod sys;
 pub mod watched;
 
-pub use clock::Tick;
+pub use clock::{Stamp, Tick};
 pub use direction::Direction;
 pub use relay::{End, Relay};
 pub use socket::Socket;

@@ -47,7 +47,8 @@ pub struct Relay {
     to_client: Direction,
     breaking: Option<Box<Breaking>>,
     last_activity: Tick,
-    first_byte: Option<Tick>,
+    /// Zero until there was one.
+    first_byte: Tick,
     first_fin: Option<Side>,
 }
 
@@ -93,7 +94,7 @@ impl Relay {
             to_client,
             breaking: None,
             last_activity: Tick::now(),
-            first_byte: None,
+            first_byte: Tick::default(),
             first_fin: None,
         }
     }
@@ -118,7 +119,7 @@ impl Relay {
 
     /// When the client got the first byte of the backend.
     pub fn first_byte(&self) -> Option<Tick> {
-        self.first_byte
+        (self.first_byte > Tick::default()).then_some(self.first_byte)
     }
 
     /// The side whose FIN came first, if one came.
@@ -254,7 +255,7 @@ impl Relay {
         if after != before {
             self.last_activity = Tick::now();
             if before.1 == 0 && after.1 > 0 {
-                self.first_byte = Some(self.last_activity);
+                self.first_byte = self.last_activity;
             }
         }
     }

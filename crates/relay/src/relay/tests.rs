@@ -226,5 +226,5 @@ fn dropping_a_relay_resets_both_peers() {
 #[test]
 fn an_idle_relay_is_small() {
     // Each 128 bytes of a session cost 128 bytes of every idle session.
-    assert!(size_of::<Relay>() <= 256, "{} bytes", size_of::<Relay>());
+    assert!(size_of::<Relay>() <= 168, "{} bytes", size_of::<Relay>());
 }
