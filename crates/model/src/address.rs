@@ -323,7 +323,8 @@ fn ip(text: &str, at: usize) -> Result<Option<IpAddr>, Fault> {
         return Ok(Some(address));
     }
     // `10.0.0.256` is a typing mistake, never a host: no top-level domain is numeric.
-    let last = text.rsplit('.').next().unwrap_or(text);
+    let relative = text.strip_suffix('.').unwrap_or(text);
+    let last = relative.rsplit('.').next().unwrap_or(relative);
     match !last.is_empty() && last.bytes().all(|byte| byte.is_ascii_digit()) {
         true => Err(Fault::new(FaultKind::Ipv4, at..at + text.len())),
         false => Ok(None),
@@ -403,6 +404,7 @@ mod tests {
         check_backend("unix:/run/app.sock", "unix:/run/app.sock");
         check_backend("10.0.0.5:0", "PortZero `0`");
         check_backend("10.0.0:80", "Ipv4 `10.0.0`");
+        check_backend("10.0.0.5.", "Ipv4 `10.0.0.5.`");
         check_backend("-x.example", "Host `-x.example`");
         check_backend(":80", "Host `:`");
         check_backend("2001:db8::1", "BareIpv6 `2001:db8::1`");

@@ -100,6 +100,8 @@ macro_rules! codes {
 codes! {
     /// The command line as a whole does not make sense: a word missing, unknown, or too many.
     Usage = "E0001" Error,
+    /// A word that is not UTF-8.
+    NotText = "E0002" Error,
     /// Text that should be a port is not one, or is out of range.
     Port = "E0101" Error,
     /// Text that should be an address is not one.
@@ -128,6 +130,10 @@ codes! {
     Number = "E0113" Error,
     /// A word that must be one of a few.
     Choice = "E0114" Error,
+    /// A path that cannot be a file.
+    Path = "E0115" Error,
+    /// A user or group that cannot be one.
+    User = "E0116" Error,
     /// Two binds that exclude each other.
     BindConflict = "E0201" Error,
     /// A listener whose pool does not exist.
@@ -144,6 +150,8 @@ codes! {
     TargetTwice = "W0302" Warning,
     /// An allow entry that a deny entry covers whole.
     AllowShadowed = "W0303" Warning,
+    /// A setting that is given more than once; the last one counts.
+    Repeated = "W0304" Warning,
 }
 
 #[cfg(test)]
