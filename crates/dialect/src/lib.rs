@@ -1,1 +1,16 @@
-//! Placeholder.
+//! Ways of writing a configuration: text to [`model::Config`], with diagnostics.
+//!
+//! A *dialect* reads what a user wrote and never fails: it returns the
+//! configuration as far as it could be read, and every fault it met on the way,
+//! each with the words that caused it. Read in this order:
+//!
+//! - [`quick`]: the command line `replug [OPTIONS] LISTEN[/SOURCE] TARGET...`;
+//! - [`render`]: diagnostics as text for a terminal;
+//! - [`suggest`]: which word was meant by one that is not known.
+//!
+//! Absent on purpose: clap (the program makes its help from [`quick::OPTIONS`]),
+//! files, sockets, name lookups. A dialect sees text and nothing else.
+
+pub mod quick;
+pub mod render;
+pub mod suggest;

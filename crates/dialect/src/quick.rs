@@ -1,0 +1,469 @@
+//! The quick command line: `replug [OPTIONS] LISTEN[/SOURCE] TARGET...`.
+//!
+//! Three steps, each a module: `words` writes the words down as the line of text
+//! in which faults are shown; `lex` tells options from the other words by the
+//! table in [`options`]; here and in `value`, `cidr`, `listen` and `target` each
+//! word is given its meaning. Every step goes on behind a fault, so that one
+//! run shows all of them.
+//!
+//! The listener and its pool are both called [`NAME`].
+
+mod address;
+mod cidr;
+mod lex;
+mod listen;
+pub mod options;
+mod target;
+mod value;
+mod words;
+
+use std::collections::HashMap;
+use std::ffi::OsString;
+
+use model::config::Verbosity;
+use model::{
+    Access, Balance, Code, Config, Diagnostic, Listener, LogTarget, Pool, Sources, Span, Spanned,
+    Sticky, Tcp, Timeouts, check,
+};
+
+use lex::Given;
+use options::Id;
+use words::{Line, Word};
+
+/// What the listener and the pool of a quick command line are called.
+pub const NAME: &str = "main";
+
+/// A command line.
+#[derive(Clone, Copy, Debug)]
+pub struct Words<'a> {
+    /// The program's name, for the line in which faults are shown.
+    pub program: &'a str,
+    /// The words behind it.
+    pub args: &'a [OsString],
+    /// The program's commands. None of them can be a LISTEN; a slip in one is told as such.
+    pub commands: &'a [&'a str],
+}
+
+/// What a command line says.
+#[derive(Debug)]
+pub struct Reading {
+    /// What the user wants to see happen.
+    pub wish: Wish,
+    /// What to forward, as far as it could be read.
+    pub config: Config,
+    /// What becomes of the process.
+    pub process: Process,
+    /// All faults, in the order in which they stand on the line.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+/// What a command line asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// To forward.
+    Run,
+    /// The help; then faults do not matter.
+    Help,
+    /// The version; then faults do not matter.
+    Version,
+}
+
+/// What becomes of the process.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Process {
+    /// Go to the background.
+    pub daemon: bool,
+    /// Where the process id is written.
+    pub pidfile: Option<String>,
+    /// `NAME[:GROUP]` to become.
+    pub user: Option<String>,
+}
+
+/// Reads a command line. The line as text is added to `sources`.
+pub fn read(words: Words<'_>, sources: &mut Sources) -> Reading {
+    let line = Line::new(words.program, words.args, sources);
+    let lexed = lex::lex(line.words());
+    let mut reader = Reader::new(lexed.faults);
+    let wish = lexed.given.iter().find_map(|given| match given.id {
+        Id::Help => Some(Wish::Help),
+        Id::Version => Some(Wish::Version),
+        _ => None,
+    });
+    reader.not_text(line.words());
+    reader.repeated(&lexed.given);
+    for given in &lexed.given {
+        match given.value {
+            Some(value) if value.is_text => reader.valued(given.id, value),
+            Some(_) => {}
+            None => reader.flag(given),
+        }
+    }
+    reader.daemon_log(&lexed.given);
+    reader.forward(&lexed.positionals, &line, words.commands);
+    reader.finish(wish.unwrap_or(Wish::Run))
+}
+
+/// What has been read so far.
+struct Reader {
+    config: Config,
+    listener: Listener,
+    pool: Pool,
+    numeric: bool,
+    process: Process,
+    faults: Vec<Diagnostic>,
+}
+
+impl Reader {
+    fn new(faults: Vec<Diagnostic>) -> Self {
+        Self {
+            config: Config::default(),
+            listener: Listener {
+                name: NAME.to_owned(),
+                bind: Vec::new(),
+                pool: Spanned::default_of(NAME.to_owned()),
+                access: Access::default(),
+                timeouts: Timeouts::default(),
+                tcp: Tcp::default(),
+            },
+            pool: Pool {
+                name: NAME.to_owned(),
+                backends: Vec::new(),
+                balance: Balance::default(),
+                sticky: None,
+                retry_down: Pool::RETRY_DOWN,
+                source: None,
+            },
+            numeric: false,
+            process: Process::default(),
+            faults,
+        }
+    }
+
+    fn not_text<'a>(&mut self, words: impl Iterator<Item = Word<'a>>) {
+        for word in words.filter(|word| !word.is_text) {
+            let fault = Diagnostic::new(Code::NotText, word.span, "this word is not UTF-8")
+                .label("holds bytes that are no text")
+                .help("write it in UTF-8; file names too");
+            self.faults.push(fault);
+        }
+    }
+
+    /// Options that were given again, and those that exclude each other.
+    fn repeated(&mut self, given: &[Given<'_>]) {
+        let mut seen: HashMap<Id, Span> = HashMap::new();
+        for given in given {
+            let first = seen.insert(given.id, given.name);
+            if let (Some(first), Some(_), false) = (first, given.value, given.id.repeats()) {
+                let long = given.id.opt().long;
+                let message = format!("`--{long}` is given more than once");
+                let fault = Diagnostic::new(Code::Repeated, given.name, message)
+                    .label("this one counts")
+                    .related(first, "this one does not");
+                self.faults.push(fault);
+            }
+        }
+        if let (Some(verbose), Some(quiet)) = (seen.get(&Id::Verbose), seen.get(&Id::Quiet)) {
+            let message = "`--verbose` and `--quiet` exclude each other";
+            let fault = Diagnostic::new(Code::Conflict, *quiet, message)
+                .label("says less")
+                .related(*verbose, "says more");
+            self.faults.push(fault);
+        }
+    }
+
+    fn flag(&mut self, given: &Given<'_>) {
+        match given.id {
+            Id::First => self.pool.balance = Balance::First,
+            Id::Sticky => self.pool.sticky = Some(Sticky { ttl: Sticky::TTL }),
+            Id::Numeric => self.numeric = true,
+            Id::NoSplice => self.config.runtime.splice = false,
+            Id::Verbose => self.config.log.verbosity = Verbosity::Verbose,
+            Id::Quiet => self.config.log.verbosity = Verbosity::Quiet,
+            Id::Daemon => self.process.daemon = true,
+            _ => {}
+        }
+    }
+
+    fn valued(&mut self, id: Id, word: Word<'_>) {
+        let times = &mut self.listener.timeouts;
+        let read = match id {
+            Id::Sticky => value::duration_not_zero(word, "leave --sticky out to spread clients")
+                .map(|ttl| self.pool.sticky = Some(Sticky { ttl })),
+            Id::Retry => value::duration(word).map(|time| self.pool.retry_down = time),
+            Id::ConnectTimeout => value::duration_not_zero(
+                word,
+                "an attempt without an end would hold its client for ever",
+            )
+            .map(|time| times.connect = time),
+            Id::Idle => value::duration_or_never(word).map(|time| times.idle = time),
+            Id::HalfClosed => value::duration_or_never(word).map(|time| times.half_closed = time),
+            Id::Keepalive => value::keepalive(word).map(|time| self.listener.tcp.keepalive = time),
+            Id::Max => value::count(word, value::SESSIONS_MAX)
+                .map(|count| self.config.limits.sessions = Some(count)),
+            Id::Shards => value::count(word, value::SHARDS_MAX)
+                .map(|count| self.config.runtime.shards = Some(count)),
+            Id::Log => value::log_format(word).map(|format| self.config.log.format = format),
+            Id::LogTo => value::log_target(word).map(|to| self.config.log.to = to),
+            Id::Pidfile => value::path(word).map(|path| self.process.pidfile = Some(path)),
+            Id::User => value::account(word).map(|user| self.process.user = Some(user)),
+            Id::Allow | Id::Deny => cidr::read(word).map(|(range, warning)| {
+                let range = Spanned::at(range, word.span);
+                match id {
+                    Id::Allow => self.listener.access.allow.push(range),
+                    _ => self.listener.access.deny.push(range),
+                }
+                self.faults.extend(warning);
+            }),
+            _ => Ok(()),
+        };
+        self.faults.extend(read.err());
+    }
+
+    /// In the background nobody reads standard output.
+    fn daemon_log(&mut self, given: &[Given<'_>]) {
+        let at = |id| {
+            given
+                .iter()
+                .rev()
+                .find(|given| given.id == id)
+                .map(|given| given.name)
+        };
+        match (at(Id::Daemon), at(Id::LogTo)) {
+            (Some(_), None) => self.config.log.to = LogTarget::Syslog,
+            (Some(daemon), Some(log_to)) if self.config.log.to == LogTarget::Stdout => {
+                let message = "a daemon has no standard output to log to";
+                let fault = Diagnostic::new(Code::Conflict, log_to, message)
+                    .label("nobody reads this")
+                    .related(daemon, "in the background")
+                    .help("write `--log-to syslog` or a file");
+                self.faults.push(fault);
+            }
+            _ => {}
+        }
+    }
+
+    /// LISTEN[/SOURCE] and the targets.
+    fn forward(&mut self, positionals: &[Word<'_>], line: &Line, commands: &[&str]) {
+        let Some((&listen, targets)) = positionals.split_first() else {
+            // Behind another fault, the missing words may be those that it took along.
+            if self.faults.is_empty() {
+                self.faults.push(listen::nothing(line.program()));
+            }
+            return;
+        };
+        let place = match listen::read(listen, targets, commands) {
+            Ok(place) => place,
+            Err(fault) => {
+                self.faults.push(fault);
+                return;
+            }
+        };
+        self.faults.extend(place.faults);
+        self.pool.source = place.source;
+        let targets = target::read(
+            targets,
+            place.bind.as_ref().map(|bind| &bind.value),
+            self.numeric,
+        );
+        self.faults.extend(targets.faults);
+        self.pool.backends = targets.backends;
+        self.listener.bind.extend(place.bind);
+    }
+
+    fn finish(mut self, wish: Wish) -> Reading {
+        self.config.listeners.push(self.listener);
+        self.config.pools.push(self.pool);
+        // That no target could be read has been said already, and better.
+        let whole = check::check(&self.config);
+        self.faults.extend(
+            whole
+                .into_iter()
+                .filter(|fault| fault.code != Code::PoolEmpty),
+        );
+        self.faults
+            .sort_by_key(|fault| fault.span.map_or(usize::MAX, |span| span.start));
+        Reading {
+            wish,
+            config: self.config,
+            process: self.process,
+            diagnostics: self.faults,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::unit;
+
+    fn reading(line: &str) -> Reading {
+        let args: Vec<_> = shell(line).into_iter().map(OsString::from).collect();
+        let words = Words {
+            program: "replug",
+            args: &args,
+            commands: &["demo"],
+        };
+        read(words, &mut Sources::default())
+    }
+
+    /// Words between spaces, with `'...'` for those that hold some.
+    fn shell(line: &str) -> Vec<String> {
+        let mut words: Vec<String> = Vec::new();
+        for (at, part) in line.split('\'').enumerate() {
+            match at % 2 {
+                0 => words.extend(part.split_whitespace().map(str::to_owned)),
+                _ => words.push(part.to_owned()),
+            }
+        }
+        words
+    }
+
+    /// Shows the listener, its source and its targets.
+    #[track_caller]
+    fn check(line: &str, expected: &str) {
+        let reading = reading(line);
+        assert_eq!(reading.diagnostics, [], "{line}");
+        let [listener] = &*reading.config.listeners else {
+            panic!("a quick line makes one listener");
+        };
+        let [pool] = &*reading.config.pools else {
+            panic!("a quick line makes one pool");
+        };
+        assert_eq!((&*listener.name, &*pool.name), (NAME, NAME));
+        let mut shown = listener.bind[0].value.to_string();
+        if let Some(source) = &pool.source {
+            shown += &format!(" from {}", source.value);
+        }
+        for backend in &pool.backends {
+            shown += &format!(" to {}", backend.address.value);
+            if backend.weight != model::Weight::ONE {
+                shown += &format!("*{}", backend.weight.get());
+            }
+            if backend.role == model::Role::Backup {
+                shown += "?";
+            }
+        }
+        assert_eq!(shown, expected, "{line}");
+    }
+
+    #[test]
+    fn listen_source_and_targets() {
+        check("8080 10.0.0.11:80", ":8080 to 10.0.0.11:80");
+        check("*:8080 web.example", ":8080 to web.example:8080");
+        check(
+            "192.168.0.14:119/10.0.3.1  10.0.0.11 10.0.0.12:80",
+            "192.168.0.14:119 from 10.0.3.1 to 10.0.0.11:119 to 10.0.0.12:80",
+        );
+        check("8080/eth1 a:80", ":8080 from eth1 to a:80");
+        check(
+            "[::1]:80/2001:db8::2 [2001:db8::1]",
+            "[::1]:80 from 2001:db8::2 to [2001:db8::1]:80",
+        );
+        check(
+            "unix:/run/a/b.sock unix:@c",
+            "unix:/run/a/b.sock to unix:@c",
+        );
+        check(
+            "80 'a:1 weight=3' 'b:2 backup' 'c:3 backup weight=2'",
+            ":80 to a:1*3 to b:2? to c:3*2?",
+        );
+        check("-q 80 -n 10.0.0.1 --", ":80 to 10.0.0.1:80");
+    }
+
+    /// Shows all that options can change, as `name=value`, against the defaults.
+    fn settings(line: &str) -> Vec<String> {
+        let Reading {
+            config,
+            process,
+            diagnostics,
+            ..
+        } = reading(&format!("{line} 80 a:80"));
+        assert_eq!(diagnostics, [], "{line}");
+        let (listener, pool) = (&config.listeners[0], &config.pools[0]);
+        let time =
+            |time: Option<std::time::Duration>| time.map_or_else(|| "never".to_owned(), unit::show);
+        let ranges = |ranges: &[Spanned<ipnet::IpNet>]| {
+            let shown: Vec<_> = ranges.iter().map(|range| range.value.to_string()).collect();
+            shown.join(",")
+        };
+        vec![
+            format!("balance={:?}", pool.balance),
+            format!("sticky={}", time(pool.sticky.map(|sticky| sticky.ttl))),
+            format!("retry={}", unit::show(pool.retry_down)),
+            format!("allow={}", ranges(&listener.access.allow)),
+            format!("deny={}", ranges(&listener.access.deny)),
+            format!("connect={}", unit::show(listener.timeouts.connect)),
+            format!("idle={}", time(listener.timeouts.idle)),
+            format!("half_closed={}", time(listener.timeouts.half_closed)),
+            format!("keepalive={}", time(listener.tcp.keepalive)),
+            format!("max={:?}", config.limits.sessions),
+            format!("shards={:?}", config.runtime.shards),
+            format!("splice={}", config.runtime.splice),
+            format!("log={:?}", config.log),
+            format!("process={process:?}"),
+        ]
+    }
+
+    /// Checks that `line` changes exactly one setting, and to what.
+    #[track_caller]
+    fn check_option(line: &str, expected: &str) {
+        let plain = settings("");
+        let changed: Vec<_> = settings(line)
+            .into_iter()
+            .filter(|setting| !plain.contains(setting))
+            .collect();
+        assert_eq!(changed, [expected], "{line}");
+    }
+
+    #[test]
+    fn each_option_changes_its_setting_and_no_other() {
+        check_option("--first", "balance=First");
+        check_option("-f", "sticky=1h");
+        check_option("--sticky=10m", "sticky=10m");
+        check_option("-r 0", "retry=0");
+        check_option("-a 10.0.0.0/8 -a ::1", "allow=10.0.0.0/8,::1/128");
+        check_option("--deny 10.0.0.7", "deny=10.0.0.7/32");
+        check_option("--connect-timeout 250ms", "connect=250ms");
+        check_option("--idle 0", "idle=never");
+        check_option("--half-closed 5m", "half_closed=5m");
+        check_option("--keepalive 30s", "keepalive=30s");
+        check_option("-m 500", "max=Some(500)");
+        check_option("--shards 2", "shards=Some(2)");
+        check_option("--no-splice", "splice=false");
+        check_option(
+            "--log json",
+            "log=Log { format: Json, to: Stderr, verbosity: Normal }",
+        );
+        check_option(
+            "-S-",
+            "log=Log { format: Text, to: Stdout, verbosity: Normal }",
+        );
+        check_option(
+            "-vS a.log",
+            "log=Log { format: Text, to: File(\"a.log\"), verbosity: Verbose }",
+        );
+        check_option(
+            "-P a.pid",
+            "process=Process { daemon: false, pidfile: Some(\"a.pid\"), user: None }",
+        );
+        check_option(
+            "-u nobody:adm",
+            "process=Process { daemon: false, pidfile: None, user: Some(\"nobody:adm\") }",
+        );
+    }
+
+    #[test]
+    fn a_daemon_logs_to_syslog_unless_told() {
+        assert_eq!(reading("-D 80 a:80").config.log.to, LogTarget::Syslog);
+        let told = reading("-D -S a.log 80 a:80");
+        assert_eq!(told.config.log.to, LogTarget::File("a.log".to_owned()));
+        assert!(told.process.daemon);
+    }
+
+    #[test]
+    fn help_and_version_are_wishes_whatever_else_is_said() {
+        assert_eq!(reading("80 --idel -h").wish, Wish::Help);
+        assert_eq!(reading("--version").wish, Wish::Version);
+        assert_eq!(reading("80 a -- -h").wish, Wish::Run);
+    }
+}

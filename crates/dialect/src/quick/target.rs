@@ -1,0 +1,174 @@
+//! The targets: `host:port`, `host`, `[v6]:port`, `unix:/path`, each in one word
+//! with what else is to be said of it: `'10.0.0.11:80 weight=2'`, `'b.example:80 backup'`.
+
+use model::address::FaultKind;
+use model::{Backend, BackendAddress, Bind, Code, Diagnostic, Role, Spanned, Weight};
+
+use super::address::{self, Purpose, is_port};
+use super::words::Word;
+use crate::suggest;
+
+/// The targets of a command line.
+#[derive(Debug, Default)]
+pub(super) struct Targets {
+    /// Those that could be read.
+    pub(super) backends: Vec<Backend>,
+    /// What is wrong with the others.
+    pub(super) faults: Vec<Diagnostic>,
+}
+
+/// Reads all targets of a listener on `bind` (`None` if that could not be read).
+pub(super) fn read(words: &[Word<'_>], bind: Option<&Bind>, numeric: bool) -> Targets {
+    let mut targets = Targets::default();
+    for (at, &word) in words.iter().enumerate() {
+        if !word.is_text {
+            continue;
+        }
+        let previous = at.checked_sub(1).map(|at| words[at]);
+        if let Some(fault) = misplaced(word, previous) {
+            targets.faults.push(fault);
+            continue;
+        }
+        let mut parts = word.split_whitespace();
+        let address = parts.next().unwrap_or(word);
+        let read = read_address(address, bind, numeric);
+        let (weight, role) = read_share(parts, &mut targets.faults);
+        match read {
+            Ok(Some(value)) => targets.backends.push(Backend {
+                address: Spanned::at(value, address.span),
+                weight,
+                role,
+            }),
+            Ok(None) => {}
+            Err(fault) => targets.faults.push(fault),
+        }
+    }
+    targets
+}
+
+/// A word that is no target at all, but part of one or several.
+fn misplaced(word: Word<'_>, previous: Option<Word<'_>>) -> Option<Diagnostic> {
+    let text = word.text;
+    let usage = |message: String| Diagnostic::new(Code::Usage, word.span, message);
+    if let (Some(previous), true) = (previous, text == "backup" || text.starts_with("weight=")) {
+        return Some(
+            usage(format!("`{text}` belongs to the target before it"))
+                .label("a word of its own")
+                .related(previous.span, "to this one")
+                .help(format!(
+                    "quote them as one word: `'{} {text}'`",
+                    previous.text
+                )),
+        );
+    }
+    if let Some(comma) = text.find(',').filter(|_| !text.starts_with("unix:")) {
+        let apart: Vec<_> = text
+            .split([',', ' '])
+            .filter(|part| !part.is_empty())
+            .collect();
+        let at = word.part(comma..comma + 1);
+        return Some(
+            Diagnostic::new(Code::Usage, at.span, "targets are separate words")
+                .label("no comma between them")
+                .help(format!("write `{}`", apart.join(" "))),
+        );
+    }
+    let port = text.strip_prefix(':').unwrap_or(text);
+    if port.is_empty() || !is_port(port) {
+        return None;
+    }
+    let new = Diagnostic::new(Code::Address, word.span, format!("`{text}` names no host"));
+    let portless = previous.filter(|previous| {
+        !previous.text.contains([':', ' ']) && BackendAddress::parse(previous.text, Some(1)).is_ok()
+    });
+    Some(match portless {
+        Some(host) => new
+            .label("a port alone")
+            .help(format!("write `{}:{port}` as one word", host.text)),
+        None => new.label("a port alone").help(format!(
+            "write `127.0.0.1:{port}` if the target is on this machine"
+        )),
+    })
+}
+
+/// The address; `None` where the missing port is the fault of LISTEN, which is told already.
+fn read_address(
+    word: Word<'_>,
+    bind: Option<&Bind>,
+    numeric: bool,
+) -> Result<Option<BackendAddress>, Diagnostic> {
+    if let Some(fault) = address::foreign(word, Purpose::Target) {
+        return Err(fault);
+    }
+    match BackendAddress::parse(word.text, bind.and_then(Bind::port)) {
+        Ok(BackendAddress::Name { host, .. }) if numeric => Err(Diagnostic::new(
+            Code::NameRefused,
+            word.part(0..host.len()).span,
+            format!("`{host}` is a name, and --numeric refuses names"),
+        )
+        .label("not an address")
+        .help("write its address, or leave --numeric out")),
+        Ok(address) => Ok(Some(address)),
+        Err(fault) if fault.kind == FaultKind::PortMissing => {
+            let host = word.text.trim_end_matches(':');
+            let written = host.len() < word.text.len();
+            let shown = address::fault(word, &fault, Purpose::Target);
+            match bind {
+                None if !written => Ok(None),
+                Some(Bind::Unix(_)) => Err(shown.help(format!(
+                    "LISTEN has no port to take over: write `{host}:80`"
+                ))),
+                Some(Bind::Tcp { port: 0, .. }) if !written => Err(shown.help(format!(
+                    "port 0 of LISTEN cannot be taken over: write `{host}:80`"
+                ))),
+                _ => Err(shown.help(format!("write `{host}:80`"))),
+            }
+        }
+        Err(fault) => Err(address::fault(word, &fault, Purpose::Target)),
+    }
+}
+
+/// What stands behind the address.
+fn read_share<'a>(
+    parts: impl Iterator<Item = Word<'a>>,
+    faults: &mut Vec<Diagnostic>,
+) -> (Weight, Role) {
+    let mut share = (Weight::ONE, Role::Primary);
+    for part in parts {
+        match part.text.split_once('=') {
+            Some(("weight", number)) => match number.parse().ok().and_then(Weight::new) {
+                Some(weight) => share.0 = weight,
+                None => faults.push(
+                    Diagnostic::new(
+                        Code::Weight,
+                        part.from("weight=".len()).span,
+                        format!("`{number}` is not a weight"),
+                    )
+                    .label("out of range")
+                    .help(format!("write a whole number from 1 to {}", Weight::MAX)),
+                ),
+            },
+            None if part.text == "backup" => share.1 = Role::Backup,
+            _ => faults.push(unknown(part)),
+        }
+    }
+    share
+}
+
+fn unknown(part: Word<'_>) -> Diagnostic {
+    let name = part.text.split(['=', ':']).next().unwrap_or(part.text);
+    let fault = Diagnostic::new(
+        Code::TargetOption,
+        part.span,
+        format!("`{}` says nothing about a target", part.text),
+    )
+    .label("not known");
+    match suggest::nearest(name, ["weight", "backup"]) {
+        Some("weight") => fault.help("did you mean `weight=2`?"),
+        Some(_) => fault.help("did you mean `backup`?"),
+        None if BackendAddress::parse(part.text, None).is_ok() => {
+            fault.help("a second target is a word of its own, outside the quotes")
+        }
+        None => fault.help("behind the address may stand `weight=N` and `backup`"),
+    }
+}

@@ -1,0 +1,218 @@
+//! Values of options: durations, numbers, words of a few.
+//!
+//! Each function reads one word and says what is wrong with it, if anything is.
+
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use model::unit::{self, DURATION_MAX, DurationFault};
+use model::{Code, Diagnostic, LogFormat, LogTarget};
+
+use super::words::Word;
+use crate::suggest;
+
+/// Longest keepalive that the kernel takes (`MAX_TCP_KEEPIDLE` of Linux, in whole seconds).
+pub(super) const KEEPALIVE_MAX: Duration = Duration::from_secs(32_767);
+
+/// More threads than this help no machine.
+pub(super) const SHARDS_MAX: usize = 1024;
+
+/// More sessions cannot be: each takes two descriptors, of which Linux gives a process 2^30.
+pub(super) const SESSIONS_MAX: usize = 1 << 29;
+
+/// Longest name of a user or group (useradd(8)).
+const ACCOUNT_BYTES_MAX: usize = 32;
+
+/// A duration; 0 is one too.
+pub(super) fn duration(word: Word<'_>) -> Result<Duration, Diagnostic> {
+    let text = word.text;
+    let why = match unit::duration(text) {
+        Ok(duration) => return Ok(duration),
+        Err(why) => why,
+    };
+    let fault = |code, message: String| Diagnostic::new(code, word.span, message);
+    Err(match why {
+        _ if text.is_empty() => fault(Code::Duration, "the time is empty".to_owned())
+            .label("nothing here")
+            .help("write a number and a unit, as in `30s`, `5m`, `1h30m`"),
+        DurationFault::UnitMissing => fault(Code::UnitMissing, format!("`{text}` has no unit"))
+            .label("seconds or minutes?")
+            .help(format!(
+                "write `{text}s` for seconds, `{text}m` for minutes"
+            )),
+        DurationFault::UnitUnknown => fault(Code::Duration, format!("`{text}` is not a time"))
+            .label("not a unit")
+            .help(match unit_meant(text) {
+                Some(meant) => format!("write `{meant}`"),
+                None => "units are ms, s, m, h and d, without spaces or fractions: `1h30m`".into(),
+            }),
+        DurationFault::NotANumber => fault(Code::Duration, format!("`{text}` is not a time"))
+            .label("must begin with a number")
+            .help("write a number and a unit, as in `30s`, `5m`, `1h30m`"),
+        DurationFault::TooLong => fault(Code::Duration, format!("`{text}` is too long a time"))
+            .label(format!("more than {}", unit::show(DURATION_MAX)))
+            .help("a time is at most a year"),
+    })
+}
+
+/// A duration where 0 means never.
+pub(super) fn duration_or_never(word: Word<'_>) -> Result<Option<Duration>, Diagnostic> {
+    duration(word).map(|time| (!time.is_zero()).then_some(time))
+}
+
+/// A duration that cannot be 0; `why_not` says what 0 would do.
+pub(super) fn duration_not_zero(word: Word<'_>, why_not: &str) -> Result<Duration, Diagnostic> {
+    let time = duration(word)?;
+    match time.is_zero() {
+        false => Ok(time),
+        true => Err(
+            Diagnostic::new(Code::Duration, word.span, "this time cannot be 0")
+                .label("must be longer")
+                .help(why_not),
+        ),
+    }
+}
+
+/// A keepalive: 0 for none, else whole seconds up to [`KEEPALIVE_MAX`].
+pub(super) fn keepalive(word: Word<'_>) -> Result<Option<Duration>, Diagnostic> {
+    let time = duration_or_never(word)?;
+    let legal = |time: Duration| time.subsec_nanos() == 0 && time <= KEEPALIVE_MAX;
+    match time.is_none_or(legal) {
+        true => Ok(time),
+        false => Err(Diagnostic::new(
+            Code::Duration,
+            word.span,
+            format!("the kernel has no keepalive of `{}`", word.text),
+        )
+        .label("out of range")
+        .help(format!(
+            "write whole seconds from 1s to {}",
+            unit::show(KEEPALIVE_MAX)
+        ))),
+    }
+}
+
+/// A number from 1 to `max`.
+pub(super) fn count(word: Word<'_>, max: usize) -> Result<NonZeroUsize, Diagnostic> {
+    let text = word.text;
+    let fault = |message: String| Diagnostic::new(Code::Number, word.span, message);
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    if !digits {
+        let plain: String = text.chars().filter(|c| !"_,' ".contains(*c)).collect();
+        let meant = !plain.is_empty() && plain.bytes().all(|byte| byte.is_ascii_digit());
+        return Err(fault(format!("`{text}` is not a whole number"))
+            .label("digits only")
+            .help(match meant {
+                true => format!("write `{plain}`"),
+                false => format!("write a number from 1 to {max}"),
+            }));
+    }
+    let number = text.parse().ok().filter(|number| *number <= max);
+    number.and_then(NonZeroUsize::new).ok_or_else(|| {
+        fault(format!("`{text}` is out of range"))
+            .label(match number {
+                Some(_) => "must be at least 1",
+                None => "too large",
+            })
+            .help(format!(
+                "write a number from 1 to {max}, or leave the option out"
+            ))
+    })
+}
+
+/// How records look.
+pub(super) fn log_format(word: Word<'_>) -> Result<LogFormat, Diagnostic> {
+    const FORMATS: [(&str, LogFormat); 3] = [
+        ("text", LogFormat::Text),
+        ("json", LogFormat::Json),
+        ("logfmt", LogFormat::Logfmt),
+    ];
+    if let Some((_, format)) = FORMATS.iter().find(|(name, _)| *name == word.text) {
+        return Ok(*format);
+    }
+    let message = format!("there is no log format `{}`", word.text);
+    let fault = Diagnostic::new(Code::Choice, word.span, message).label("not known");
+    Err(
+        if word.text.contains('/') || word.text == "-" || word.text == "syslog" {
+            fault.help(format!("where records go is `--log-to {}`", word.text))
+        } else {
+            match suggest::nearest(word.text, FORMATS.map(|(name, _)| name)) {
+                Some(meant) => fault.help(format!("did you mean `{meant}`?")),
+                None => fault.help("write `text`, `json` or `logfmt`"),
+            }
+        },
+    )
+}
+
+/// Where records go.
+pub(super) fn log_target(word: Word<'_>) -> Result<LogTarget, Diagnostic> {
+    let fault = |message: String| Diagnostic::new(Code::Choice, word.span, message);
+    match word.text {
+        "-" | "stdout" => Ok(LogTarget::Stdout),
+        "stderr" => Ok(LogTarget::Stderr),
+        "syslog" => Ok(LogTarget::Syslog),
+        text if text.contains("://") => Err(fault(format!("cannot log to `{text}`"))
+            .label("not a file")
+            .help("write `syslog` for the syslog of this machine, or a file")),
+        text if matches!(text, "json" | "text" | "logfmt") => {
+            Err(fault(format!("`{text}` is a format, not a place"))
+                .label("a file of this name?")
+                .help(format!("write `--log {text}`, or `./{text}` for the file")))
+        }
+        _ => path(word).map(LogTarget::File),
+    }
+}
+
+/// A file.
+pub(super) fn path(word: Word<'_>) -> Result<String, Diagnostic> {
+    let fault = |label: &str| {
+        Diagnostic::new(Code::Path, word.span, "this cannot be a file")
+            .label(label)
+            .help("write the path of a file, as in `/run/replug/main`")
+    };
+    match word.text {
+        "" => Err(fault("empty")),
+        text if text.contains('\0') => Err(fault("holds a zero byte")),
+        text if text.ends_with('/') => Err(fault("a directory")),
+        text => Ok(text.to_owned()),
+    }
+}
+
+/// `NAME[:GROUP]`; whether they exist is seen when the process changes over.
+pub(super) fn account(word: Word<'_>) -> Result<String, Diagnostic> {
+    let fault = |at: Word<'_>, label: &str| {
+        Diagnostic::new(Code::User, at.span, "this cannot be a user")
+            .label(label)
+            .help("write NAME or NAME:GROUP, as in `nobody` or `proxy:adm`")
+    };
+    let (user, group) = match word.text.find(':') {
+        Some(at) => (word.part(0..at), Some(word.from(at + 1))),
+        None => (word, None),
+    };
+    for name in [Some(user), group].into_iter().flatten() {
+        let legal = |c: char| c.is_ascii_graphic() && !matches!(c, ':' | '/' | ',');
+        if name.text.is_empty() {
+            return Err(fault(word, "a name is missing"));
+        }
+        if name.text.len() > ACCOUNT_BYTES_MAX || !name.text.chars().all(legal) {
+            return Err(fault(name, "not a name"));
+        }
+    }
+    Ok(word.text.to_owned())
+}
+
+/// `30sec`, `5 min`, `2H`, rewritten with the unit that was meant.
+fn unit_meant(text: &str) -> Option<String> {
+    let digits = text.find(|c: char| !c.is_ascii_digit())?;
+    let (number, unit) = text.split_at(digits);
+    let unit = match unit.trim().to_ascii_lowercase().as_str() {
+        "ms" | "msec" | "msecs" | "millis" => "ms",
+        "s" | "sec" | "secs" | "second" | "seconds" => "s",
+        "m" | "min" | "mins" | "minute" | "minutes" => "m",
+        "h" | "hr" | "hrs" | "hour" | "hours" => "h",
+        "d" | "day" | "days" => "d",
+        _ => return None,
+    };
+    let meant = format!("{number}{unit}");
+    unit::duration(&meant).is_ok().then_some(meant)
+}

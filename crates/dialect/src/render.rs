@@ -1,0 +1,131 @@
+//! Diagnostics as text: what is wrong, the words underlined, what to write instead.
+
+use std::borrow::Cow;
+
+use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
+use model::{Diagnostic, Severity, Sources};
+
+/// Columns that are counted on; longer lines are cut around the words at fault.
+const COLUMNS: usize = 100;
+
+/// Whether the text may carry colour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Colour {
+    /// Plain text.
+    Never,
+    /// ANSI escapes (ECMA-48), for a terminal.
+    Ansi,
+}
+
+/// All `diagnostics`, in their order, and how many there are if there are several.
+///
+/// Spans must be of `sources`. The text is empty if there is nothing to tell, and
+/// ends with a line feed otherwise.
+pub fn render(diagnostics: &[Diagnostic], sources: &Sources, colour: Colour) -> String {
+    let renderer = match colour {
+        Colour::Never => Renderer::plain(),
+        Colour::Ansi => Renderer::styled(),
+    }
+    .term_width(COLUMNS);
+    let mut text = String::new();
+    for diagnostic in diagnostics {
+        text += &renderer.render(&[group(diagnostic, sources)]);
+        text += "\n\n";
+    }
+    if diagnostics.len() > 1 {
+        text += &count(diagnostics);
+        text += "\n";
+    } else {
+        text.truncate(text.trim_end().len());
+        text += if text.is_empty() { "" } else { "\n" };
+    }
+    text
+}
+
+fn group<'a>(diagnostic: &'a Diagnostic, sources: &'a Sources) -> Group<'a> {
+    let level = match diagnostic.severity() {
+        Severity::Error => Level::ERROR,
+        Severity::Warning => Level::WARNING,
+    };
+    let mut group = Group::with_title(
+        level
+            .primary_title(visible(&diagnostic.message))
+            .id(diagnostic.code.as_str()),
+    );
+    if let Some(span) = diagnostic.span {
+        let source = sources.get(span.source);
+        let mut snippet = Snippet::source(source.text.as_str())
+            .path(source.name.as_str())
+            .annotation(
+                AnnotationKind::Primary
+                    .span(span.range())
+                    .label(visible(&diagnostic.label)),
+            );
+        let mut elsewhere = None;
+        if let Some((related, label)) = &diagnostic.related {
+            let annotation = AnnotationKind::Context
+                .span(related.range())
+                .label(visible(label));
+            if related.source == span.source {
+                snippet = snippet.annotation(annotation);
+            } else {
+                let source = sources.get(related.source);
+                elsewhere = Some(
+                    Snippet::source(source.text.as_str())
+                        .path(source.name.as_str())
+                        .annotation(annotation),
+                );
+            }
+        }
+        group = group.element(snippet);
+        if let Some(elsewhere) = elsewhere {
+            group = group.element(elsewhere);
+        }
+    }
+    if let Some(help) = &diagnostic.help {
+        group = group.element(Level::HELP.message(visible(help)));
+    }
+    group
+}
+
+/// Whether `c` is shown as nothing, or changes how what is around it is shown: control
+/// characters and the marks of direction (Unicode UAX 9).
+pub(crate) fn is_hidden(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}')
+}
+
+/// `text` with an escape in place of each character that a terminal would act upon.
+fn visible(text: &str) -> Cow<'_, str> {
+    if !text.contains(is_hidden) {
+        return Cow::Borrowed(text);
+    }
+    let escaped = text.chars().map(|c| match is_hidden(c) {
+        true => c.escape_default().to_string(),
+        false => c.to_string(),
+    });
+    Cow::Owned(escaped.collect())
+}
+
+/// `2 errors, 1 warning`.
+fn count(diagnostics: &[Diagnostic]) -> String {
+    let of = |severity, word: &str| {
+        let count = diagnostics
+            .iter()
+            .filter(|diagnostic| diagnostic.severity() == severity)
+            .count();
+        match count {
+            0 => None,
+            1 => Some(format!("1 {word}")),
+            _ => Some(format!("{count} {word}s")),
+        }
+    };
+    [
+        of(Severity::Error, "error"),
+        of(Severity::Warning, "warning"),
+    ]
+    .into_iter()
+    .flatten()
+    .collect::<Vec<_>>()
+    .join(", ")
+}

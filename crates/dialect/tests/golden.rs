@@ -1,0 +1,140 @@
+//! Wrong command lines and what the user reads about them, as files.
+//!
+//! `golden/quick/NAME.case` holds comment lines (`#`), the command line, a line
+//! `====`, and the whole text that is shown. `UPDATE=1 cargo test -p dialect --test
+//! golden` writes the texts anew; then read the difference.
+
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::ffi::OsStringExt as _;
+use std::path::{Path, PathBuf};
+
+use dialect::quick::{self, Wish, Words};
+use dialect::render::{self, Colour};
+use model::Sources;
+
+const DIVIDER: &str = "====\n";
+
+/// The commands that cases know of.
+const COMMANDS: &[&str] = &["demo", "help"];
+
+#[test]
+fn quick() {
+    let update = std::env::var_os("UPDATE").is_some();
+    let mut wrong = Vec::new();
+    let cases = cases("quick");
+    for path in &cases {
+        let case = fs::read_to_string(path).expect("a case can be read");
+        let (input, expected) = case.split_once(DIVIDER).unwrap_or((&case, ""));
+        let line = input
+            .lines()
+            .find(|line| !line.starts_with('#'))
+            .expect("a case holds a command line");
+        let shown = shown(line);
+        if update {
+            let text = format!("{}\n{DIVIDER}{shown}", input.trim_end());
+            fs::write(path, text).expect("a case can be written");
+        } else if shown != expected {
+            wrong.push(format!(
+                "{}\n--- expected\n{expected}--- shown\n{shown}",
+                path.display()
+            ));
+        }
+    }
+    assert!(
+        wrong.is_empty(),
+        "{}\nUPDATE=1 writes the texts anew",
+        wrong.join("\n")
+    );
+    assert!(cases.len() >= 40, "only {} cases were found", cases.len());
+}
+
+/// What a user reads who types `line`.
+fn shown(line: &str) -> String {
+    let words = split(line);
+    let (program, args) = words.split_first().expect("a line begins with the program");
+    let mut sources = Sources::default();
+    let reading = quick::read(
+        Words {
+            program: program.to_str().expect("the program's name is text"),
+            args,
+            commands: COMMANDS,
+        },
+        &mut sources,
+    );
+    assert_eq!(reading.wish, Wish::Run, "{line}");
+    render::render(&reading.diagnostics, &sources, Colour::Never)
+}
+
+fn cases(dialect: &str) -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/golden")
+        .join(dialect);
+    let entries = fs::read_dir(folder).expect("the cases are there");
+    let mut paths: Vec<_> = entries
+        .map(|entry| entry.expect("a folder can be read").path())
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "case")
+        })
+        .collect();
+    paths.sort();
+    paths
+}
+
+/// Words as a shell makes them: `'...'` as it is, `$'...'` with `\n`, `\'` and `\xNN`.
+fn split(line: &str) -> Vec<OsString> {
+    let mut words = Vec::new();
+    let mut rest = line.as_bytes();
+    while let Some((&first, behind)) = rest.split_first() {
+        if first == b' ' {
+            rest = behind;
+            continue;
+        }
+        let mut word = Vec::new();
+        while let Some((&byte, behind)) = rest.split_first() {
+            rest = match byte {
+                b' ' => break,
+                b'\'' => {
+                    let end = behind
+                        .iter()
+                        .position(|byte| *byte == b'\'')
+                        .expect("a quote is closed");
+                    word.extend_from_slice(&behind[..end]);
+                    &behind[end + 1..]
+                }
+                b'$' if behind.first() == Some(&b'\'') => escaped(&behind[1..], &mut word),
+                byte => {
+                    word.push(byte);
+                    behind
+                }
+            };
+        }
+        words.push(OsString::from_vec(word));
+    }
+    words
+}
+
+/// Reads up to the closing quote; returns what is behind it.
+fn escaped<'a>(mut rest: &'a [u8], word: &mut Vec<u8>) -> &'a [u8] {
+    loop {
+        match rest {
+            [b'\'', behind @ ..] => return behind,
+            [b'\\', b'n', behind @ ..] => {
+                word.push(b'\n');
+                rest = behind;
+            }
+            [b'\\', b'x', high, low, behind @ ..] => {
+                let digits = [*high, *low];
+                let digits = std::str::from_utf8(&digits).expect("hex digits are text");
+                word.push(u8::from_str_radix(digits, 16).expect("two hex digits"));
+                rest = behind;
+            }
+            [b'\\', byte, behind @ ..] | [byte, behind @ ..] => {
+                word.push(*byte);
+                rest = behind;
+            }
+            [] => panic!("a quote is not closed"),
+        }
+    }
+}
