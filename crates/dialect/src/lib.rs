@@ -4,6 +4,7 @@
 //! configuration as far as it could be read, and every fault it met on the way,
 //! each with the words that caused it. Read in this order:
 //!
+//! - [`line`](mod@line): the words of a command line, and where each is shown;
 //! - [`quick`]: the command line `replug [OPTIONS] LISTEN[/SOURCE] TARGET...`;
 //! - [`render`]: diagnostics as text for a terminal;
 //! - [`suggest`]: which word was meant by one that is not known.
@@ -11,6 +12,7 @@
 //! Absent on purpose: clap (the program makes its help from [`quick::OPTIONS`]),
 //! files, sockets, name lookups. A dialect sees text and nothing else.
 
+pub mod line;
 pub mod quick;
 pub mod render;
 pub mod suggest;

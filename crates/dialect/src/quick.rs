@@ -1,7 +1,7 @@
 //! The quick command line: `replug [OPTIONS] LISTEN[/SOURCE] TARGET...`.
 //!
-//! Three steps, each a module: `words` writes the words down as the line of text
-//! in which faults are shown; `lex` tells options from the other words by the
+//! Three steps, each a module: [`crate::line`] writes the words down as the line of
+//! text in which faults are shown; `lex` tells options from the other words by the
 //! table in [`options`]; here and in `value`, `cidr`, `listen` and `target` each
 //! word is given its meaning. Every step goes on behind a fault, so that one
 //! run shows all of them.
@@ -15,7 +15,6 @@ mod listen;
 pub mod options;
 mod target;
 mod value;
-mod words;
 
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -26,9 +25,9 @@ use model::{
     Sticky, Tcp, Timeouts, check,
 };
 
+use crate::line::{Line, Word};
 use lex::Given;
 use options::Id;
-use words::{Line, Word};
 
 /// What the listener and the pool of a quick command line are called.
 pub const NAME: &str = "main";

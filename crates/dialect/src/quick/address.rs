@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use model::address::{Fault, FaultKind, UNIX_NAME_BYTES_MAX};
 use model::{Code, Diagnostic};
 
-use super::words::Word;
+use crate::line::Word;
 
 /// What an address is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use ipnet::{IpNet, Ipv4Net};
 use model::{Code, Diagnostic};
 
-use super::words::Word;
+use crate::line::Word;
 
 /// Reads a range. The warning beside it is there if bits beyond its length were set.
 ///

@@ -11,7 +11,7 @@ use std::iter::Peekable;
 use model::{Code, Diagnostic, Span, unit};
 
 use super::options::{FOREIGN, Foreign, Id, OPTIONS, Opt, Takes};
-use super::words::Word;
+use crate::line::Word;
 use crate::suggest;
 
 const HELP_LISTS: &str = "`replug --help` lists the options";
@@ -277,7 +277,7 @@ fn is_duration(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::quick::words::Line;
+    use crate::line::Line;
     use model::Sources;
 
     /// Shows what is given as `id=value`, then the positionals, then the words at fault.

@@ -6,7 +6,7 @@ use model::address::FaultKind;
 use model::{BackendAddress, Bind, Code, Diagnostic, SourceAddress, Span, Spanned};
 
 use super::address::{self, Purpose, is_port};
-use super::words::Word;
+use crate::line::Word;
 use crate::suggest;
 
 /// What LISTEN[/SOURCE] says.

@@ -5,7 +5,7 @@ use model::address::FaultKind;
 use model::{Backend, BackendAddress, Bind, Code, Diagnostic, Role, Spanned, Weight};
 
 use super::address::{self, Purpose, is_port};
-use super::words::Word;
+use crate::line::Word;
 use crate::suggest;
 
 /// The targets of a command line.

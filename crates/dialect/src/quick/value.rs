@@ -8,7 +8,7 @@ use std::time::Duration;
 use model::unit::{self, DURATION_MAX, DurationFault};
 use model::{Code, Diagnostic, LogFormat, LogTarget};
 
-use super::words::Word;
+use crate::line::Word;
 use crate::suggest;
 
 /// Longest keepalive that the kernel takes (`MAX_TCP_KEEPIDLE` of Linux, in whole seconds).

@@ -18,20 +18,20 @@ const SOURCE_NAME: &str = "command line";
 
 /// One word, or a part of one, and where it is shown.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Word<'a> {
+pub struct Word<'a> {
     /// What the user wrote; with marks in place of bytes that are no text.
-    pub(super) text: &'a str,
+    pub text: &'a str,
     /// Where it is shown.
-    pub(super) span: Span,
+    pub span: Span,
     /// Whether it is shown byte for byte as it was written, so that parts of it can be pointed at.
     verbatim: bool,
     /// Whether it was text (UTF-8) at all.
-    pub(super) is_text: bool,
+    pub is_text: bool,
 }
 
 impl<'a> Word<'a> {
     /// The part `range` of this word.
-    pub(super) fn part(self, range: Range<usize>) -> Self {
+    pub fn part(self, range: Range<usize>) -> Self {
         Self {
             text: &self.text[range.clone()],
             span: self.span_of(range),
@@ -40,12 +40,12 @@ impl<'a> Word<'a> {
     }
 
     /// What stands from byte `start` on.
-    pub(super) fn from(self, start: usize) -> Self {
+    pub fn from(self, start: usize) -> Self {
         self.part(start..self.text.len())
     }
 
     /// Where the bytes `range` are shown; the whole word where it is shown with escapes.
-    pub(super) fn span_of(self, range: Range<usize>) -> Span {
+    pub fn span_of(self, range: Range<usize>) -> Span {
         match self.verbatim {
             true => self.span.part(range),
             false => self.span,
@@ -53,7 +53,7 @@ impl<'a> Word<'a> {
     }
 
     /// The parts between white space.
-    pub(super) fn split_whitespace(self) -> impl Iterator<Item = Self> {
+    pub fn split_whitespace(self) -> impl Iterator<Item = Self> {
         let begin = self.text.as_ptr().addr();
         self.text.split_whitespace().map(move |part| {
             let start = part.as_ptr().addr() - begin;
@@ -64,7 +64,7 @@ impl<'a> Word<'a> {
 
 /// A command line as text.
 #[derive(Debug)]
-pub(super) struct Line {
+pub struct Line {
     source: SourceId,
     program: Range<usize>,
     words: Vec<Shown>,
@@ -81,7 +81,7 @@ struct Shown {
 
 impl Line {
     /// Writes down `program` and `args` as one line and adds it to `sources`.
-    pub(super) fn new(program: &str, args: &[OsString], sources: &mut Sources) -> Self {
+    pub fn new(program: &str, args: &[OsString], sources: &mut Sources) -> Self {
         let mut line = program.to_owned();
         let words = args.iter().map(|arg| show(arg, &mut line)).collect();
         Self {
@@ -92,7 +92,7 @@ impl Line {
     }
 
     /// The words behind the program's name.
-    pub(super) fn words(&self) -> impl Iterator<Item = Word<'_>> {
+    pub fn words(&self) -> impl Iterator<Item = Word<'_>> {
         self.words.iter().map(|shown| Word {
             text: &shown.text,
             span: Span::new(self.source, shown.range.clone()),
@@ -102,7 +102,7 @@ impl Line {
     }
 
     /// The program's name, for faults that no word has caused.
-    pub(super) fn program(&self) -> Span {
+    pub fn program(&self) -> Span {
         Span::new(self.source, self.program.clone())
     }
 }
