@@ -32,11 +32,7 @@ pub struct Word<'a> {
 impl<'a> Word<'a> {
     /// The part `range` of this word.
     pub fn part(self, range: Range<usize>) -> Self {
-        Self {
-            text: &self.text[range.clone()],
-            span: self.span_of(range),
-            ..self
-        }
+        Self { text: &self.text[range.clone()], span: self.span_of(range), ..self }
     }
 
     /// What stands from byte `start` on.
@@ -84,11 +80,7 @@ impl Line {
     pub fn new(program: &str, args: &[OsString], sources: &mut Sources) -> Self {
         let mut line = program.to_owned();
         let words = args.iter().map(|arg| show(arg, &mut line)).collect();
-        Self {
-            source: sources.add(SOURCE_NAME, line),
-            program: 0..program.len(),
-            words,
-        }
+        Self { source: sources.add(SOURCE_NAME, line), program: 0..program.len(), words }
     }
 
     /// The words behind the program's name.
@@ -130,12 +122,7 @@ fn show(arg: &OsString, line: &mut String) -> Shown {
         escape(arg, line);
         start..line.len()
     };
-    Shown {
-        verbatim: verbatim && !text.is_empty(),
-        text,
-        range,
-        is_text,
-    }
+    Shown { verbatim: verbatim && !text.is_empty(), text, range, is_text }
 }
 
 /// Appends `arg` as a shell's `$'...'`.
@@ -167,10 +154,7 @@ mod tests {
 
     #[track_caller]
     fn check(args: &[&[u8]], expected: &str) {
-        let args: Vec<_> = args
-            .iter()
-            .map(|arg| OsString::from_vec(arg.to_vec()))
-            .collect();
+        let args: Vec<_> = args.iter().map(|arg| OsString::from_vec(arg.to_vec())).collect();
         let mut sources = Sources::default();
         let line = Line::new("replug", &args, &mut sources);
         assert_eq!(sources.get(line.source).text, expected);

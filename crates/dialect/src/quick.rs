@@ -220,13 +220,7 @@ impl Reader {
 
     /// In the background nobody reads standard output.
     fn daemon_log(&mut self, given: &[Given<'_>]) {
-        let at = |id| {
-            given
-                .iter()
-                .rev()
-                .find(|given| given.id == id)
-                .map(|given| given.name)
-        };
+        let at = |id| given.iter().rev().find(|given| given.id == id).map(|given| given.name);
         match (at(Id::Daemon), at(Id::LogTo)) {
             (Some(_), None) => self.config.log.to = LogTarget::Syslog,
             (Some(daemon), Some(log_to)) if self.config.log.to == LogTarget::Stdout => {
@@ -259,11 +253,8 @@ impl Reader {
         };
         self.faults.extend(place.faults);
         self.pool.source = place.source;
-        let targets = target::read(
-            targets,
-            place.bind.as_ref().map(|bind| &bind.value),
-            self.numeric,
-        );
+        let targets =
+            target::read(targets, place.bind.as_ref().map(|bind| &bind.value), self.numeric);
         self.faults.extend(targets.faults);
         self.pool.backends = targets.backends;
         self.listener.bind.extend(place.bind);
@@ -274,19 +265,9 @@ impl Reader {
         self.config.pools.push(self.pool);
         // That no target could be read has been said already, and better.
         let whole = check::check(&self.config);
-        self.faults.extend(
-            whole
-                .into_iter()
-                .filter(|fault| fault.code != Code::PoolEmpty),
-        );
-        self.faults
-            .sort_by_key(|fault| fault.span.map_or(usize::MAX, |span| span.start));
-        Reading {
-            wish,
-            config: self.config,
-            process: self.process,
-            diagnostics: self.faults,
-        }
+        self.faults.extend(whole.into_iter().filter(|fault| fault.code != Code::PoolEmpty));
+        self.faults.sort_by_key(|fault| fault.span.map_or(usize::MAX, |span| span.start));
+        Reading { wish, config: self.config, process: self.process, diagnostics: self.faults }
     }
 }
 
@@ -297,11 +278,7 @@ mod tests {
 
     fn reading(line: &str) -> Reading {
         let args: Vec<_> = shell(line).into_iter().map(OsString::from).collect();
-        let words = Words {
-            program: "replug",
-            args: &args,
-            commands: &["demo"],
-        };
+        let words = Words { program: "replug", args: &args, commands: &["demo"] };
         read(words, &mut Sources::default())
     }
 
@@ -358,10 +335,7 @@ mod tests {
             "[::1]:80/2001:db8::2 [2001:db8::1]",
             "[::1]:80 from 2001:db8::2 to [2001:db8::1]:80",
         );
-        check(
-            "unix:/run/a/b.sock unix:@c",
-            "unix:/run/a/b.sock to unix:@c",
-        );
+        check("unix:/run/a/b.sock unix:@c", "unix:/run/a/b.sock to unix:@c");
         check(
             "80 'a:1 weight=3' 'b:2 backup' 'c:3 backup weight=2'",
             ":80 to a:1*3 to b:2? to c:3*2?",
@@ -371,12 +345,7 @@ mod tests {
 
     /// Shows all that options can change, as `name=value`, against the defaults.
     fn settings(line: &str) -> Vec<String> {
-        let Reading {
-            config,
-            process,
-            diagnostics,
-            ..
-        } = reading(&format!("{line} 80 a:80"));
+        let Reading { config, process, diagnostics, .. } = reading(&format!("{line} 80 a:80"));
         assert_eq!(diagnostics, [], "{line}");
         let (listener, pool) = (&config.listeners[0], &config.pools[0]);
         let time =
@@ -407,10 +376,8 @@ mod tests {
     #[track_caller]
     fn check_option(line: &str, expected: &str) {
         let plain = settings("");
-        let changed: Vec<_> = settings(line)
-            .into_iter()
-            .filter(|setting| !plain.contains(setting))
-            .collect();
+        let changed: Vec<_> =
+            settings(line).into_iter().filter(|setting| !plain.contains(setting)).collect();
         assert_eq!(changed, [expected], "{line}");
     }
 
@@ -429,14 +396,8 @@ mod tests {
         check_option("-m 500", "max=Some(500)");
         check_option("--shards 2", "shards=Some(2)");
         check_option("--no-splice", "splice=false");
-        check_option(
-            "--log json",
-            "log=Log { format: Json, to: Stderr, verbosity: Normal }",
-        );
-        check_option(
-            "-S-",
-            "log=Log { format: Text, to: Stdout, verbosity: Normal }",
-        );
+        check_option("--log json", "log=Log { format: Json, to: Stderr, verbosity: Normal }");
+        check_option("-S-", "log=Log { format: Text, to: Stdout, verbosity: Normal }");
         check_option(
             "-vS a.log",
             "log=Log { format: Text, to: File(\"a.log\"), verbosity: Verbose }",

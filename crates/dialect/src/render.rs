@@ -48,24 +48,17 @@ fn group<'a>(diagnostic: &'a Diagnostic, sources: &'a Sources) -> Group<'a> {
         Severity::Warning => Level::WARNING,
     };
     let mut group = Group::with_title(
-        level
-            .primary_title(visible(&diagnostic.message))
-            .id(diagnostic.code.as_str()),
+        level.primary_title(visible(&diagnostic.message)).id(diagnostic.code.as_str()),
     );
     if let Some(span) = diagnostic.span {
         let source = sources.get(span.source);
-        let mut snippet = Snippet::source(source.text.as_str())
-            .path(source.name.as_str())
-            .annotation(
-                AnnotationKind::Primary
-                    .span(span.range())
-                    .label(visible(&diagnostic.label)),
+        let mut snippet =
+            Snippet::source(source.text.as_str()).path(source.name.as_str()).annotation(
+                AnnotationKind::Primary.span(span.range()).label(visible(&diagnostic.label)),
             );
         let mut elsewhere = None;
         if let Some((related, label)) = &diagnostic.related {
-            let annotation = AnnotationKind::Context
-                .span(related.range())
-                .label(visible(label));
+            let annotation = AnnotationKind::Context.span(related.range()).label(visible(label));
             if related.source == span.source {
                 snippet = snippet.annotation(annotation);
             } else {
@@ -110,22 +103,17 @@ fn visible(text: &str) -> Cow<'_, str> {
 /// `2 errors, 1 warning`.
 fn count(diagnostics: &[Diagnostic]) -> String {
     let of = |severity, word: &str| {
-        let count = diagnostics
-            .iter()
-            .filter(|diagnostic| diagnostic.severity() == severity)
-            .count();
+        let count =
+            diagnostics.iter().filter(|diagnostic| diagnostic.severity() == severity).count();
         match count {
             0 => None,
             1 => Some(format!("1 {word}")),
             _ => Some(format!("{count} {word}s")),
         }
     };
-    [
-        of(Severity::Error, "error"),
-        of(Severity::Warning, "warning"),
-    ]
-    .into_iter()
-    .flatten()
-    .collect::<Vec<_>>()
-    .join(", ")
+    [of(Severity::Error, "error"), of(Severity::Warning, "warning")]
+        .into_iter()
+        .flatten()
+        .collect::<Vec<_>>()
+        .join(", ")
 }

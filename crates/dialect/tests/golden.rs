@@ -26,26 +26,17 @@ fn quick() {
     for path in &cases {
         let case = fs::read_to_string(path).expect("a case can be read");
         let (input, expected) = case.split_once(DIVIDER).unwrap_or((&case, ""));
-        let line = input
-            .lines()
-            .find(|line| !line.starts_with('#'))
-            .expect("a case holds a command line");
+        let line =
+            input.lines().find(|line| !line.starts_with('#')).expect("a case holds a command line");
         let shown = shown(line);
         if update {
             let text = format!("{}\n{DIVIDER}{shown}", input.trim_end());
             fs::write(path, text).expect("a case can be written");
         } else if shown != expected {
-            wrong.push(format!(
-                "{}\n--- expected\n{expected}--- shown\n{shown}",
-                path.display()
-            ));
+            wrong.push(format!("{}\n--- expected\n{expected}--- shown\n{shown}", path.display()));
         }
     }
-    assert!(
-        wrong.is_empty(),
-        "{}\nUPDATE=1 writes the texts anew",
-        wrong.join("\n")
-    );
+    assert!(wrong.is_empty(), "{}\nUPDATE=1 writes the texts anew", wrong.join("\n"));
     assert!(cases.len() >= 40, "only {} cases were found", cases.len());
 }
 
@@ -67,16 +58,11 @@ fn shown(line: &str) -> String {
 }
 
 fn cases(dialect: &str) -> Vec<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/golden")
-        .join(dialect);
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(dialect);
     let entries = fs::read_dir(folder).expect("the cases are there");
     let mut paths: Vec<_> = entries
         .map(|entry| entry.expect("a folder can be read").path())
-        .filter(|path| {
-            path.extension()
-                .is_some_and(|extension| extension == "case")
-        })
+        .filter(|path| path.extension().is_some_and(|extension| extension == "case"))
         .collect();
     paths.sort();
     paths
@@ -96,10 +82,8 @@ fn split(line: &str) -> Vec<OsString> {
             rest = match byte {
                 b' ' => break,
                 b'\'' => {
-                    let end = behind
-                        .iter()
-                        .position(|byte| *byte == b'\'')
-                        .expect("a quote is closed");
+                    let end =
+                        behind.iter().position(|byte| *byte == b'\'').expect("a quote is closed");
                     word.extend_from_slice(&behind[..end]);
                     &behind[end + 1..]
                 }

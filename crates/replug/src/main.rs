@@ -1,2 +1,55 @@
-//! Placeholder.
-fn main() {}
+//! The program: words in, exit code out.
+//!
+//! What the words mean is read in [`cli`]; what runs is `control`; [`demo`] runs
+//! it against two backends of its own.
+
+mod cli;
+mod demo;
+mod help;
+
+use std::io::{self, IsTerminal as _, Write as _};
+use std::process::ExitCode;
+
+use control::Exit;
+use dialect::render::Colour;
+
+use cli::Order;
+
+fn main() -> ExitCode {
+    let words: Vec<_> = std::env::args_os().skip(1).collect();
+    let (order, told) = cli::read(&words, colour());
+    tell(&told);
+    let exit = match order {
+        Order::Forward(forward) => control::run(&forward.config, &forward.process, |_| {}),
+        Order::Demo(demo) => demo::run(&demo),
+        Order::Show(text) => {
+            say(&text);
+            Exit::Done
+        }
+        Order::Refuse => Exit::Usage,
+    };
+    exit.into()
+}
+
+/// Colour is for people: a terminal that can show it, and nobody who asked for none
+/// (<https://no-color.org>).
+fn colour() -> Colour {
+    let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
+    match io::stderr().is_terminal() && !set("NO_COLOR") && !dumb {
+        true => Colour::Ansi,
+        false => Colour::Never,
+    }
+}
+
+/// Data, to standard output.
+fn say(text: &str) {
+    // Nobody is left to tell if this fails: the reader has gone (`replug --help | head -1`).
+    let _ = io::stdout().lock().write_all(text.as_bytes());
+}
+
+/// Messages, to standard error.
+fn tell(text: &str) {
+    // As above.
+    let _ = io::stderr().lock().write_all(text.as_bytes());
+}

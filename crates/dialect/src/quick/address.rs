@@ -53,18 +53,12 @@ pub(super) fn foreign(word: Word<'_>, purpose: Purpose) -> Option<Diagnostic> {
             Some(meant) => format!("write `{meant}`"),
             None => format!("write an address as in `{}`", purpose.example()),
         };
-        return Some(
-            fault(scheme, message)
-                .label("not part of an address")
-                .help(help),
-        );
+        return Some(fault(scheme, message).label("not part of an address").help(help));
     }
     if text.starts_with(['/', '@']) || text.starts_with("./") {
         let message = format!("`{text}` is not an address");
         return Some(
-            fault(word, message)
-                .label("a unix socket?")
-                .help(format!("write `unix:{text}`")),
+            fault(word, message).label("a unix socket?").help(format!("write `unix:{text}`")),
         );
     }
     None
@@ -213,9 +207,7 @@ fn without_scheme(text: &str, purpose: Purpose) -> Option<String> {
     let (scheme, rest) = text.split_once("://")?;
     let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
     let authority = authority.rsplit('@').next().unwrap_or(authority);
-    let has_port = authority
-        .rsplit_once(':')
-        .is_some_and(|(_, port)| is_port(port));
+    let has_port = authority.rsplit_once(':').is_some_and(|(_, port)| is_port(port));
     let port = service(scheme);
     match (authority, purpose) {
         ("", _) => None,
@@ -260,8 +252,5 @@ fn service(name: &str) -> Option<u16> {
         ("ws", 80),
     ];
     let name = name.to_ascii_lowercase();
-    SERVICES
-        .iter()
-        .find(|(service, _)| *service == name)
-        .map(|(_, port)| *port)
+    SERVICES.iter().find(|(service, _)| *service == name).map(|(_, port)| *port)
 }

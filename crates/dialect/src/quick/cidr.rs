@@ -27,10 +27,7 @@ pub(super) fn read(word: Word<'_>) -> Result<(IpNet, Option<Diagnostic>), Diagno
             format!("`{text}` has bits set beyond its length"),
         )
         .label(format!("read as {whole}"))
-        .help(format!(
-            "write `{whole}` for the range, `{}` for the one address",
-            range.addr()
-        ))
+        .help(format!("write `{whole}` for the range, `{}` for the one address", range.addr()))
     });
     Ok((whole, warning))
 }
@@ -93,10 +90,8 @@ fn bracketed(text: &str) -> Option<IpNet> {
 fn starred(text: &str) -> Option<IpNet> {
     let parts: Vec<_> = text.split('.').collect();
     let stars = parts.iter().rev().take_while(|part| **part == "*").count();
-    let octets: Result<Vec<u8>, _> = parts[..parts.len() - stars]
-        .iter()
-        .map(|part| part.parse())
-        .collect();
+    let octets: Result<Vec<u8>, _> =
+        parts[..parts.len() - stars].iter().map(|part| part.parse()).collect();
     let mut octets = octets.ok()?;
     if parts.len() != 4 || stars == 0 {
         return None;

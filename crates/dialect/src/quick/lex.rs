@@ -40,10 +40,7 @@ pub(super) struct Given<'a> {
 
 /// Reads all words.
 pub(super) fn lex<'a>(words: impl Iterator<Item = Word<'a>>) -> Lexed<'a> {
-    let mut lexer = Lexer {
-        words: words.peekable(),
-        lexed: Lexed::default(),
-    };
+    let mut lexer = Lexer { words: words.peekable(), lexed: Lexed::default() };
     while let Some(word) = lexer.words.next() {
         match word.text {
             "--" => {
@@ -143,13 +140,7 @@ impl<'a, I: Iterator<Item = Word<'a>>> Lexer<'a, I> {
                 return;
             }
             (_, Some(glued)) => Some(glued),
-            (
-                Takes::Value {
-                    name: what,
-                    example,
-                },
-                None,
-            ) => {
+            (Takes::Value { name: what, example }, None) => {
                 let Some(value) = self.next_value() else {
                     self.fault(
                         name.span,
@@ -174,11 +165,7 @@ impl<'a, I: Iterator<Item = Word<'a>>> Lexer<'a, I> {
                 None
             }
         };
-        self.lexed.given.push(Given {
-            id: opt.id,
-            name: name.span,
-            value,
-        });
+        self.lexed.given.push(Given { id: opt.id, name: name.span, value });
     }
 
     /// An option that is not known, written as `name`.
@@ -212,12 +199,7 @@ impl<'a, I: Iterator<Item = Word<'a>>> Lexer<'a, I> {
     fn unknown_letter(&mut self, letter: Word<'a>) {
         let name = format!("-{}", letter.text);
         let help = foreign(&name).map_or(HELP_LISTS, |foreign| foreign.help);
-        self.fault(
-            letter.span,
-            format!("there is no option `{name}`"),
-            "not known",
-            help,
-        );
+        self.fault(letter.span, format!("there is no option `{name}`"), "not known", help);
     }
 
     /// Passes over the value of an option that is at fault itself.
@@ -230,11 +212,10 @@ impl<'a, I: Iterator<Item = Word<'a>>> Lexer<'a, I> {
     /// The next word, unless it is an option. `-` alone and negative numbers are values.
     fn next_value(&mut self) -> Option<Word<'a>> {
         let number = |rest: &str| rest.starts_with(|c: char| c.is_ascii_digit());
-        self.words
-            .next_if(|word| match word.text.strip_prefix('-') {
-                Some(rest) => rest.is_empty() || number(rest),
-                None => true,
-            })
+        self.words.next_if(|word| match word.text.strip_prefix('-') {
+            Some(rest) => rest.is_empty() || number(rest),
+            None => true,
+        })
     }
 
     fn fault(

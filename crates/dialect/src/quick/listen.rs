@@ -43,11 +43,7 @@ pub(super) fn read(
     {
         return Err(fault);
     }
-    let mut place = Place {
-        bind: None,
-        source: None,
-        faults: Vec::new(),
-    };
+    let mut place = Place { bind: None, source: None, faults: Vec::new() };
     if !listen.is_text {
         return Ok(place);
     }
@@ -58,18 +54,14 @@ pub(super) fn read(
     let (at, source) = cut_source(listen);
     match Bind::parse(at.text) {
         Ok(bind) => place.bind = Some(Spanned::at(bind, at.span)),
-        Err(fault) => place.faults.push(help(
-            at,
-            address::fault(at, &fault, Purpose::Listen),
-            fault.kind,
-        )),
+        Err(fault) => {
+            place.faults.push(help(at, address::fault(at, &fault, Purpose::Listen), fault.kind));
+        }
     }
     match source.map(|source| (source, SourceAddress::parse(source.text))) {
         Some((source, Ok(address))) => place.source = Some(Spanned::at(address, source.span)),
         Some((source, Err(fault))) => {
-            place
-                .faults
-                .push(address::fault(source, &fault, Purpose::Listen));
+            place.faults.push(address::fault(source, &fault, Purpose::Listen));
         }
         None => {}
     }
@@ -95,12 +87,9 @@ fn command(listen: Word<'_>, commands: &[&str]) -> Option<Diagnostic> {
         true => new(format!("`{meant}` is a command and must be the first word"))
             .label("not here")
             .help(format!("`replug {meant} --help` lists its own options")),
-        false => new(format!(
-            "`{}` is neither a command nor an address",
-            listen.text
-        ))
-        .label("not known")
-        .help(format!("did you mean `replug {meant}`?")),
+        false => new(format!("`{}` is neither a command nor an address", listen.text))
+            .label("not known")
+            .help(format!("did you mean `replug {meant}`?")),
     })
 }
 
@@ -137,17 +126,10 @@ fn swapped(listen: Word<'_>, targets: &[Word<'_>]) -> Option<Diagnostic> {
         return None;
     }
     Some(
-        Diagnostic::new(
-            Code::Usage,
-            listen.span,
-            "the words are the wrong way round",
-        )
-        .label("where to")
-        .related(target.span, "where from")
-        .help(format!(
-            "LISTEN comes first: `replug {port} {}`",
-            listen.text
-        )),
+        Diagnostic::new(Code::Usage, listen.span, "the words are the wrong way round")
+            .label("where to")
+            .related(target.span, "where from")
+            .help(format!("LISTEN comes first: `replug {port} {}`", listen.text)),
     )
 }
 
@@ -163,20 +145,13 @@ fn port_apart(listen: Word<'_>, targets: &[Word<'_>]) -> Option<Diagnostic> {
     }
     let rest = match behind {
         [host, port] if is_port(port.text) => format!(" {}:{}", host.text, port.text),
-        _ => behind
-            .iter()
-            .map(|word| format!(" {}", word.text))
-            .collect(),
+        _ => behind.iter().map(|word| format!(" {}", word.text)).collect(),
     };
     Some(
-        Diagnostic::new(
-            Code::PortMissing,
-            listen.span,
-            "an address and its port are one word",
-        )
-        .label("the address")
-        .related(port.span, "its port")
-        .help(format!("write `replug {host}:{}{rest}`", port.text)),
+        Diagnostic::new(Code::PortMissing, listen.span, "an address and its port are one word")
+            .label("the address")
+            .related(port.span, "its port")
+            .help(format!("write `replug {host}:{}{rest}`", port.text)),
     )
 }
 
@@ -206,15 +181,14 @@ fn no_target(listen: Word<'_>) -> Diagnostic {
     let fault = Diagnostic::new(Code::Usage, listen.span, "TARGET is missing")
         .label("where shall its clients go?");
     match Bind::parse(text) {
-        Ok(Bind::Tcp {
-            address: Some(address),
-            ..
-        }) if !address.is_loopback() && !address.is_unspecified() => fault.help(format!(
-            "if `{text}` is the target, write the port to listen on first: `replug 8080 {text}`"
-        )),
-        Ok(_) => fault.help(format!(
-            "name a target behind it: `replug {text} 10.0.0.11:80`"
-        )),
+        Ok(Bind::Tcp { address: Some(address), .. })
+            if !address.is_loopback() && !address.is_unspecified() =>
+        {
+            fault.help(format!(
+                "if `{text}` is the target, write the port to listen on first: `replug 8080 {text}`"
+            ))
+        }
+        Ok(_) => fault.help(format!("name a target behind it: `replug {text} 10.0.0.11:80`")),
         Err(_) => fault.help("name a target behind it: `replug 8080 10.0.0.11:80`"),
     }
 }

@@ -18,7 +18,7 @@ pub struct Opt {
     pub takes: Takes,
     /// Under which heading it is listed.
     pub group: Group,
-    /// What it does, in one or two lines.
+    /// What it does, in one line; what holds without it in brackets.
     pub help: &'static str,
 }
 
@@ -122,39 +122,39 @@ impl Id {
 #[rustfmt::skip] // a table
 pub const OPTIONS: &[Opt] = &[
     opt(Id::First, "first", Some('o'), Takes::Nothing, Group::Balancing,
-        "Always the first target that can be reached, not each in turn"),
+        "The first target that can be reached, always"),
     opt(Id::Sticky, "sticky", Some('f'), Takes::ValueOrNothing { name: "TTL" }, Group::Balancing,
-        "A client comes back to the target it had, for TTL [1h]"),
+        "A client returns to the target it had, for TTL [1h]"),
     opt(Id::Retry, "retry", Some('r'), value("TIME", "30s"), Group::Balancing,
         "Leave a target that is down alone for TIME [10s]"),
     opt(Id::Allow, "allow", Some('a'), value("CIDR", "10.0.0.0/8"), Group::Access,
         "Only these clients may come; repeatable"),
     opt(Id::Deny, "deny", None, value("CIDR", "10.0.0.0/8"), Group::Access,
-        "These clients may not; wins over --allow; repeatable"),
+        "These may not; wins over --allow; repeatable"),
     opt(Id::ConnectTimeout, "connect-timeout", None, value("TIME", "30s"), Group::Time,
         "Longest wait for one target to answer [5s]"),
     opt(Id::Idle, "idle", None, value("TIME", "30s"), Group::Time,
-        "End a session in which nothing moved for TIME; 0 never [1h]"),
+        "End a session when nothing moves; 0: never [1h]"),
     opt(Id::HalfClosed, "half-closed", None, value("TIME", "30s"), Group::Time,
-        "The same once one side has finished sending; 0 never [60s]"),
+        "The same once one side has ended; 0: never [60s]"),
     opt(Id::Keepalive, "keepalive", None, value("TIME", "30s"), Group::Time,
-        "TCP keepalive on both sides after TIME of silence; 0 off [0]"),
+        "TCP keepalive after so much silence; 0: none [0]"),
     opt(Id::Max, "max", Some('m'), value("N", "1000"), Group::Limits,
-        "Sessions at a time [as many as descriptors allow]"),
+        "Sessions at a time [as descriptors allow]"),
     opt(Id::Shards, "shards", None, value("N", "4"), Group::Limits,
         "Threads that carry sessions [one per core]"),
     opt(Id::Numeric, "numeric", Some('n'), Takes::Nothing, Group::Data,
-        "Refuse host names: targets are addresses, nothing is looked up"),
+        "Refuse host names; nothing is looked up"),
     opt(Id::NoSplice, "no-splice", None, Takes::Nothing, Group::Data,
-        "Copy bulk through memory instead of splice(2)"),
+        "Copy bulk through memory, without splice(2)"),
     opt(Id::Log, "log", None, value("FORMAT", "json"), Group::Log,
-        "Session records as text, json or logfmt [text]"),
+        "Session records as text, json, logfmt [text]"),
     opt(Id::LogTo, "log-to", Some('S'), value("FILE|syslog|-", "/var/log/replug.log"), Group::Log,
-        "Where they go; - is standard output [standard error; with --daemon: syslog]"),
+        "Where to; - is stdout [stderr; daemon: syslog]"),
     opt(Id::Verbose, "verbose", Some('v'), Takes::Nothing, Group::Log,
         "Say more: starts of sessions, every decision"),
     opt(Id::Quiet, "quiet", Some('q'), Takes::Nothing, Group::Log,
-        "Say only what needs attention; no session records"),
+        "Say what needs attention; no session records"),
     opt(Id::Pidfile, "pidfile", Some('P'), value("FILE", "/run/replug.pid"), Group::Process,
         "Write the process id there, remove it at the end"),
     opt(Id::Daemon, "daemon", Some('D'), Takes::Nothing, Group::Process,
@@ -164,7 +164,7 @@ pub const OPTIONS: &[Opt] = &[
     opt(Id::Version, "version", Some('V'), Takes::Nothing, Group::Process,
         "Print the version"),
     opt(Id::Help, "help", Some('h'), Takes::Nothing, Group::Process,
-        "Print this"),
+        "Print this help"),
 ];
 
 const fn opt(
@@ -175,14 +175,7 @@ const fn opt(
     group: Group,
     help: &'static str,
 ) -> Opt {
-    Opt {
-        id,
-        long,
-        short,
-        takes,
-        group,
-        help,
-    }
+    Opt { id, long, short, takes, group, help }
 }
 
 const fn value(name: &'static str, example: &'static str) -> Takes {
@@ -234,11 +227,7 @@ pub(super) const FOREIGN: &[Foreign] = &[
 ];
 
 const fn foreign(name: &'static str, takes_value: bool, help: &'static str) -> Foreign {
-    Foreign {
-        name,
-        takes_value,
-        help,
-    }
+    Foreign { name, takes_value, help }
 }
 
 #[cfg(test)]

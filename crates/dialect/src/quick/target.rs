@@ -55,17 +55,11 @@ fn misplaced(word: Word<'_>, previous: Option<Word<'_>>) -> Option<Diagnostic> {
             usage(format!("`{text}` belongs to the target before it"))
                 .label("a word of its own")
                 .related(previous.span, "to this one")
-                .help(format!(
-                    "quote them as one word: `'{} {text}'`",
-                    previous.text
-                )),
+                .help(format!("quote them as one word: `'{} {text}'`", previous.text)),
         );
     }
     if let Some(comma) = text.find(',').filter(|_| !text.starts_with("unix:")) {
-        let apart: Vec<_> = text
-            .split([',', ' '])
-            .filter(|part| !part.is_empty())
-            .collect();
+        let apart: Vec<_> = text.split([',', ' ']).filter(|part| !part.is_empty()).collect();
         let at = word.part(comma..comma + 1);
         return Some(
             Diagnostic::new(Code::Usage, at.span, "targets are separate words")
@@ -82,12 +76,12 @@ fn misplaced(word: Word<'_>, previous: Option<Word<'_>>) -> Option<Diagnostic> {
         !previous.text.contains([':', ' ']) && BackendAddress::parse(previous.text, Some(1)).is_ok()
     });
     Some(match portless {
-        Some(host) => new
+        Some(host) => {
+            new.label("a port alone").help(format!("write `{}:{port}` as one word", host.text))
+        }
+        None => new
             .label("a port alone")
-            .help(format!("write `{}:{port}` as one word", host.text)),
-        None => new.label("a port alone").help(format!(
-            "write `127.0.0.1:{port}` if the target is on this machine"
-        )),
+            .help(format!("write `127.0.0.1:{port}` if the target is on this machine")),
     })
 }
 
@@ -115,12 +109,13 @@ fn read_address(
             let shown = address::fault(word, &fault, Purpose::Target);
             match bind {
                 None if !written => Ok(None),
-                Some(Bind::Unix(_)) => Err(shown.help(format!(
-                    "LISTEN has no port to take over: write `{host}:80`"
-                ))),
-                Some(Bind::Tcp { port: 0, .. }) if !written => Err(shown.help(format!(
-                    "port 0 of LISTEN cannot be taken over: write `{host}:80`"
-                ))),
+                Some(Bind::Unix(_)) => {
+                    Err(shown.help(format!("LISTEN has no port to take over: write `{host}:80`")))
+                }
+                Some(Bind::Tcp { port: 0, .. }) if !written => {
+                    Err(shown
+                        .help(format!("port 0 of LISTEN cannot be taken over: write `{host}:80`")))
+                }
                 _ => Err(shown.help(format!("write `{host}:80`"))),
             }
         }

@@ -37,9 +37,7 @@ pub(super) fn duration(word: Word<'_>) -> Result<Duration, Diagnostic> {
             .help("write a number and a unit, as in `30s`, `5m`, `1h30m`"),
         DurationFault::UnitMissing => fault(Code::UnitMissing, format!("`{text}` has no unit"))
             .label("seconds or minutes?")
-            .help(format!(
-                "write `{text}s` for seconds, `{text}m` for minutes"
-            )),
+            .help(format!("write `{text}s` for seconds, `{text}m` for minutes")),
         DurationFault::UnitUnknown => fault(Code::Duration, format!("`{text}` is not a time"))
             .label("not a unit")
             .help(match unit_meant(text) {
@@ -65,11 +63,9 @@ pub(super) fn duration_not_zero(word: Word<'_>, why_not: &str) -> Result<Duratio
     let time = duration(word)?;
     match time.is_zero() {
         false => Ok(time),
-        true => Err(
-            Diagnostic::new(Code::Duration, word.span, "this time cannot be 0")
-                .label("must be longer")
-                .help(why_not),
-        ),
+        true => Err(Diagnostic::new(Code::Duration, word.span, "this time cannot be 0")
+            .label("must be longer")
+            .help(why_not)),
     }
 }
 
@@ -85,10 +81,7 @@ pub(super) fn keepalive(word: Word<'_>) -> Result<Option<Duration>, Diagnostic> 
             format!("the kernel has no keepalive of `{}`", word.text),
         )
         .label("out of range")
-        .help(format!(
-            "write whole seconds from 1s to {}",
-            unit::show(KEEPALIVE_MAX)
-        ))),
+        .help(format!("write whole seconds from 1s to {}", unit::show(KEEPALIVE_MAX)))),
     }
 }
 
@@ -100,12 +93,12 @@ pub(super) fn count(word: Word<'_>, max: usize) -> Result<NonZeroUsize, Diagnost
     if !digits {
         let plain: String = text.chars().filter(|c| !"_,' ".contains(*c)).collect();
         let meant = !plain.is_empty() && plain.bytes().all(|byte| byte.is_ascii_digit());
-        return Err(fault(format!("`{text}` is not a whole number"))
-            .label("digits only")
-            .help(match meant {
+        return Err(fault(format!("`{text}` is not a whole number")).label("digits only").help(
+            match meant {
                 true => format!("write `{plain}`"),
                 false => format!("write a number from 1 to {max}"),
-            }));
+            },
+        ));
     }
     let number = text.parse().ok().filter(|number| *number <= max);
     number.and_then(NonZeroUsize::new).ok_or_else(|| {
@@ -114,34 +107,27 @@ pub(super) fn count(word: Word<'_>, max: usize) -> Result<NonZeroUsize, Diagnost
                 Some(_) => "must be at least 1",
                 None => "too large",
             })
-            .help(format!(
-                "write a number from 1 to {max}, or leave the option out"
-            ))
+            .help(format!("write a number from 1 to {max}, or leave the option out"))
     })
 }
 
 /// How records look.
 pub(super) fn log_format(word: Word<'_>) -> Result<LogFormat, Diagnostic> {
-    const FORMATS: [(&str, LogFormat); 3] = [
-        ("text", LogFormat::Text),
-        ("json", LogFormat::Json),
-        ("logfmt", LogFormat::Logfmt),
-    ];
+    const FORMATS: [(&str, LogFormat); 3] =
+        [("text", LogFormat::Text), ("json", LogFormat::Json), ("logfmt", LogFormat::Logfmt)];
     if let Some((_, format)) = FORMATS.iter().find(|(name, _)| *name == word.text) {
         return Ok(*format);
     }
     let message = format!("there is no log format `{}`", word.text);
     let fault = Diagnostic::new(Code::Choice, word.span, message).label("not known");
-    Err(
-        if word.text.contains('/') || word.text == "-" || word.text == "syslog" {
-            fault.help(format!("where records go is `--log-to {}`", word.text))
-        } else {
-            match suggest::nearest(word.text, FORMATS.map(|(name, _)| name)) {
-                Some(meant) => fault.help(format!("did you mean `{meant}`?")),
-                None => fault.help("write `text`, `json` or `logfmt`"),
-            }
-        },
-    )
+    Err(if word.text.contains('/') || word.text == "-" || word.text == "syslog" {
+        fault.help(format!("where records go is `--log-to {}`", word.text))
+    } else {
+        match suggest::nearest(word.text, FORMATS.map(|(name, _)| name)) {
+            Some(meant) => fault.help(format!("did you mean `{meant}`?")),
+            None => fault.help("write `text`, `json` or `logfmt`"),
+        }
+    })
 }
 
 /// Where records go.

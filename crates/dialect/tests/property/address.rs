@@ -12,10 +12,7 @@ pub(crate) fn holds(data: &[u8]) {
         Err(fault) => assert!(text.get(fault.range).is_some(), "{text:?}"),
     }
     match BackendAddress::parse(text, Some(80)) {
-        Ok(address) => assert_eq!(
-            BackendAddress::parse(&address.to_string(), None),
-            Ok(address)
-        ),
+        Ok(address) => assert_eq!(BackendAddress::parse(&address.to_string(), None), Ok(address)),
         Err(fault) => assert!(text.get(fault.range).is_some(), "{text:?}"),
     }
     match SourceAddress::parse(text) {
