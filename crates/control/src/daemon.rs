@@ -47,10 +47,7 @@ impl Launcher {
     /// # Errors
     /// When that fails.
     pub(crate) fn of_this_process() -> io::Result<Option<Self>> {
-        let parent = rustix::process::getppid().map(rustix::process::Pid::as_raw_nonzero);
-        let named = env::var(LAUNCHER).ok().and_then(|pid| pid.parse().ok());
-        // A variable that has come from further up does not make a daemon.
-        if named.is_none() || named != parent {
+        if !is_launched() {
             return Ok(None);
         }
         rustix::process::setsid()?;
@@ -97,6 +94,14 @@ fn wait_for_ready(mut command: Command) -> io::Result<Launch> {
         Ok(()) if word == READY => Ok(Launch::Ready),
         _ => Ok(Launch::Ended(daemon.wait()?.code())),
     }
+}
+
+/// Whether a launcher has started this process: what is wrong with its words, that one has told.
+pub fn is_launched() -> bool {
+    let parent = rustix::process::getppid().map(rustix::process::Pid::as_raw_nonzero);
+    let named = env::var(LAUNCHER).ok().and_then(|pid| pid.parse().ok());
+    // A variable that has come from further up does not make a daemon.
+    named.is_some() && named == parent
 }
 
 #[cfg(test)]

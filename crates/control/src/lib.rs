@@ -22,5 +22,6 @@ mod privileges;
 mod process;
 mod supervise;
 
+pub use daemon::is_launched;
 pub use exit::Exit;
 pub use process::{Process, run};

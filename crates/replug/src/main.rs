@@ -18,7 +18,9 @@ use cli::Order;
 fn main() -> ExitCode {
     let words: Vec<_> = std::env::args_os().skip(1).collect();
     let (order, told) = cli::read(&words, colour());
-    tell(&told);
+    if !control::is_launched() {
+        tell(&told);
+    }
     let exit = match order {
         Order::Forward(forward) => control::run(&forward.config, &forward.process, |_| {}),
         Order::Demo(demo) => demo::run(&demo),
