@@ -9,7 +9,7 @@
 //! - [`render`]: diagnostics as text for a terminal;
 //! - [`suggest`]: which word was meant by one that is not known.
 //!
-//! Absent on purpose: clap (the program makes its help from [`quick::OPTIONS`]),
+//! Absent on purpose: clap (the program makes its help from [`quick::options`]),
 //! files, sockets, name lookups. A dialect sees text and nothing else.
 
 pub mod line;

@@ -6,7 +6,7 @@
 //! - [`source`]: where an item was written, so that a fault can be shown there;
 //! - [`diagnostic`]: a fault of a configuration, as data;
 //! - [`address`]: where to listen, where to connect, what to leave from;
-//! - [`unit`]: durations and counts as a person writes them;
+//! - [`unit`](mod@unit): durations and counts as a person writes them;
 //! - [`config`]: listeners, pools, limits, logs, with their defaults;
 //! - [`check`]: what a configuration must satisfy as a whole.
 //!
