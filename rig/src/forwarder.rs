@@ -49,7 +49,7 @@ impl Forwarder {
     pub fn start_command(command: &mut Command, count: usize) -> Self {
         let program = Program::start(command);
         let lines = program.stderr().expect_count(count, |line| line.contains(ANNOUNCES));
-        let addresses = lines.iter().map(|line| announced(line)).collect();
+        let addresses = lines.iter().filter_map(|line| announced(line)).collect();
         Self { program: Some(program), addresses }
     }
 
@@ -187,9 +187,13 @@ impl Drop for Forwarder {
     }
 }
 
+/// The address that a line announces, in any format of the log.
+///
+/// # Panics
+/// When what it announces is no address.
 #[track_caller]
-fn announced(line: &str) -> Address {
-    let (_, behind) = line.split_once(ANNOUNCES).expect("the line was picked for these words");
-    let word = behind.split([' ', '"', ',']).next().expect("a split has a first part");
-    Address::parse(word)
+pub fn announced(line: &str) -> Option<Address> {
+    let (_, behind) = line.split_once(ANNOUNCES)?;
+    let word = behind.split([' ', '"', ',']).next()?;
+    Some(Address::parse(word))
 }

@@ -23,6 +23,11 @@ impl Payload {
         self.position
     }
 
+    /// Goes on by `bytes`.
+    pub fn skip(&mut self, bytes: u64) {
+        self.position += bytes;
+    }
+
     /// Takes the next bytes.
     pub fn fill(&mut self, bytes: &mut [u8]) {
         let mut rest = bytes;

@@ -321,6 +321,23 @@ impl Peer {
         assert_eq!(self.end(), End::Reset, "{self}");
     }
 
+    /// Receives all that is left, whatever it is, up to the end.
+    ///
+    /// # Errors
+    /// What recv(2) says, other than a reset; `WouldBlock` after [`PATIENCE`] of silence.
+    pub fn wait_end(&self) -> io::Result<End> {
+        let mut bytes = Vec::new();
+        loop {
+            bytes.clear();
+            match self.receive_some(&mut bytes, PIECE_BYTES) {
+                Ok(0) => return Ok(End::Fin),
+                Ok(_) => {}
+                Err(error) if is_reset(&error) => return Ok(End::Reset),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
     /// Waits for a reset once the FIN has been received: reading would show the FIN for ever.
     ///
     /// # Panics

@@ -1,0 +1,68 @@
+//! Who may come, and how many at a time.
+
+use std::time::Duration;
+
+use rig::wait::pause;
+use rig::{Backend, Forwarder, Peer};
+
+use crate::named::{Named, ask, ask_from, come_from};
+use crate::path::REPLUG;
+
+#[test]
+fn only_allowed_clients_come_in() {
+    let a = Named::start('A');
+    let forwarder = Forwarder::start(
+        REPLUG,
+        &["--allow", "127.0.0.1/32", "--allow", "127.0.1.0/24", "127.0.0.1:0", &a.target()],
+    );
+    assert_eq!(ask_from("127.0.0.1", &forwarder), 'A');
+    assert_eq!(ask_from("127.0.1.9", &forwarder), 'A');
+    come_from("127.0.0.2", forwarder.address()).expect_reset();
+    let record = forwarder.records(3).remove(2);
+    assert_eq!(record.reason(), "denied");
+    assert_eq!(record.side(), "replug");
+    assert!(record.client().starts_with("127.0.0.2:"), "{record:?}");
+    assert_eq!(record.backend(), None);
+    assert_eq!(a.sessions(), 2);
+}
+
+#[test]
+fn denied_clients_do_not_come_in_even_when_allowed() {
+    let a = Named::start('A');
+    let forwarder = Forwarder::start(
+        REPLUG,
+        &["--allow", "127.0.0.0/8", "--deny", "127.0.0.2/32", "127.0.0.1:0", &a.target()],
+    );
+    come_from("127.0.0.2", forwarder.address()).expect_reset();
+    assert_eq!(ask(&forwarder), 'A');
+    assert_eq!(forwarder.records(2)[0].reason(), "denied");
+    assert_eq!(a.sessions(), 1);
+}
+
+#[test]
+fn a_client_beyond_the_ceiling_waits_its_turn() {
+    let backend = Backend::bind();
+    let target = backend.address().to_string();
+    let forwarder =
+        Forwarder::start(REPLUG, &["--max", "2", "--shards", "2", "127.0.0.1:0", &target]);
+    let open = || {
+        let client = Peer::connect(forwarder.address());
+        (client, backend.accept())
+    };
+    let (first, first_backend) = open();
+    let (second, second_backend) = open();
+    let third = Peer::connect(forwarder.address());
+    third.send(b"me too");
+    pause(Duration::from_millis(500));
+    assert!(!backend.somebody_waits(), "a third session was begun");
+    assert!(!third.is_readable(), "the third client was told something");
+    second.send(b"works");
+    second_backend.expect(b"works");
+    first.close();
+    first_backend.expect_fin();
+    first_backend.close();
+    let third_backend = backend.accept();
+    third_backend.expect(b"me too");
+    third_backend.send(b"welcome");
+    third.expect(b"welcome");
+}

@@ -1,0 +1,28 @@
+//! The program from outside: real sockets, real clients, the command line as users type it.
+//!
+//! * [`path`]: the ways a stream can take: direct TCP as the oracle, by copy, by splice.
+//! * What a stream promises: [`half_close`], [`reset`], [`bytes`], [`urgent`], [`timeout`].
+//! * Where sessions go: [`balance`], [`failover`], [`sticky`].
+//!   [`named`] has the backends that say who they are.
+//! * Who may come, and where: [`access`], [`listen`].
+//! * The life of the process: [`signal`], [`daemon`].
+//! * What happens when things run out: [`scarcity`].
+//! * Programs that people use: [`clients`], some of them served by [`http`].
+
+mod access;
+mod balance;
+mod bytes;
+mod clients;
+mod daemon;
+mod failover;
+mod half_close;
+mod http;
+mod listen;
+mod named;
+mod path;
+mod reset;
+mod scarcity;
+mod signal;
+mod sticky;
+mod timeout;
+mod urgent;
