@@ -15,8 +15,8 @@ use crate::session::Arrival;
 use crate::shard::{Course, Shard};
 use crate::socket::{self, Accepted};
 
-/// How long a listener rests when descriptors or memory have run out.
-const REST: Duration = Duration::from_millis(75);
+/// How long to rest when descriptors or memory have run out.
+pub(crate) const REST: Duration = Duration::from_millis(75);
 
 /// Least time between two notices about the same scarcity.
 const NOTICE_EVERY: Duration = Duration::from_secs(1);
@@ -74,6 +74,10 @@ impl Door {
             return Next::Closed(error);
         }
         for _ in 0..ROW {
+            if self.shard.ceiling.has_starving() {
+                self.notice_rest(&rustix::io::Errno::MFILE.into());
+                return Next::Rest;
+            }
             let Some(permit) = self.shard.ceiling.enter() else {
                 self.shard.notice_ceiling();
                 self.shard.ceiling.has_room().await;

@@ -22,6 +22,14 @@ pub struct Ceiling {
     sessions: AtomicUsize,
     max: usize,
     freed: Notify,
+    starving: AtomicUsize,
+}
+
+/// A session that has its client and finds no descriptor for its backend. While there is one,
+/// no client is accepted: what becomes free goes to those who are in already.
+#[derive(Debug)]
+pub struct Starving<'a> {
+    ceiling: &'a Ceiling,
 }
 
 /// The right to one session; dropping it makes room for the next.
@@ -33,7 +41,12 @@ pub struct Permit {
 impl Ceiling {
     /// At most `max` sessions, but at least one.
     pub fn new(max: usize) -> Arc<Self> {
-        Arc::new(Self { sessions: AtomicUsize::new(0), max: max.max(1), freed: Notify::new() })
+        Arc::new(Self {
+            sessions: AtomicUsize::new(0),
+            max: max.max(1),
+            freed: Notify::new(),
+            starving: AtomicUsize::new(0),
+        })
     }
 
     /// Sessions there may be.
@@ -44,6 +57,17 @@ impl Ceiling {
     /// Sessions there are.
     pub fn sessions(&self) -> usize {
         self.sessions.load(Ordering::Relaxed)
+    }
+
+    /// Marks a session as starving, until the mark is dropped.
+    pub fn starve(&self) -> Starving<'_> {
+        self.starving.fetch_add(1, Ordering::Relaxed);
+        Starving { ceiling: self }
+    }
+
+    /// Whether a session is starving.
+    pub fn has_starving(&self) -> bool {
+        self.starving.load(Ordering::Relaxed) > 0
     }
 
     /// Takes a place, if there is one.
@@ -66,6 +90,12 @@ impl Ceiling {
             }
             freed.await;
         }
+    }
+}
+
+impl Drop for Starving<'_> {
+    fn drop(&mut self) {
+        self.ceiling.starving.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -113,6 +143,15 @@ mod tests {
         assert!(ceiling.enter().is_some());
         drop(second);
         assert_eq!(ceiling.sessions(), 0);
+    }
+
+    #[test]
+    fn a_mark_of_starving_ends_with_its_session() {
+        let ceiling = Ceiling::new(2);
+        let starving = ceiling.starve();
+        assert!(ceiling.has_starving());
+        drop(starving);
+        assert!(!ceiling.has_starving());
     }
 
     #[tokio::test]

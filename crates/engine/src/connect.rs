@@ -3,7 +3,8 @@
 //! The backends of the pool are tried in the order of [`Pick`], each at most
 //! once, each for at most the listener's connect timeout. A backend that fails
 //! is left alone by later sessions for a while; a failure that is our own (no
-//! descriptor, no port) says nothing about it.
+//! descriptor, no port) says nothing about it, and one that may be over in a
+//! moment is waited out.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -12,8 +13,10 @@ use relay::{Socket, Tick};
 use socket2::SockAddr;
 use tokio::time::timeout;
 
+use crate::accept::REST;
 use crate::account::{Attempt, ClientAddress, ConnectFailure};
 use crate::balance::BackendIndex;
+use crate::ceiling::Ceiling;
 use crate::journal::{Journal, Notice};
 use crate::mark::Change;
 use crate::pick::Pick;
@@ -32,14 +35,19 @@ pub(crate) struct Connected {
     pub(crate) address: Option<SocketAddr>,
 }
 
+/// What a search for a backend is made for, and with.
+#[derive(Clone, Copy)]
+pub(crate) struct Search<'a> {
+    pub(crate) listener: &'a Listener,
+    pub(crate) client: ClientAddress,
+    pub(crate) id: u64,
+    pub(crate) journal: &'a Journal,
+    pub(crate) ceiling: &'a Ceiling,
+}
+
 /// Tries the backends of the listener's pool. `attempts` takes those that fail.
-pub(crate) async fn connect(
-    listener: &Listener,
-    client: ClientAddress,
-    id: u64,
-    journal: &Journal,
-    attempts: &mut Vec<Attempt>,
-) -> Option<Connected> {
+pub(crate) async fn connect(search: Search<'_>, attempts: &mut Vec<Attempt>) -> Option<Connected> {
+    let Search { listener, client, id, journal, .. } = search;
     let pool = &*listener.pool;
     let address = match client {
         ClientAddress::Ip(address) => Some(address.ip()),
@@ -53,7 +61,7 @@ pub(crate) async fn connect(
         };
         let backend = pool.backend(index);
         let first_attempt = attempts.len();
-        if let Some((socket, reached)) = reach(listener, backend, attempts).await {
+        if let Some((socket, reached)) = reach(search, backend, attempts).await {
             if backend.mark.succeeded() == Change::Changed {
                 let (pool, backend) = (pool.name.clone(), backend.label.clone());
                 journal.notice(Notice::BackendUp { pool, backend });
@@ -76,12 +84,12 @@ pub(crate) async fn connect(
 
 /// Tries one backend: its address, or those of its name in turn.
 async fn reach(
-    listener: &Listener,
+    search: Search<'_>,
     backend: &Backend,
     attempts: &mut Vec<Attempt>,
 ) -> Option<(Socket, Option<SocketAddr>)> {
+    let listener = search.listener;
     let patience = listener.timeouts.connect;
-    let source = listener.pool.source.as_ref();
     let begin = Instant::now();
     let mut failed = |address, failure| {
         let (backend, took) = (backend.label.clone(), begin.elapsed());
@@ -91,7 +99,7 @@ async fn reach(
         Target::Name(name, port) => (name, *port),
         Target::Ip(address) => {
             let target = SockAddr::from(*address);
-            return match open(&target, source, listener, patience).await {
+            return match open(&target, search).await {
                 Ok(socket) => Some((socket, None)),
                 Err(failure) => {
                     failed(None, failure);
@@ -101,7 +109,7 @@ async fn reach(
         }
         Target::Unix(name) => {
             let opened = match socket::unix_address(name) {
-                Ok(target) => open(&target, source, listener, patience).await,
+                Ok(target) => open(&target, search).await,
                 Err(error) => Err(socket::connect_failure(&error, true)),
             };
             return opened
@@ -111,7 +119,7 @@ async fn reach(
         }
     };
     let mut addresses = timeout(patience, name.addresses()).await.unwrap_or_default();
-    if let Some(model::SourceAddress::Address(source)) = source {
+    if let Some(model::SourceAddress::Address(source)) = &listener.pool.source {
         addresses.retain(|address| address.is_ipv4() == source.is_ipv4());
     }
     if addresses.is_empty() {
@@ -119,7 +127,7 @@ async fn reach(
     }
     for address in addresses {
         let address = SocketAddr::new(address, port);
-        match open(&address.into(), source, listener, patience).await {
+        match open(&address.into(), search).await {
             Ok(socket) => return Some((socket, Some(address))),
             Err(failure) => failed(Some(address), failure),
         }
@@ -127,22 +135,43 @@ async fn reach(
     None
 }
 
-/// Connects to one address.
-async fn open(
-    target: &SockAddr,
-    source: Option<&model::SourceAddress>,
-    listener: &Listener,
-    patience: Duration,
-) -> Result<Socket, ConnectFailure> {
+/// Connects to one address, within the listener's connect timeout.
+async fn open(target: &SockAddr, search: Search<'_>) -> Result<Socket, ConnectFailure> {
     let failure = |error| socket::connect_failure(&error, target.is_unix());
-    let mut socket = match socket::dial(target, source, listener.tcp).map_err(failure)? {
-        Dialled::Connected(socket) => return Ok(Socket::new(socket)),
-        Dialled::Connecting(socket) => Socket::new(socket),
+    let connecting = async {
+        match dial(target, search).await? {
+            Dialled::Connected(socket) => Ok(Socket::new(socket)),
+            Dialled::Connecting(socket) => {
+                let mut socket = Socket::new(socket);
+                socket.connected().await.map(|()| socket)
+            }
+        }
     };
-    match timeout(patience, socket.connected()).await {
-        Ok(Ok(())) => Ok(socket),
-        Ok(Err(error)) => Err(failure(error)),
+    match timeout(search.listener.timeouts.connect, connecting).await {
+        Ok(result) => result.map_err(failure),
         Err(_) => Err(ConnectFailure::Timeout),
+    }
+}
+
+/// Begins to connect; waits while there is no descriptor to do it with.
+async fn dial(target: &SockAddr, search: Search<'_>) -> std::io::Result<Dialled> {
+    let (source, tcp) = (search.listener.pool.source.as_ref(), search.listener.tcp);
+    let first = socket::dial(target, source, tcp);
+    match first {
+        Err(error) if socket::is_scarcity(&error) => {}
+        result => return result,
+    }
+    let _starving = search.ceiling.starve();
+    let begin = Instant::now();
+    loop {
+        tokio::time::sleep(REST).await;
+        match socket::dial(target, source, tcp) {
+            // Given up before the connect timeout says that the backend was slow: it was not.
+            Err(error)
+                if socket::is_scarcity(&error)
+                    && begin.elapsed() + 2 * REST < search.listener.timeouts.connect => {}
+            result => return result,
+        }
     }
 }
 

@@ -19,7 +19,7 @@ use crate::access::Verdict;
 use crate::account::{Attempt, By, ClientAddress, Reached, Reason, Record, TcpFigures};
 use crate::balance::BackendIndex;
 use crate::ceiling::Permit;
-use crate::connect::{self, Connected};
+use crate::connect::{self, Connected, Search};
 use crate::journal::{Level, Notice};
 use crate::plan::Listener;
 use crate::seats::Seat;
@@ -153,9 +153,14 @@ impl Session {
     async fn connect(&mut self) -> Result<Socket, Outcome> {
         let mut attempts = Vec::new();
         let found = {
-            let journal = &self.shard.journal;
-            let search =
-                connect::connect(&self.listener, self.client, self.id, journal, &mut attempts);
+            let search = Search {
+                listener: &self.listener,
+                client: self.client,
+                id: self.id,
+                journal: &self.shard.journal,
+                ceiling: &self.shard.ceiling,
+            };
+            let search = connect::connect(search, &mut attempts);
             let mut search = std::pin::pin!(search);
             std::future::poll_fn(|cx| {
                 if let Some(reason) = self.shard.seats.order(&self.seat) {

@@ -47,9 +47,11 @@ impl From<io::Result<(OwnedFd, ClientAddress)>> for Accepted {
             Ok((client, address)) => return Self::Client(client, address),
             Err(error) => error,
         };
+        if is_scarcity(&error) {
+            return Self::Rest(error);
+        }
         match Errno::from_io_error(&error) {
             Some(Errno::AGAIN) => Self::Empty,
-            Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => Self::Rest(error),
             Some(Errno::BADF | Errno::INVAL | Errno::NOTSOCK | Errno::OPNOTSUPP | Errno::FAULT) => {
                 Self::Closed(error)
             }
@@ -162,6 +164,14 @@ pub(crate) fn unix_address(name: &UnixName) -> io::Result<SockAddr> {
         UnixName::Path(path) => SockAddr::unix(path),
         UnixName::Abstract(name) => SockAddr::unix(format!("\0{name}")),
     }
+}
+
+/// Whether an error says that descriptors or memory have run out, which may be over in a moment.
+pub(crate) fn is_scarcity(error: &io::Error) -> bool {
+    matches!(
+        Errno::from_io_error(error),
+        Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM)
+    )
 }
 
 /// What an error of connecting says about the backend.

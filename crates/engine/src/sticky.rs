@@ -25,6 +25,9 @@ pub const CLIENTS_MAX: usize = 32_768;
 /// Slots that one client may stand in.
 const WAYS: usize = 8;
 
+/// Bits for the backend: a million of them. The other 44 count milliseconds for 557 years.
+const BACKEND_BITS: u32 = 20;
+
 /// A pool's memory of its clients.
 #[derive(Debug)]
 pub struct StickyTable {
@@ -39,7 +42,7 @@ pub struct StickyTable {
 struct Slot {
     /// The hash of the client's address, never 0.
     client: AtomicU64,
-    /// Seconds since the table began in the upper half, the backend in the lower.
+    /// Milliseconds since the table began, above [`BACKEND_BITS`] bits of the backend.
     memory: AtomicU64,
 }
 
@@ -54,18 +57,21 @@ impl StickyTable {
     pub fn recall(&self, client: IpAddr, now: Tick) -> Option<BackendIndex> {
         let client = self.hash(client);
         let slot = self.ways(client).find(|slot| slot.client.load(Ordering::Relaxed) == client)?;
-        let (seconds, backend) = unpack(slot.memory.load(Ordering::Relaxed));
-        let age = self.age(now).saturating_sub(u64::from(seconds));
-        (age <= self.ttl.as_secs()).then_some(backend)
+        let (begin, backend) = unpack(slot.memory.load(Ordering::Relaxed));
+        let age = Duration::from_millis(self.millis(now).saturating_sub(begin));
+        (age <= self.ttl).then_some(backend)
     }
 
-    /// Remembers that `client` has `backend` now.
+    /// Remembers that `client` has `backend` now. Backends beyond the millionth are not remembered.
     pub fn remember(&self, client: IpAddr, backend: BackendIndex, now: Tick) {
+        if backend.0 >> BACKEND_BITS != 0 {
+            return;
+        }
         let client = self.hash(client);
         let own = self.ways(client).find(|slot| slot.client.load(Ordering::Relaxed) == client);
         let oldest = || self.ways(client).min_by_key(|slot| slot.memory.load(Ordering::Relaxed));
         if let Some(slot) = own.or_else(oldest) {
-            slot.memory.store(pack(self.age(now), backend), Ordering::Relaxed);
+            slot.memory.store(pack(self.millis(now), backend), Ordering::Relaxed);
             slot.client.store(client, Ordering::Relaxed);
         }
     }
@@ -80,20 +86,19 @@ impl StickyTable {
         self.slots[group * WAYS..(group + 1) * WAYS].iter()
     }
 
-    /// Whole seconds since the table began.
-    fn age(&self, now: Tick) -> u64 {
-        now.since(self.begin).as_secs()
+    /// Milliseconds since the table began.
+    fn millis(&self, now: Tick) -> u64 {
+        now.millis().saturating_sub(self.begin.millis())
     }
 }
 
-fn pack(seconds: u64, backend: BackendIndex) -> u64 {
-    (seconds.min(u64::from(u32::MAX)) << 32) | u64::from(backend.0)
+fn pack(millis: u64, backend: BackendIndex) -> u64 {
+    (millis << BACKEND_BITS) | u64::from(backend.0)
 }
 
-fn unpack(memory: u64) -> (u32, BackendIndex) {
-    let low = u32::try_from(memory & u64::from(u32::MAX)).unwrap_or_default();
-    let high = u32::try_from(memory >> 32).unwrap_or_default();
-    (high, BackendIndex(low))
+fn unpack(memory: u64) -> (u64, BackendIndex) {
+    let backend = memory & ((1 << BACKEND_BITS) - 1);
+    (memory >> BACKEND_BITS, BackendIndex(u32::try_from(backend).unwrap_or_default()))
 }
 
 #[cfg(test)]
@@ -113,7 +118,7 @@ mod tests {
         assert_eq!(table.recall(client(1), BEGIN), None);
         table.remember(client(1), BackendIndex(3), BEGIN);
         assert_eq!(table.recall(client(1), BEGIN.after(HOUR)), Some(BackendIndex(3)));
-        let later = BEGIN.after(HOUR + Duration::from_secs(1));
+        let later = BEGIN.after(HOUR + Duration::from_millis(1));
         assert_eq!(table.recall(client(1), later), None);
         table.remember(client(1), BackendIndex(4), later);
         assert_eq!(table.recall(client(1), later), Some(BackendIndex(4)));
