@@ -1,6 +1,7 @@
-//! What a process uses, from `/proc` (proc(5)).
+//! What a process uses, and what the kernel knows of a socket, from `/proc` (proc(5)).
 
 use std::fs;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 /// CPU time of all its threads that still run, user and system.
@@ -43,6 +44,34 @@ pub fn pipes(pid: u32) -> usize {
         .filter_map(|fd| fs::read_link(format!("/proc/{pid}/fd/{fd}")).ok())
         .filter(|target| target.to_string_lossy().starts_with("pipe:"))
         .count()
+}
+
+/// Whether anybody listens on this address. TCP over IPv4 only. Unlike connecting, looking leaves
+/// no trace.
+///
+/// # Panics
+/// When the address is none of IPv4.
+#[track_caller]
+pub fn is_listened_on(address: SocketAddr) -> bool {
+    let nobody = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
+    tcp_socket(address, nobody).is_some()
+}
+
+/// The line of the connection between these two, seen from the first.
+#[track_caller]
+pub(crate) fn tcp_socket(local: SocketAddr, remote: SocketAddr) -> Option<String> {
+    let ends = format!("{} {}", listed(local), listed(remote));
+    let list = fs::read_to_string("/proc/net/tcp").expect("/proc/net/tcp can be read");
+    list.lines().find(|line| line.contains(&ends)).map(str::to_owned)
+}
+
+/// As `/proc/net/tcp` writes it: the address as the number it is in memory, then the port.
+#[track_caller]
+fn listed(address: SocketAddr) -> String {
+    let IpAddr::V4(ip) = address.ip() else {
+        panic!("{address} is not in /proc/net/tcp");
+    };
+    format!("{:08X}:{:04X}", u32::from_ne_bytes(ip.octets()), address.port())
 }
 
 #[track_caller]

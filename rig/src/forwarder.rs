@@ -187,7 +187,8 @@ impl Drop for Forwarder {
     }
 }
 
-/// The address that a line announces, in any format of the log.
+/// The address that a line announces, in any format of the log. Where that is a port of all
+/// addresses, the one of 127.0.0.1.
 ///
 /// # Panics
 /// When what it announces is no address.
@@ -195,5 +196,8 @@ impl Drop for Forwarder {
 pub fn announced(line: &str) -> Option<Address> {
     let (_, behind) = line.split_once(ANNOUNCES)?;
     let word = behind.split([' ', '"', ',']).next()?;
-    Some(Address::parse(word))
+    match word.strip_prefix(':') {
+        Some(port) => Some(Address::parse(&format!("127.0.0.1:{port}"))),
+        None => Some(Address::parse(word)),
+    }
 }

@@ -3,17 +3,18 @@
 //! Sending and receiving block, each for [`PATIENCE`] at most. A peer that is not told to receive
 //! does not: that is how a script stalls the other side.
 
+use std::fmt;
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsFd;
 use std::time::Duration;
-use std::{fmt, fs};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use socket2::{Protocol, SockAddr, SockRef, Socket, Type};
 
 use crate::address::Address;
+use crate::figures;
 use crate::payload::Payload;
 use crate::wait::{Deadline, PATIENCE, pause};
 
@@ -64,6 +65,20 @@ impl Peer {
     /// What connect(2) says.
     pub fn try_connect(to: &Address) -> io::Result<Self> {
         Self::dial(None, to)
+    }
+
+    /// Connects, leaving from `source` if one is given, and is reset before a byte comes. That may
+    /// be so soon that connecting shows it already.
+    ///
+    /// # Panics
+    /// When anything else happens.
+    #[track_caller]
+    pub fn expect_turned_away(source: Option<IpAddr>, to: &Address) {
+        match Self::dial(source, to) {
+            Ok(client) => client.expect_reset(),
+            Err(error) if is_reset(&error) => {}
+            Err(error) => panic!("the client cannot connect to {to}: {error}"),
+        }
     }
 
     fn dial(source: Option<IpAddr>, to: &Address) -> io::Result<Self> {
@@ -183,14 +198,9 @@ impl Peer {
     /// When the connection is not in the kernel's list.
     #[track_caller]
     pub fn unacknowledged(&self) -> u64 {
-        let ends = format!(
-            "{} {}",
-            listed(self.local_address().tcp()),
-            listed(self.remote_address().tcp())
-        );
-        let list = fs::read_to_string("/proc/net/tcp").expect("/proc/net/tcp can be read");
-        let line = list.lines().find(|line| line.contains(&ends));
-        let line = line.unwrap_or_else(|| panic!("{self} is not in /proc/net/tcp ({ends})"));
+        let (local, remote) = (self.local_address().tcp(), self.remote_address().tcp());
+        let line = figures::tcp_socket(local, remote)
+            .unwrap_or_else(|| panic!("{self} is not in /proc/net/tcp"));
         let queues = line.split_whitespace().nth(4).expect("tcp has a column of queues");
         let sending = queues.split(':').next().expect("a split has a first part");
         u64::from_str_radix(sending, 16).expect("queues are in hexadecimal")
@@ -235,6 +245,16 @@ impl Peer {
             );
         }
         bytes
+    }
+
+    /// Receives at most `length` bytes, as many as there are at once; none at a FIN.
+    ///
+    /// # Errors
+    /// What recv(2) says; `WouldBlock` after [`PATIENCE`].
+    pub fn try_receive(&self, length: usize) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        self.receive_some(&mut bytes, length)?;
+        Ok(bytes)
     }
 
     /// Receives the next `length` bytes of `payload`, as many as there are at a time. The wait is
@@ -485,13 +505,4 @@ fn shown(address: &io::Result<SockAddr>, name: &str) -> Address {
         Ok(None) => panic!("{name} has no TCP address"),
         Err(error) => panic!("{name} has no address: {error}"),
     }
-}
-
-/// As `/proc/net/tcp` writes it: the address as the number it is in memory, then the port.
-#[track_caller]
-fn listed(address: SocketAddr) -> String {
-    let IpAddr::V4(ip) = address.ip() else {
-        panic!("{address} is not in /proc/net/tcp");
-    };
-    format!("{:08X}:{:04X}", u32::from_ne_bytes(ip.octets()), address.port())
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use rig::wait::pause;
 use rig::{Backend, Forwarder, Peer};
 
-use crate::named::{Named, ask, ask_from, come_from};
+use crate::named::{Named, ask, ask_from, turned_away};
 use crate::path::REPLUG;
 
 #[test]
@@ -17,7 +17,7 @@ fn only_allowed_clients_come_in() {
     );
     assert_eq!(ask_from("127.0.0.1", &forwarder), 'A');
     assert_eq!(ask_from("127.0.1.9", &forwarder), 'A');
-    come_from("127.0.0.2", forwarder.address()).expect_reset();
+    turned_away("127.0.0.2", &forwarder);
     let record = forwarder.records(3).remove(2);
     assert_eq!(record.reason(), "denied");
     assert_eq!(record.side(), "replug");
@@ -33,7 +33,7 @@ fn denied_clients_do_not_come_in_even_when_allowed() {
         REPLUG,
         &["--allow", "127.0.0.0/8", "--deny", "127.0.0.2/32", "127.0.0.1:0", &a.target()],
     );
-    come_from("127.0.0.2", forwarder.address()).expect_reset();
+    turned_away("127.0.0.2", &forwarder);
     assert_eq!(ask(&forwarder), 'A');
     assert_eq!(forwarder.records(2)[0].reason(), "denied");
     assert_eq!(a.sessions(), 1);

@@ -180,7 +180,8 @@ fn iperf3_measures_both_directions() {
         let report = Program::run(command.args(direction)).concat();
         let report: serde_json::Value = serde_json::from_str(&report).expect("iperf3 tells JSON");
         let received = report["end"]["sum_received"]["bytes"].as_u64();
-        assert!(received > Some(350_000_000), "{direction:?}: {received:?}");
+        // The server does not wait for what is still on its way when the client has sent all.
+        assert!(received > Some(200_000_000), "{direction:?}: {received:?}");
     }
 }
 

@@ -62,7 +62,7 @@ fn all_targets_are_tried_when_all_are_down() {
     let [first, second, third] = &targets;
     let forwarder = Forwarder::start(REPLUG, &["127.0.0.1:0", first, second, third]);
     for count in 1..=3 {
-        Peer::connect(forwarder.address()).expect_reset();
+        Peer::expect_turned_away(None, forwarder.address());
         let record = forwarder.records(count).remove(count - 1);
         assert_eq!(record.reason(), "refused");
         assert_eq!(record.backend(), None);
@@ -132,6 +132,9 @@ fn a_reset_of_a_client_or_of_a_session_marks_no_target() {
     for round in 0..20 {
         let client = Peer::connect(forwarder.address());
         let backend = a.accept();
+        // A reset that overtakes the handshake is a refusal.
+        backend.send(b"A");
+        client.expect(b"A");
         match round % 2 {
             0 => {
                 client.reset();

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use rig::{Address, Backend, Closed, Forwarder, Peer, Serving};
+use rig::{Backend, Closed, Forwarder, Peer, Serving};
 
 /// A backend that says one letter and waits for the client's FIN.
 pub(crate) struct Named(Serving);
@@ -57,14 +57,15 @@ pub(crate) fn ask(forwarder: &Forwarder) -> char {
 /// One client that comes from `source`.
 #[track_caller]
 pub(crate) fn ask_from(source: &str, forwarder: &Forwarder) -> char {
-    finish(&come_from(source, forwarder.address()))
+    let source: IpAddr = source.parse().expect("an address");
+    finish(&Peer::connect_from(source, forwarder.address()))
 }
 
-/// Connects from `source`.
+/// One client that comes from `source` and is reset.
 #[track_caller]
-pub(crate) fn come_from(source: &str, to: &Address) -> Peer {
+pub(crate) fn turned_away(source: &str, forwarder: &Forwarder) {
     let source: IpAddr = source.parse().expect("an address");
-    Peer::connect_from(source, to)
+    Peer::expect_turned_away(Some(source), forwarder.address());
 }
 
 /// So many clients, one after the other.

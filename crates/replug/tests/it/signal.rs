@@ -4,7 +4,7 @@ use std::time::Duration;
 use std::{fs, thread};
 
 use rig::wait::{pause, until};
-use rig::{Address, Backend, Forwarder, Peer, Record, Scratch};
+use rig::{Address, Backend, Forwarder, Peer, Record, Scratch, figures};
 use rustix::process::Signal;
 
 use crate::named::{Named, ask};
@@ -121,7 +121,8 @@ fn a_backend_that_waits_is_let_go_when_its_client_was_cut() {
 /// Waits until nobody is let in any more.
 #[track_caller]
 fn expect_refused(address: &Address) {
-    until("no more clients to be accepted", || Peer::try_connect(address).is_err());
+    until("the listener to close", || !figures::is_listened_on(address.tcp()));
+    assert!(Peer::try_connect(address).is_err());
 }
 
 /// Starts a program that says in its log file where it listens.
