@@ -37,8 +37,7 @@ pub(crate) struct Seat(u32);
 impl Seats {
     /// Gives a session its seat.
     pub(crate) fn take(&self) -> Seat {
-        let due = Tick::from_millis(u64::MAX);
-        let state = State { waker: None, due, order: self.standing.get() };
+        let state = State { waker: None, due: Tick::NEVER, order: self.standing.get() };
         let key = self.seats.borrow_mut().insert(state);
         Seat(u32::try_from(key).expect("a shard has fewer sessions than the system can open"))
     }

@@ -166,7 +166,7 @@ impl Session {
                 if let Some(reason) = self.shard.seats.order(&self.seat) {
                     return Poll::Ready(Err(Outcome { reason, by: By::Replug }));
                 }
-                self.shard.seats.wait(&self.seat, cx, Tick::from_millis(u64::MAX));
+                self.shard.seats.wait(&self.seat, cx, Tick::NEVER);
                 search.as_mut().poll(cx).map(Ok)
             })
             .await
@@ -210,11 +210,11 @@ impl Session {
         }
         let timeouts = &self.listener.timeouts;
         let (timeout, reason) = match relay.half_closed() {
+            _ if relay.is_breaking() => (None, Reason::Idle),
             Some(_) => (timeouts.half_closed.or(timeouts.idle), Reason::HalfClosedIdle),
             None => (timeouts.idle, Reason::Idle),
         };
-        let due = timeout
-            .map_or(Tick::from_millis(u64::MAX), |timeout| relay.last_activity().after(timeout));
+        let due = timeout.map_or(Tick::NEVER, |timeout| relay.last_activity().after(timeout));
         if Tick::now() >= due {
             return Poll::Ready(Outcome { reason, by: By::Replug });
         }

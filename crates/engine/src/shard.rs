@@ -4,6 +4,7 @@
 //! that has clearly more sessions than another hands the client over: the kernel
 //! spreads many clients well, but a few long-lived ones by chance.
 
+use std::cell::Cell;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
@@ -74,6 +75,8 @@ pub(crate) struct Shard {
     pub(crate) count: Arc<AtomicUsize>,
     index: usize,
     commons: Arc<Commons>,
+    /// Whether somebody waits for the last session to end.
+    drains: Cell<bool>,
     emptied: Notify,
 }
 
@@ -108,6 +111,7 @@ impl Start {
             count: Arc::clone(&commons.neighbours[index].sessions),
             index,
             commons,
+            drains: Cell::new(false),
             emptied: Notify::new(),
         });
         let mut doors = tokio::task::JoinSet::new();
@@ -184,7 +188,7 @@ impl Shard {
     /// A session is over.
     pub(crate) fn session_ended(&self) {
         self.count.fetch_sub(1, Ordering::Relaxed);
-        if *self.course.borrow() != Course::Serve {
+        if self.drains.get() {
             self.emptied.notify_one();
         }
     }
@@ -196,6 +200,7 @@ impl Shard {
 
     /// Waits until the last session has ended; passes an order to end on to all of them.
     async fn drain(&self, course: &mut watch::Receiver<Course>) {
+        self.drains.set(true);
         let mut is_news = true;
         while self.count.load(Ordering::Relaxed) > 0 {
             if let (true, Course::End(reason)) = (is_news, *course.borrow_and_update()) {

@@ -13,6 +13,9 @@ use rustix::time::{ClockId, clock_gettime};
 pub struct Tick(u64);
 
 impl Tick {
+    /// Later than any other.
+    pub const NEVER: Self = Self(u64::MAX);
+
     /// This moment, good to a timer interrupt.
     pub fn now() -> Self {
         let time = clock_gettime(ClockId::MonotonicCoarse);

@@ -127,6 +127,12 @@ impl Relay {
         self.first_fin
     }
 
+    /// Whether one side is gone and the other still gets what came from it. The relay then ends
+    /// by itself, after [`FLUSH_PATIENCE`] without progress at the latest.
+    pub fn is_breaking(&self) -> bool {
+        self.breaking.is_some()
+    }
+
     /// The socket of one side, to ask the kernel about it.
     pub fn socket(&self, side: Side) -> &Socket {
         match side {

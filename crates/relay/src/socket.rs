@@ -108,13 +108,19 @@ impl Socket {
     /// # Errors
     /// Why the connection could not be made.
     pub async fn connected(&mut self) -> io::Result<()> {
-        std::future::poll_fn(|cx| {
+        let is_sound = std::future::poll_fn(|cx| {
             let registered = self.registered()?;
-            ready!(registered.poll_write_ready(cx))?.retain_ready();
-            Poll::Ready(io::Result::Ok(()))
+            let mut guard = ready!(registered.poll_write_ready(cx))?;
+            let is_sound = !guard.ready().is_write_closed();
+            guard.retain_ready();
+            Poll::Ready(io::Result::Ok(is_sound))
         })
         .await?;
-        Ok(rustix::net::sockopt::socket_error(self.descriptor())??)
+        match is_sound {
+            true => Ok(()),
+            // Failed, or ended again already: the kernel tells which.
+            false => Ok(rustix::net::sockopt::socket_error(self.descriptor())??),
+        }
     }
 
     /// Receives through `read` as soon as there is something to receive; 0 is end of stream.

@@ -41,6 +41,7 @@ Exit codes:
 Signals:
   TERM, INT   accept no more, wait up to 10 s for sessions, end; again: at once
   QUIT        the same without the limit
+  HUP         resolve names again, open the log file anew
   USR1        open the log file anew";
 
 /// The command line as clap knows it.
