@@ -249,3 +249,41 @@ fn bound(address: &Address) -> Socket {
     };
     bind().unwrap_or_else(|error| panic!("cannot take {address}: {error}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::ErrorKind;
+
+    #[test]
+    fn a_port_refuses_serves_and_refuses_again() {
+        let mut closed = Closed::bind();
+        let address = closed.address().clone();
+        for _ in 0..3 {
+            let refused = Peer::try_connect(&address).expect_err("nobody listens");
+            assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
+            let serving = closed.open().serve(|peer| peer.send(b"hello"));
+            assert_eq!(Peer::connect(&address).receive_to_fin(), b"hello");
+            closed = serving.close();
+            assert_eq!(closed.address(), &address);
+        }
+    }
+
+    #[test]
+    fn those_who_wait_are_reset_when_it_closes() {
+        let backend = Backend::bind();
+        let client = Peer::connect(backend.address());
+        let _closed = backend.close();
+        client.expect_reset();
+    }
+
+    #[test]
+    #[should_panic(expected = "a backend's script failed: the client received FIN")]
+    fn a_fault_in_a_script_is_told() {
+        let serving = Backend::bind().serve(|peer| peer.named("the client").expect(b"hello"));
+        Peer::connect(serving.address()).close();
+        crate::wait::until("the fault", || {
+            serving.shared.fault.lock().is_ok_and(|fault| fault.is_some())
+        });
+    }
+}

@@ -48,3 +48,18 @@ impl BlackHole {
         self.backend.address()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_gets_through() {
+        let hole = BlackHole::open();
+        let socket = stream_socket(hole.address()).expect("there can be a socket");
+        let error = socket
+            .connect_timeout(&hole.address().for_socket(), SILENCE)
+            .expect_err("the queue is full");
+        assert_eq!(error.kind(), std::io::ErrorKind::TimedOut);
+    }
+}
