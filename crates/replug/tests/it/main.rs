@@ -6,6 +6,7 @@
 //!   [`named`] has the backends that say who they are.
 //! * Who may come, and where: [`access`], [`listen`].
 //! * The life of the process: [`signal`], [`daemon`].
+//! * What is written down: [`record`].
 //! * What happens when things run out: [`scarcity`].
 //! * Programs that people use: [`clients`], some of them served by [`http`].
 
@@ -20,6 +21,7 @@ mod http;
 mod listen;
 mod named;
 mod path;
+mod record;
 mod reset;
 mod scarcity;
 mod signal;
