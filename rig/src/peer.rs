@@ -247,16 +247,6 @@ impl Peer {
         bytes
     }
 
-    /// Receives at most `length` bytes, as many as there are at once; none at a FIN.
-    ///
-    /// # Errors
-    /// What recv(2) says; `WouldBlock` after [`PATIENCE`].
-    pub fn try_receive(&self, length: usize) -> io::Result<Vec<u8>> {
-        let mut bytes = Vec::new();
-        self.receive_some(&mut bytes, length)?;
-        Ok(bytes)
-    }
-
     /// Receives the next `length` bytes of `payload`, as many as there are at a time. The wait is
     /// bounded for each piece.
     ///
