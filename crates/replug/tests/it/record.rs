@@ -26,6 +26,18 @@ fn a_json_record_has_every_field() {
 }
 
 #[test]
+fn times_of_a_session_are_in_order() {
+    let a = Named::start('A');
+    let forwarder = Forwarder::start(REPLUG, &["127.0.0.1:0", &a.target()]);
+    ask_times(200, &forwarder);
+    for record in forwarder.records(200) {
+        let time = |name| record.field(name).as_f64().expect("a number");
+        let times = ["connect_ms", "first_byte_ms", "duration_ms"].map(time);
+        assert!(times.is_sorted(), "{times:?} in {record:?}");
+    }
+}
+
+#[test]
 fn ids_are_unique_across_shards() {
     let a = Named::start('A');
     let forwarder = Forwarder::start(REPLUG, &["--shards", "3", "127.0.0.1:0", &a.target()]);
