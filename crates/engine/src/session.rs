@@ -69,7 +69,7 @@ struct Outcome {
 #[derive(Clone, Copy, Debug, Default)]
 struct Carried {
     delivered: (u64, u64),
-    first_byte: Option<Tick>,
+    first_byte: Option<Stamp>,
     client_tcp: Option<TcpFigures>,
     backend_tcp: Option<TcpFigures>,
 }
@@ -84,12 +84,12 @@ pub(crate) async fn serve(opening: Pin<Box<impl Future<Output = Option<Carry>>>>
 
 /// Phases *admit* to *connect*. `None`: the session has ended there, and is accounted.
 pub(crate) async fn open(arrival: Arrival, shard: Rc<Shard>) -> Option<Carry> {
-    let (mut session, client) = Session::begin(arrival, shard);
+    let (mut session, mut client) = Session::begin(arrival, shard);
     if let Err(outcome) = session.admit() {
         session.account(outcome, &Carried::default());
         return None;
     }
-    match session.connect().await {
+    match session.connect(&mut client).await {
         Ok(backend) => {
             let relay = session.join(client, backend);
             Some(Carry { session: Box::new(session), relay })
@@ -149,8 +149,9 @@ impl Session {
         }
     }
 
-    /// Phases *route* (so far each listener has one pool) and *connect*.
-    async fn connect(&mut self) -> Result<Socket, Outcome> {
+    /// Phases *route* (so far each listener has one pool) and *connect*. Ends early for a client
+    /// that has reset its connection; one that has only sent its FIN still wants its answer.
+    async fn connect(&mut self, client: &mut Socket) -> Result<Socket, Outcome> {
         let mut attempts = Vec::new();
         let found = {
             let search = Search {
@@ -165,6 +166,10 @@ impl Session {
             std::future::poll_fn(|cx| {
                 if let Some(reason) = self.shard.seats.order(&self.seat) {
                     return Poll::Ready(Err(Outcome { reason, by: By::Replug }));
+                }
+                if let Poll::Ready(error) = client.poll_broken(cx) {
+                    let end = End::Reset { by: Side::Client, error };
+                    return Poll::Ready(Err(outcome(&end)));
                 }
                 self.shard.seats.wait(&self.seat, cx, Tick::NEVER);
                 search.as_mut().poll(cx).map(Ok)
@@ -248,7 +253,6 @@ impl Session {
         let trail = self.trail.take().map(|trail| *trail).unwrap_or_default();
         let pool = &self.listener.pool;
         let duration = self.accepted.elapsed();
-        let since_first_byte = carried.first_byte.map(|first| Tick::now().since(first));
         let backend = self.backend.map(|index| Reached {
             backend: pool.backend(index).label.clone(),
             address: trail.address,
@@ -264,7 +268,7 @@ impl Session {
             bytes_to_backend: carried.delivered.0,
             bytes_to_client: carried.delivered.1,
             duration,
-            first_byte: since_first_byte.map(|since| duration.saturating_sub(since)),
+            first_byte: carried.first_byte.map(|first| first.since(self.accepted)),
             attempts: trail.attempts,
             reason: outcome.reason,
             by: outcome.by,

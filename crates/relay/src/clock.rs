@@ -48,7 +48,7 @@ impl Tick {
 }
 
 /// An exact moment, half the size of a `std::time::Instant`: every session keeps one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Stamp(u64);
 
 impl Stamp {
@@ -59,8 +59,13 @@ impl Stamp {
         Self(seconds * 1_000_000_000 + u64::try_from(time.tv_nsec).unwrap_or_default())
     }
 
+    /// How long after `earlier` it was; zero if it was before.
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+
     /// How long ago it was.
     pub fn elapsed(self) -> Duration {
-        Duration::from_nanos(Self::now().0.saturating_sub(self.0))
+        Self::now().since(self)
     }
 }

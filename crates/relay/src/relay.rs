@@ -25,7 +25,7 @@ use std::time::Duration;
 use tokio::time::{Sleep, sleep};
 
 use crate::Side;
-use crate::clock::Tick;
+use crate::clock::{Stamp, Tick};
 use crate::direction::{Broken, Direction, Socketward};
 use crate::socket::Socket;
 
@@ -47,8 +47,8 @@ pub struct Relay {
     to_client: Direction,
     breaking: Option<Box<Breaking>>,
     last_activity: Tick,
-    /// Zero until there was one.
-    first_byte: Tick,
+    /// The default until there was one.
+    first_byte: Stamp,
     first_fin: Option<Side>,
 }
 
@@ -94,7 +94,7 @@ impl Relay {
             to_client,
             breaking: None,
             last_activity: Tick::now(),
-            first_byte: Tick::default(),
+            first_byte: Stamp::default(),
             first_fin: None,
         }
     }
@@ -118,8 +118,8 @@ impl Relay {
     }
 
     /// When the client got the first byte of the backend.
-    pub fn first_byte(&self) -> Option<Tick> {
-        (self.first_byte > Tick::default()).then_some(self.first_byte)
+    pub fn first_byte(&self) -> Option<Stamp> {
+        (self.first_byte > Stamp::default()).then_some(self.first_byte)
     }
 
     /// The side whose FIN came first, if one came.
@@ -261,7 +261,7 @@ impl Relay {
         if after != before {
             self.last_activity = Tick::now();
             if before.1 == 0 && after.1 > 0 {
-                self.first_byte = self.last_activity;
+                self.first_byte = Stamp::now();
             }
         }
     }

@@ -186,9 +186,9 @@ impl Socket {
         matches!(&self.state, State::Registered(registered) if urgent(registered))
     }
 
-    /// Looks out for the death of a peer that has sent its FIN and from which nothing more is
-    /// read: ready with the error once the connection is broken.
-    pub(crate) fn poll_broken(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
+    /// Looks out for the death of a peer from which nothing is read now: ready with the error
+    /// once the connection is broken. A peer that has sent its FIN is not.
+    pub fn poll_broken(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
         let registered = match self.registered() {
             Ok(registered) => registered,
             Err(error) => return Poll::Ready(error),

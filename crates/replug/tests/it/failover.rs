@@ -92,6 +92,22 @@ fn a_silent_target_is_given_up_in_time() {
 }
 
 #[test]
+fn a_client_that_resets_is_not_connected_any_further() {
+    let hole = BlackHole::open();
+    let target = hole.address().to_string();
+    let forwarder =
+        Forwarder::start(REPLUG, &["-v", "--connect-timeout", "1h", "127.0.0.1:0", &target]);
+    let client = Peer::connect(forwarder.address());
+    until("the session to begin", || {
+        forwarder.messages().so_far().iter().any(|line| line.contains("arrived"))
+    });
+    client.reset();
+    let record = forwarder.record();
+    assert_eq!((record.reason(), record.side()), ("client_reset", "client"));
+    assert_eq!(record.attempts(), []);
+}
+
+#[test]
 fn nothing_but_a_silent_target() {
     let hole = BlackHole::open();
     let target = hole.address().to_string();
