@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 use relay::{Stamp, Watched};
 use tokio::sync::watch;
 
+use crate::account::ClientAddress;
+use crate::ceiling::Permit;
 use crate::journal::Notice;
 use crate::plan::Listener;
 use crate::session::Arrival;
@@ -84,13 +86,7 @@ impl Door {
                 continue;
             };
             match Accepted::from(self.watched.try_read(socket::accept)) {
-                Accepted::Client(socket, client) => self.shard.place(Arrival {
-                    socket,
-                    client,
-                    listener: Arc::clone(&self.listener),
-                    permit,
-                    accepted: Stamp::now(),
-                }),
+                Accepted::Client(socket, client) => self.welcome(socket, client, permit),
                 Accepted::Empty => return Next::Client,
                 Accepted::Retry => {}
                 Accepted::Rest(error) => {
@@ -108,17 +104,16 @@ impl Door {
     fn take_the_waiting(&self) {
         while let Some(permit) = self.shard.ceiling.enter() {
             match Accepted::from(socket::accept(self.watched.descriptor())) {
-                Accepted::Client(socket, client) => self.shard.place(Arrival {
-                    socket,
-                    client,
-                    listener: Arc::clone(&self.listener),
-                    permit,
-                    accepted: Stamp::now(),
-                }),
+                Accepted::Client(socket, client) => self.welcome(socket, client, permit),
                 Accepted::Retry => {}
                 Accepted::Empty | Accepted::Rest(_) | Accepted::Closed(_) => return,
             }
         }
+    }
+
+    fn welcome(&self, socket: OwnedFd, client: ClientAddress, permit: Permit) {
+        let (listener, accepted) = (Arc::clone(&self.listener), Stamp::now());
+        self.shard.place(Arrival { socket, client, listener, permit, accepted });
     }
 
     fn notice_rest(&mut self, error: &io::Error) {

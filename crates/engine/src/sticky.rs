@@ -1,7 +1,7 @@
 //! Which backend a client had last.
 //!
 //! The table is shared by all shards and takes no lock: a fixed number of slots,
-//! each two words. A client's slots are the [`WAYS`] that its address hashes to;
+//! each two words. A client's slots are the `WAYS` that its address hashes to;
 //! when none is free or forgotten, the one that was used longest ago makes room.
 //! So the table never grows, and a flood of clients costs other clients at most
 //! their stickiness.
