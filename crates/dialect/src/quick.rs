@@ -196,7 +196,8 @@ impl Reader {
             .map(|time| times.connect = time),
             Id::Idle => value::duration_or_never(word).map(|time| times.idle = time),
             Id::HalfClosed => value::duration_or_never(word).map(|time| times.half_closed = time),
-            Id::Keepalive => value::keepalive(word).map(|time| self.listener.tcp.keepalive = time),
+            Id::Keepalive => value::keepalive(word)
+                .map(|time| self.listener.tcp = time.map_or_else(Tcp::default, Tcp::probing)),
             Id::Max => value::count(word, value::SESSIONS_MAX)
                 .map(|count| self.config.limits.sessions = Some(count)),
             Id::Shards => value::count(word, value::SHARDS_MAX)

@@ -82,6 +82,17 @@ pub struct Tcp {
     pub user_timeout: Option<Duration>,
 }
 
+impl Tcp {
+    /// How often a peer is probed before it counts as gone.
+    const PROBES: u32 = 4;
+
+    /// Probes a peer after `silence`, and gives it up when it has acknowledged nothing for four
+    /// times as long, whether it was silent or owed an acknowledgement.
+    pub fn probing(silence: Duration) -> Self {
+        Self { keepalive: Some(silence), user_timeout: Some(silence * Self::PROBES) }
+    }
+}
+
 /// A named set of backends with one policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pool {

@@ -138,7 +138,7 @@ pub const OPTIONS: &[Opt] = &[
     opt(Id::HalfClosed, "half-closed", None, value("TIME", "30s"), Group::Time,
         "The same once one side has ended; 0: never [60s]"),
     opt(Id::Keepalive, "keepalive", None, value("TIME", "30s"), Group::Time,
-        "TCP keepalive after so much silence; 0: none [0]"),
+        "Probe silent peers, give up after 4 times TIME [0]"),
     opt(Id::Max, "max", Some('m'), value("N", "1000"), Group::Limits,
         "Sessions at a time [as descriptors allow]"),
     opt(Id::Shards, "shards", None, value("N", "4"), Group::Limits,

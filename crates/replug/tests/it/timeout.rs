@@ -1,10 +1,12 @@
 //! Sessions in which nothing moves end: by a reset on both sides, since neither has ended them.
 
+use std::process::Command;
 use std::time::Duration;
 
-use rig::wait::pause;
+use rig::wait::{pause, until};
+use rig::{Backend, Forwarder, Peer, Program};
 
-use crate::path::{Path, Session};
+use crate::path::{Path, REPLUG, Session};
 
 #[test]
 fn nothing_moves_for_the_idle_timeout() {
@@ -87,4 +89,25 @@ fn an_open_session_is_not_bound_by_the_half_closed_timeout() {
         backend.expect(b"still here");
         drop(way);
     });
+}
+
+#[test]
+fn silent_peers_are_probed_on_both_sides() {
+    let backend = Backend::bind();
+    let target = backend.address().to_string();
+    let forwarder = Forwarder::start(REPLUG, &["--keepalive", "7s", "127.0.0.1:0", &target]);
+    let client = Peer::connect(forwarder.address());
+    let peer = backend.accept();
+    client.send(b"x");
+    peer.expect(b"x");
+    let pid = format!("pid={},", forwarder.pid());
+    // The kernel starts a connection's timer anew with every segment, so it may show another
+    // one for a moment.
+    until("both connections to show a keepalive timer", || {
+        let shown = Program::run(Command::new("ss").args(["-tnpoH", "state", "established"]));
+        let ours = shown.iter().filter(|line| line.contains(&pid));
+        ours.filter(|line| line.contains("timer:(keepalive,")).count() == 2
+    });
+    client.close();
+    peer.expect_fin();
 }
