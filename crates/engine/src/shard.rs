@@ -139,17 +139,12 @@ impl Shard {
     /// Serves a client here, or hands it to a shard that has clearly fewer sessions.
     pub(crate) fn place(self: &Rc<Self>, arrival: Arrival) {
         let neighbours = &self.commons.neighbours;
-        let own = self.count.load(Ordering::Relaxed);
-        let sessions = |neighbour: &Neighbour| neighbour.sessions.load(Ordering::Relaxed);
-        let least = neighbours.iter().enumerate().min_by_key(|(_, neighbour)| sessions(neighbour));
-        let Some((index, neighbour)) = least else {
-            return;
-        };
-        let theirs = sessions(neighbour);
-        if index == self.index || own <= theirs + LEAD + theirs / 8 {
+        let counts = neighbours.iter().map(|shard| shard.sessions.load(Ordering::Relaxed));
+        let Some(lighter) = clearly_lighter(self.index, counts) else {
             self.count.fetch_add(1, Ordering::Relaxed);
             return self.start(arrival);
-        }
+        };
+        let neighbour = &neighbours[lighter];
         neighbour.sessions.fetch_add(1, Ordering::Relaxed);
         if let Err(refused) = neighbour.arrivals.try_send(arrival) {
             neighbour.sessions.fetch_sub(1, Ordering::Relaxed);
@@ -221,6 +216,14 @@ impl Shard {
     }
 }
 
+/// The shard with the fewest sessions, if the one at `own` has clearly more: by more than
+/// [`LEAD`] and an eighth.
+fn clearly_lighter(own: usize, counts: impl Iterator<Item = usize> + Clone) -> Option<usize> {
+    let (lightest, fewest) = counts.clone().enumerate().min_by_key(|(_, count)| *count)?;
+    let ours = counts.clone().nth(own)?;
+    (ours > fewest + LEAD + fewest / 8).then_some(lightest)
+}
+
 /// Wakes sessions whose timeouts have come.
 async fn sweep(shard: Rc<Shard>) {
     let timeouts = shard.plan.listeners.iter().flat_map(|listener| {
@@ -231,5 +234,37 @@ async fn sweep(shard: Rc<Shard>) {
     loop {
         ticks.tick().await;
         shard.seats.sweep(Tick::now());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(own: usize, counts: &[usize], expected: Option<usize>) {
+        assert_eq!(clearly_lighter(own, counts.iter().copied()), expected, "{own} of {counts:?}");
+    }
+
+    #[test]
+    fn a_client_is_handed_over_only_for_a_clear_difference() {
+        check(0, &[0, 0], None);
+        check(0, &[2, 0], None);
+        check(0, &[3, 0], Some(1));
+        check(1, &[3, 0], None);
+        check(0, &[110, 100], None);
+        check(0, &[115, 100], Some(1));
+        check(2, &[5, 1, 9], Some(1));
+        check(0, &[7], None);
+    }
+
+    #[test]
+    fn a_few_long_sessions_end_up_evenly_spread() {
+        let mut counts = [0, 0];
+        for _ in 0..16 {
+            // All arrive at the first shard, as the kernel's hash may have it.
+            counts[clearly_lighter(0, counts.iter().copied()).unwrap_or(0)] += 1;
+        }
+        assert!(counts[0].abs_diff(counts[1]) <= LEAD + 1, "{counts:?}");
     }
 }
