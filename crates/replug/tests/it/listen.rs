@@ -168,6 +168,21 @@ fn the_backend_sees_the_source_that_was_given() {
     assert!(seen.to_string().starts_with("127.0.0.5:"), "{seen}");
 }
 
+#[test]
+fn sessions_leave_by_the_interface_that_was_given() {
+    let backend = Backend::bind();
+    let target = backend.address().to_string();
+    let forwarder = Forwarder::start(REPLUG, &["127.0.0.1:0/lo", &target]);
+    let client = Peer::connect(forwarder.address());
+    client.send(b"by lo");
+    backend.accept().expect(b"by lo");
+
+    // Loopback addresses cannot be reached by an interface that there is not.
+    let forwarder = Forwarder::start(REPLUG, &["127.0.0.1:0/no-such-if", &target]);
+    Peer::connect(forwarder.address()).expect_reset();
+    assert_eq!(forwarder.record().reason(), "unreachable");
+}
+
 fn replug(arguments: &[&str]) -> Command {
     let mut command = Command::new(REPLUG);
     command.args(arguments);

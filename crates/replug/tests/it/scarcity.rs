@@ -89,6 +89,15 @@ fn serve_all(mut clients: Vec<Peer>) {
 }
 
 #[test]
+fn more_sessions_than_descriptors_are_told_and_lowered() {
+    let a = Named::start('A');
+    let forwarder = Forwarder::start(REPLUG, &["--max", "1000000", "127.0.0.1:0", &a.target()]);
+    let told = |line: &String| line.contains("1000000 sessions were asked for");
+    until("the lowered ceiling to be told", || forwarder.messages().so_far().iter().any(told));
+    assert_eq!(ask_times(1, &forwarder), "A");
+}
+
+#[test]
 fn eleven_hundred_clients_close_at_once() {
     const CLIENTS: usize = 1_100;
 
