@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::time::Duration;
 
-use crate::account::{ClientAddress, ConnectFailure, Record};
+use crate::phase::account::{ClientAddress, ConnectFailure, Record};
 
 /// Entries that may wait to be written. At 300 bytes each some 5 MiB at the most.
 pub const ENTRIES_MAX: usize = 16_384;

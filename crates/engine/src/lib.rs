@@ -1,38 +1,27 @@
 //! The life of a connection, from accept to account.
 //!
 //! [`Bound`] opens the listening sockets of a configuration; [`Engine`] runs it.
-//! The phases of a session, in order, and where they stand:
 //!
-//! | phase | module | what it decides |
-//! |---|---|---|
-//! | accept | `accept` | who comes in, and which shard serves it |
-//! | admit | `session`, [`access`] | whether the client may come |
-//! | sniff, route | `session` | so far nothing: each listener has one pool |
-//! | connect | `connect`, [`pick`], [`balance`], [`mark`], [`sticky`] | which backend |
-//! | relay | `session`, crate `relay` | when it has lasted long enough |
-//! | account | [`account`], [`journal`] | what is written down |
-//!
+//! A session goes through its phases in [`phase`]; `session` is that story.
+//! [`pick`], [`balance`], [`mark`] and [`sticky`] decide which backend it tries.
 //! Around them: [`plan`] is the configuration compiled to run, `shard` a thread
 //! with its sessions, `seats` where orders and timeouts reach them, [`ceiling`]
-//! how many there may be, [`name`] the addresses of host names, `socket` and
-//! [`listen`] the raw calls.
+//! how many there may be, [`name`] the addresses of host names, [`journal`] the
+//! way out for what the engine has to say, `socket` and [`listen`] the raw calls.
 //!
 //! Absent on purpose: signals, files, logs, name look-ups. `control` does those.
 
-pub mod access;
-pub mod account;
 pub mod balance;
 pub mod ceiling;
 pub mod journal;
 pub mod listen;
 pub mod mark;
 pub mod name;
+pub mod phase;
 pub mod pick;
 pub mod plan;
 pub mod sticky;
 
-mod accept;
-mod connect;
 mod seats;
 mod session;
 mod shard;
@@ -48,6 +37,7 @@ use tokio::sync::{mpsc, watch};
 
 pub use listen::{BindFailure, Bound};
 pub use name::Name;
+pub use phase::account;
 
 use account::Reason;
 use ceiling::Ceiling;

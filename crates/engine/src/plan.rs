@@ -12,10 +12,10 @@ use std::sync::Arc;
 use model::{BackendAddress, Config, Role, SourceAddress, Tcp, Timeouts, UnixName};
 use relay::Tick;
 
-use crate::access::Access;
 use crate::balance::{BackendIndex, Rotation};
 use crate::mark::Mark;
 use crate::name::Name;
+use crate::phase::admit::Access;
 use crate::sticky::StickyTable;
 
 /// Everything that sessions are run by.

@@ -12,7 +12,7 @@ use std::time::Duration;
 use relay::Tick;
 use slab::Slab;
 
-use crate::account::Reason;
+use crate::phase::account::Reason;
 
 /// The seats of a shard.
 #[derive(Debug, Default)]

@@ -15,12 +15,12 @@ use std::time::{Duration, SystemTime};
 
 use relay::{Direction, End, Relay, Side, Socket, Stamp, Tick};
 
-use crate::access::Verdict;
-use crate::account::{Attempt, By, ClientAddress, Reached, Reason, Record, TcpFigures};
 use crate::balance::BackendIndex;
 use crate::ceiling::Permit;
-use crate::connect::{self, Connected, Search};
 use crate::journal::{Level, Notice};
+use crate::phase::account::{Attempt, By, ClientAddress, Reached, Reason, Record, TcpFigures};
+use crate::phase::admit::Verdict;
+use crate::phase::connect::{self, Connected, Search};
 use crate::plan::Listener;
 use crate::seats::Seat;
 use crate::shard::Shard;

@@ -16,10 +16,10 @@ use relay::Tick;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{Notify, mpsc, watch};
 
-use crate::accept::accept_clients;
-use crate::account::Reason;
 use crate::ceiling::Ceiling;
 use crate::journal::{Journal, Level, Notice};
+use crate::phase::accept::accept_clients;
+use crate::phase::account::Reason;
 use crate::plan::{Listener, Plan};
 use crate::seats::{Seats, sweep_period};
 use crate::session::{self, Arrival};

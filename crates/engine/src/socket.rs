@@ -13,7 +13,7 @@ use rustix::io::Errno;
 use rustix::net::{SocketAddrAny, SocketFlags};
 use socket2::{Domain, Protocol, SockAddr, Socket, TcpKeepalive, Type};
 
-use crate::account::{ClientAddress, ConnectFailure};
+use crate::phase::account::{ClientAddress, ConnectFailure};
 
 /// Clients that may wait to be accepted, per listening socket; the kernel lowers it to
 /// `net.core.somaxconn` (listen(2)).

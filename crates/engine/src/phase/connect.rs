@@ -13,12 +13,12 @@ use relay::{Socket, Tick};
 use socket2::SockAddr;
 use tokio::time::timeout;
 
-use crate::accept::REST;
-use crate::account::{Attempt, ClientAddress, ConnectFailure};
 use crate::balance::BackendIndex;
 use crate::ceiling::Ceiling;
 use crate::journal::{Journal, Notice};
 use crate::mark::Change;
+use crate::phase::accept::REST;
+use crate::phase::account::{Attempt, ClientAddress, ConnectFailure};
 use crate::pick::Pick;
 use crate::plan::{Backend, Listener, Pool, Target};
 use crate::socket::{self, Dialled};

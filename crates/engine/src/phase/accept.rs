@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 use relay::{Stamp, Watched};
 use tokio::sync::watch;
 
-use crate::account::ClientAddress;
 use crate::ceiling::Permit;
 use crate::journal::Notice;
+use crate::phase::account::ClientAddress;
 use crate::plan::Listener;
 use crate::session::Arrival;
 use crate::shard::{Course, Shard};

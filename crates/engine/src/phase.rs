@@ -1,0 +1,18 @@
+//! The phases of a session, in the order in which they come.
+//!
+//! | phase | what it decides |
+//! |---|---|
+//! | [`accept`] | who comes in, and which shard serves it |
+//! | [`admit`] | whether the client may come |
+//! | sniff | what the client looks like; so far nobody asks |
+//! | route | which pool; so far each listener has one |
+//! | [`connect`] | which backend, and what to do when it does not answer |
+//! | relay | how the session ends, while the crate `relay` moves its bytes |
+//! | [`account`] | what is written down |
+//!
+//! `session` walks through them; nothing else calls one phase from another.
+
+pub(crate) mod accept;
+pub mod account;
+pub mod admit;
+pub(crate) mod connect;
