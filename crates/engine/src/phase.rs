@@ -2,12 +2,12 @@
 //!
 //! | phase | what it decides |
 //! |---|---|
-//! | [`accept`] | who comes in, and which shard serves it |
+//! | `accept` | who comes in, and which shard serves it |
 //! | [`admit`] | whether the client may come |
 //! | sniff | what the client looks like; so far nobody asks |
 //! | route | which pool; so far each listener has one |
-//! | [`connect`] | which backend, and what to do when it does not answer |
-//! | relay | how the session ends, while the crate `relay` moves its bytes |
+//! | `connect` | which backend, and what to do when it does not answer |
+//! | `carry`, the phase *relay* | how the session ends, while the crate `relay` moves its bytes |
 //! | [`account`] | what is written down |
 //!
 //! `session` walks through them; nothing else calls one phase from another.
@@ -15,4 +15,5 @@
 pub(crate) mod accept;
 pub mod account;
 pub mod admit;
+pub(crate) mod carry;
 pub(crate) mod connect;

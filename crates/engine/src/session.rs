@@ -20,6 +20,7 @@ use crate::ceiling::Permit;
 use crate::journal::{Level, Notice};
 use crate::phase::account::{Attempt, By, ClientAddress, Reached, Reason, Record, TcpFigures};
 use crate::phase::admit::Verdict;
+use crate::phase::carry::{Outcome, Rest};
 use crate::phase::connect::{self, Connected, Search};
 use crate::plan::Listener;
 use crate::seats::Seat;
@@ -56,13 +57,6 @@ struct Session {
 struct Trail {
     attempts: Vec<Attempt>,
     address: Option<std::net::SocketAddr>,
-}
-
-/// How a session ended, in the words of the record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Outcome {
-    reason: Reason,
-    by: By,
 }
 
 /// What the relay has to say at the end.
@@ -169,7 +163,7 @@ impl Session {
                 }
                 if let Poll::Ready(error) = client.poll_broken(cx) {
                     let end = End::Reset { by: Side::Client, error };
-                    return Poll::Ready(Err(outcome(&end)));
+                    return Poll::Ready(Err(Outcome::of(&end)));
                 }
                 self.shard.seats.wait(&self.seat, cx, Tick::NEVER);
                 search.as_mut().poll(cx).map(Ok)
@@ -211,17 +205,11 @@ impl Session {
             return Poll::Ready(Outcome { reason, by: By::Replug });
         }
         if let Poll::Ready(end) = relay.poll(cx) {
-            return Poll::Ready(outcome(&end));
+            return Poll::Ready(Outcome::of(&end));
         }
-        let timeouts = &self.listener.timeouts;
-        let (timeout, reason) = match relay.half_closed() {
-            _ if relay.is_breaking() => (None, Reason::Idle),
-            Some(_) => (timeouts.half_closed.or(timeouts.idle), Reason::HalfClosedIdle),
-            None => (timeouts.idle, Reason::Idle),
-        };
-        let due = timeout.map_or(Tick::NEVER, |timeout| relay.last_activity().after(timeout));
+        let (due, outcome) = Rest::of(relay).deadline(&self.listener.timeouts);
         if Tick::now() >= due {
-            return Poll::Ready(Outcome { reason, by: By::Replug });
+            return Poll::Ready(outcome);
         }
         self.shard.seats.wait(&self.seat, cx, due);
         Poll::Pending
@@ -298,34 +286,6 @@ impl Drop for Session {
         }
         self.shard.seats.leave(&self.seat);
         self.shard.session_ended();
-    }
-}
-
-/// What the end of a relay means.
-fn outcome(end: &End) -> Outcome {
-    match end {
-        End::Done { first } => Outcome { reason: Reason::Done, by: by(*first) },
-        End::Reset { by: side, error } => {
-            // Not the peer's doing: the runtime or the kernel had no room for us.
-            let is_ours = matches!(
-                error.raw_os_error().map(rustix::io::Errno::from_raw_os_error),
-                Some(
-                    rustix::io::Errno::NOMEM | rustix::io::Errno::NOSPC | rustix::io::Errno::NOBUFS
-                )
-            );
-            match (is_ours, side) {
-                (true, _) => Outcome { reason: Reason::Internal, by: By::Replug },
-                (false, Side::Client) => Outcome { reason: Reason::ClientReset, by: By::Client },
-                (false, Side::Backend) => Outcome { reason: Reason::BackendReset, by: By::Backend },
-            }
-        }
-    }
-}
-
-fn by(side: Side) -> By {
-    match side {
-        Side::Client => By::Client,
-        Side::Backend => By::Backend,
     }
 }
 
