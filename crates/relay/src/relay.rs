@@ -15,7 +15,6 @@
 //! what it has not sent yet, and a slow reader would lose bytes that its peer
 //! had sent in good order before the connection broke.
 
-use std::fmt;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
@@ -40,9 +39,18 @@ const FLUSH_LOOKS: (Duration, Duration) = (Duration::from_millis(1), Duration::f
 /// Two connected sockets and the bytes on their way between them.
 ///
 /// Drop it at any time: peers whose session has not ended in good order are reset.
+#[derive(Debug)]
 pub struct Relay {
     client: Socket,
     backend: Socket,
+    /// On its own on the heap, where it fills a gap that the allocator leaves between the
+    /// runtime's words of two sockets: as part of a task it would cost its size.
+    state: Box<State>,
+}
+
+/// How far a session has come.
+#[derive(Debug)]
+struct State {
     to_backend: Direction,
     to_client: Direction,
     breaking: Option<Box<Breaking>>,
@@ -70,6 +78,7 @@ pub enum End {
 }
 
 /// One side is gone; the other still has to get what came from it.
+#[derive(Debug)]
 struct Breaking {
     side: Side,
     error: Option<io::Error>,
@@ -87,16 +96,15 @@ impl Relay {
         to_backend: Direction,
         to_client: Direction,
     ) -> Self {
-        Self {
-            client,
-            backend,
+        let state = State {
             to_backend,
             to_client,
             breaking: None,
             last_activity: Tick::now(),
             first_byte: Stamp::default(),
             first_fin: None,
-        }
+        };
+        Self { client, backend, state: state.into() }
     }
 
     /// Moves what can be moved. Ready once, when the session has ended; drop the relay then.
@@ -109,28 +117,28 @@ impl Relay {
 
     /// Bytes that the backend and the client have taken.
     pub fn delivered(&self) -> (u64, u64) {
-        (self.to_backend.delivered(), self.to_client.delivered())
+        (self.state.to_backend.delivered(), self.state.to_client.delivered())
     }
 
     /// When a byte was last delivered, or a FIN received; at first, when the relay began.
     pub fn last_activity(&self) -> Tick {
-        self.last_activity
+        self.state.last_activity
     }
 
     /// When the client got the first byte of the backend.
     pub fn first_byte(&self) -> Option<Stamp> {
-        (self.first_byte > Stamp::default()).then_some(self.first_byte)
+        (self.state.first_byte > Stamp::default()).then_some(self.state.first_byte)
     }
 
     /// The side whose FIN came first, if one came.
     pub fn half_closed(&self) -> Option<Side> {
-        self.first_fin
+        self.state.first_fin
     }
 
     /// Whether one side is gone and the other still gets what came from it. The relay then ends
     /// by itself, after [`FLUSH_PATIENCE`] without progress at the latest.
     pub fn is_breaking(&self) -> bool {
-        self.breaking.is_some()
+        self.state.breaking.is_some()
     }
 
     /// The socket of one side, to ask the kernel about it.
@@ -142,13 +150,13 @@ impl Relay {
     }
 
     fn poll_directions(&mut self, cx: &mut Context<'_>) -> Poll<End> {
-        if self.breaking.is_none() {
+        if self.state.breaking.is_none() {
             match self.poll_open(cx) {
                 Ok(true) => {
                     self.client.close_in_order();
                     self.backend.close_in_order();
                     return Poll::Ready(End::Done {
-                        first: self.first_fin.unwrap_or(Side::Client),
+                        first: self.state.first_fin.unwrap_or(Side::Client),
                     });
                 }
                 Ok(false) => return Poll::Pending,
@@ -160,7 +168,8 @@ impl Relay {
 
     /// Both sides alive: whether both directions have ended, or which side broke.
     fn poll_open(&mut self, cx: &mut Context<'_>) -> Result<bool, (Side, io::Error)> {
-        let Self { client, backend, to_backend, to_client, .. } = self;
+        let Self { client, backend, state } = self;
+        let State { to_backend, to_client, first_fin, last_activity, .. } = &mut **state;
         if !to_backend.has_ended() {
             let by_close = to_client.has_ended();
             if let Poll::Ready(Err(broken)) = to_backend.poll(cx, client, backend, by_close) {
@@ -173,13 +182,13 @@ impl Relay {
                 return Err(broken.on(Side::Backend));
             }
         }
-        if self.first_fin.is_none() {
-            self.first_fin = match (to_backend.has_fin(), to_client.has_fin()) {
+        if first_fin.is_none() {
+            *first_fin = match (to_backend.has_fin(), to_client.has_fin()) {
                 (true, _) => Some(Side::Client),
                 (false, true) => Some(Side::Backend),
                 (false, false) => return Ok(false),
             };
-            self.last_activity = Tick::now();
+            *last_activity = Tick::now();
         }
         // A side from which nothing more is read would break unnoticed.
         if to_backend.has_fin()
@@ -201,12 +210,12 @@ impl Relay {
 
     fn start_breaking(&mut self, side: Side, error: io::Error) {
         let (from_it, to_it) = match side {
-            Side::Client => (&mut self.to_backend, &mut self.to_client),
-            Side::Backend => (&mut self.to_client, &mut self.to_backend),
+            Side::Client => (&mut self.state.to_backend, &mut self.state.to_client),
+            Side::Backend => (&mut self.state.to_client, &mut self.state.to_backend),
         };
         from_it.cut();
         to_it.abandon();
-        self.breaking = Some(Box::new(Breaking {
+        self.state.breaking = Some(Box::new(Breaking {
             side,
             error: Some(error),
             look: Box::pin(sleep(FLUSH_LOOKS.0)),
@@ -217,7 +226,8 @@ impl Relay {
     }
 
     fn poll_breaking(&mut self, cx: &mut Context<'_>) -> Poll<End> {
-        let Self { client, backend, to_backend, to_client, breaking, .. } = self;
+        let Self { client, backend, state } = self;
+        let State { to_backend, to_client, breaking, last_activity, .. } = &mut **state;
         let Some(breaking) = breaking else {
             return Poll::Pending;
         };
@@ -242,7 +252,7 @@ impl Relay {
             if unacknowledged < breaking.unacknowledged {
                 breaking.unacknowledged = unacknowledged;
                 breaking.patience_ends = now.after(FLUSH_PATIENCE);
-                self.last_activity = now;
+                *last_activity = now;
             } else if now >= breaking.patience_ends {
                 return Poll::Ready(breaking.end());
             }
@@ -259,9 +269,9 @@ impl Relay {
     fn stamp(&mut self, before: (u64, u64)) {
         let after = self.delivered();
         if after != before {
-            self.last_activity = Tick::now();
+            self.state.last_activity = Tick::now();
             if before.1 == 0 && after.1 > 0 {
-                self.first_byte = Stamp::now();
+                self.state.first_byte = Stamp::now();
             }
         }
     }
@@ -282,16 +292,6 @@ impl Broken {
             Socketward::To => from.other(),
         };
         (side, self.error)
-    }
-}
-
-impl fmt::Debug for Relay {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Relay")
-            .field("to_backend", &self.to_backend)
-            .field("to_client", &self.to_client)
-            .field("first_fin", &self.first_fin)
-            .finish_non_exhaustive()
     }
 }
 
