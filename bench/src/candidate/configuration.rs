@@ -1,0 +1,92 @@
+//! The command lines and configuration files of the candidates: two threads or processes each, no logs, no
+//! timeout shorter than a run, and what their documentation recommends for throughput.
+
+use std::fs;
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Command;
+
+use super::{Candidate, Kind};
+
+/// Where Debian and most others keep the stream module of nginx when it is not built in.
+const STREAM_MODULE: &str = "/usr/lib/nginx/modules/ngx_stream_module.so";
+
+/// The command that has `candidate` forward from `listen` to `backend`; writes files into `directory`.
+pub(super) fn command(
+    candidate: &Candidate,
+    listen: SocketAddr,
+    backend: SocketAddr,
+    directory: &Path,
+) -> io::Result<Command> {
+    let mut command = Command::new(&candidate.program);
+    let file = directory.join(format!("{}-{}.conf", candidate.name, listen.port()));
+    match &candidate.kind {
+        Kind::Direct | Kind::Nat => return Err(io::Error::other("has no program")),
+        Kind::Replug(arguments) => {
+            command.args(["-q", "--shards", "2"]).args(arguments);
+            command.arg(listen.to_string()).arg(backend.to_string());
+        }
+        Kind::Haproxy { splice } => {
+            fs::write(&file, haproxy(listen, backend, *splice))?;
+            command.arg("-db").arg("-f").arg(file);
+        }
+        Kind::Nginx => {
+            fs::write(&file, nginx(listen, backend, directory))?;
+            command.arg("-p").arg(directory).arg("-c").arg(file);
+        }
+        Kind::Rinetd => {
+            fs::write(&file, rinetd(listen, backend, directory))?;
+            command.arg("-f").arg("-c").arg(file);
+        }
+        Kind::Redir => {
+            command.args(["-n", "-l", "none", &listen.to_string(), &backend.to_string()]);
+        }
+        Kind::Socat => {
+            let options = "fork,reuseaddr,nodelay,backlog=1024";
+            command.args(["-b", "65536"]);
+            command.arg(format!("TCP-LISTEN:{},bind={},{options}", listen.port(), listen.ip()));
+            command.arg(format!("TCP:{backend},nodelay"));
+        }
+    }
+    Ok(command)
+}
+
+fn haproxy(listen: SocketAddr, backend: SocketAddr, splice: bool) -> String {
+    let (pipes, option) = match splice {
+        true => ("  tune.pipesize 524288\n", "  option splice-auto\n"),
+        false => ("", ""),
+    };
+    // More than 7,000 connections need more than the 20,000 descriptors that many systems allow.
+    format!(
+        "global\n  nbthread 2\n  maxconn 7000\n{pipes}\
+         defaults\n  mode tcp\n  maxconn 7000\n  backlog 8192\n\
+         \x20 timeout connect 1h\n  timeout client 1h\n  timeout server 1h\n{option}\
+         listen bench\n  bind {listen} shards by-thread\n  server backend {backend}\n"
+    )
+}
+
+fn nginx(listen: SocketAddr, backend: SocketAddr, directory: &Path) -> String {
+    let module = match Path::new(STREAM_MODULE).exists() {
+        true => format!("load_module {STREAM_MODULE};\n"),
+        false => String::new(),
+    };
+    format!(
+        "{module}daemon off;\nworker_processes 2;\npid {pid};\nerror_log stderr error;\n\
+         events {{ worker_connections 9000; }}\n\
+         stream {{\n  access_log off;\n  proxy_buffer_size 64k;\n  proxy_timeout 1h;\n\
+         \x20 server {{ listen {listen} reuseport backlog=8192; proxy_pass {backend}; }}\n}}\n",
+        pid = directory.join(format!("nginx-{}.pid", listen.port())).display(),
+    )
+}
+
+fn rinetd(listen: SocketAddr, backend: SocketAddr, directory: &Path) -> String {
+    format!(
+        "pidlogfile {}\n{} {} {} {}\n",
+        directory.join(format!("rinetd-{}.pid", listen.port())).display(),
+        listen.ip(),
+        listen.port(),
+        backend.ip(),
+        backend.port(),
+    )
+}

@@ -1,0 +1,188 @@
+//! The load generator: threads of this process that use a candidate, and the window in which they count.
+//!
+//! A sample: the workers connect and start; after a warm-up the coordinator opens the window, reads the
+//! clocks, waits, reads them again and ends it. Only what completes inside the window counts.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream};
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Barrier};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use hdrhistogram::Histogram;
+use nix::sys::socket::{setsockopt, sockopt::IpBindAddressNoPort};
+use socket2::{Domain, Socket, Type};
+
+use crate::cost::{Cost, Meter};
+
+pub(crate) mod bulk;
+pub(crate) mod closed;
+pub(crate) mod connect;
+pub(crate) mod hold;
+pub(crate) mod open;
+
+/// Threads that make requests or connections.
+pub(crate) const THREADS: usize = 2;
+/// How long a worker waits for something before it looks whether the window has ended.
+pub(crate) const LOOK: Duration = Duration::from_millis(50);
+/// How long a bulk flow or a connect may stand still before it counts as failed.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+/// Source addresses 127.0.0.1 to 127.0.0.20, so that closed connections do not use up the ports of one.
+const SOURCES: u64 = 20;
+
+const COUNTING: u8 = 1;
+const ENDED: u8 = 2;
+
+/// Whether workers warm up (0, as it begins), count or end.
+#[derive(Debug, Default)]
+pub(crate) struct Window(AtomicU8);
+
+impl Window {
+    /// Whether what completes now counts.
+    pub(crate) fn counts(&self) -> bool {
+        self.0.load(Ordering::Relaxed) == COUNTING
+    }
+
+    /// Whether workers are to end.
+    pub(crate) fn ended(&self) -> bool {
+        self.0.load(Ordering::Relaxed) == ENDED
+    }
+}
+
+/// What a worker, or all workers of a sample together, counted.
+#[derive(Debug)]
+pub(crate) struct Tally {
+    /// Requests, connections or bytes that completed in the window.
+    pub(crate) operations: u64,
+    /// Nanoseconds of each operation, where it is one that has a duration.
+    pub(crate) latency: Histogram<u64>,
+    /// Operations or flows that failed, in the window or outside.
+    pub(crate) failures: u64,
+    /// What the first of the failures was.
+    pub(crate) first_failure: Option<String>,
+}
+
+impl Default for Tally {
+    fn default() -> Self {
+        let latency = Histogram::new_with_bounds(1, 100_000_000_000, 3).expect("bounds are valid");
+        Self { operations: 0, latency, failures: 0, first_failure: None }
+    }
+}
+
+impl Tally {
+    /// Counts one operation that took `elapsed`.
+    pub(crate) fn record(&mut self, elapsed: Duration) {
+        self.operations += 1;
+        self.latency
+            .saturating_record(u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX).max(1));
+    }
+
+    /// Counts one failure.
+    pub(crate) fn fail(&mut self, error: &io::Error) {
+        self.failures += 1;
+        if self.first_failure.is_none() {
+            self.first_failure = Some(error.to_string());
+        }
+    }
+
+    /// Adds what another worker counted.
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.operations += other.operations;
+        self.latency.add(&other.latency).expect("all have the same bounds");
+        self.failures += other.failures;
+        if self.first_failure.is_none() {
+            self.first_failure.clone_from(&other.first_failure);
+        }
+    }
+
+    /// The latency in microseconds that `percent` of the operations did not exceed.
+    pub(crate) fn microseconds(&self, percent: f64) -> Option<f64> {
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "nanoseconds of a sample are far below 2^52"
+        )]
+        (!self.latency.is_empty())
+            .then(|| self.latency.value_at_quantile(percent / 100.0) as f64 / 1000.0)
+    }
+}
+
+/// What all workers of one group counted, in how long and at what cost.
+#[derive(Debug)]
+pub(crate) struct Measured {
+    /// One per group, in the order given to [`measure`].
+    pub(crate) tallies: Vec<Tally>,
+    /// Length of the window.
+    pub(crate) elapsed: Duration,
+    /// CPU time used in the window.
+    pub(crate) cost: Cost,
+}
+
+/// A worker: connects, passes the barrier once (whatever happened), then works until the window ends.
+pub(crate) type Worker = Box<dyn FnOnce(&Window, &Barrier) -> Tally + Send>;
+
+/// Runs groups of workers side by side through one window of `length`.
+pub(crate) fn measure(groups: Vec<Vec<Worker>>, meter: &Meter, length: Duration) -> Measured {
+    let window = Arc::new(Window::default());
+    let workers: usize = groups.iter().map(Vec::len).sum();
+    let barrier = Arc::new(Barrier::new(workers + 1));
+    let running: Vec<Vec<_>> = groups
+        .into_iter()
+        .map(|group| group.into_iter().map(|worker| spawn(worker, &window, &barrier)).collect())
+        .collect();
+    barrier.wait();
+    pause(length.mul_f64(0.2).max(Duration::from_millis(100)));
+    window.0.store(COUNTING, Ordering::Relaxed);
+    let (started, before) = (Instant::now(), meter.read());
+    pause(length);
+    let (elapsed, after) = (started.elapsed(), meter.read());
+    window.0.store(ENDED, Ordering::Relaxed);
+    let tallies = running.into_iter().map(join).collect();
+    Measured { tallies, elapsed, cost: after - before }
+}
+
+fn spawn(
+    worker: Worker,
+    window: &Arc<Window>,
+    barrier: &Arc<Barrier>,
+) -> thread::JoinHandle<Tally> {
+    let (window, barrier) = (Arc::clone(window), Arc::clone(barrier));
+    thread::spawn(move || worker(&window, &barrier))
+}
+
+fn join(group: Vec<thread::JoinHandle<Tally>>) -> Tally {
+    let mut sum = Tally::default();
+    for worker in group {
+        sum.add(&worker.join().expect("workers report failures and do not panic"));
+    }
+    sum
+}
+
+/// Waits for time to pass, which is what a measurement is made of.
+#[expect(clippy::disallowed_methods, reason = "the length of a window is time, not an event")]
+pub(crate) fn pause(length: Duration) {
+    thread::sleep(length);
+}
+
+/// A socket for connection number `index`, bound to one of the source addresses, port left to connect.
+///
+/// # Errors
+/// Those of `socket` and `bind`.
+pub(crate) fn source_socket(index: u64) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+    setsockopt(&socket, IpBindAddressNoPort, &true)?;
+    let last = u8::try_from(1 + index % SOURCES).expect("20 addresses");
+    socket.bind(&SocketAddrV4::new(Ipv4Addr::new(127, 0, 0, last), 0).into())?;
+    socket.set_tcp_nodelay(true)?;
+    Ok(socket)
+}
+
+/// Connects number `index` to `target`; the stream blocks.
+///
+/// # Errors
+/// Those of `connect`.
+pub(crate) fn connect(target: SocketAddr, index: u64) -> io::Result<TcpStream> {
+    let socket = source_socket(index)?;
+    socket.connect(&target.into())?;
+    Ok(socket.into())
+}

@@ -1,0 +1,191 @@
+//! Connect, request, reply, close; and a burst of connects at once.
+
+use std::collections::HashMap;
+use std::io::{self, Read};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::os::fd::OwnedFd;
+use std::sync::Barrier;
+use std::time::{Duration, Instant};
+
+use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
+
+use super::closed::{Exchange, wait};
+use super::{LOOK, PATIENCE, THREADS, Tally, Window, Worker, connect, source_socket};
+
+/// Workers that keep `connections` connections under way: one byte each way, then the client ends first.
+pub(crate) fn workers(target: SocketAddr, connections: usize) -> Vec<Worker> {
+    let threads = THREADS.min(connections);
+    (0..threads)
+        .map(|thread| -> Worker {
+            let under_way = (thread..connections).step_by(threads).count();
+            Box::new(move |window, barrier| work(target, thread as u64, under_way, window, barrier))
+        })
+        .collect()
+}
+
+/// One connection from connect to the last FIN.
+struct Visit {
+    exchange: Exchange,
+    started: Instant,
+    replied: bool,
+}
+
+fn work(
+    target: SocketAddr,
+    thread: u64,
+    under_way: usize,
+    window: &Window,
+    barrier: &Barrier,
+) -> Tally {
+    let mut tally = Tally::default();
+    let epoll = epoll::create(CreateFlags::CLOEXEC);
+    barrier.wait();
+    let worked = epoll
+        .map_err(io::Error::from)
+        .and_then(|epoll| turn(target, &epoll, thread, under_way, window, &mut tally));
+    if let Err(error) = worked {
+        tally.fail(&error);
+    }
+    tally
+}
+
+fn turn(
+    target: SocketAddr,
+    epoll: &OwnedFd,
+    thread: u64,
+    under_way: usize,
+    window: &Window,
+    tally: &mut Tally,
+) -> io::Result<()> {
+    let mut number = thread;
+    let mut visits: HashMap<u64, Visit> = HashMap::with_capacity(under_way);
+    let mut events = Vec::with_capacity(64);
+    let mut progress = Instant::now();
+    while !window.ended() {
+        while visits.len() < under_way {
+            visits.insert(number, begin(target, epoll, number)?);
+            number += THREADS as u64;
+        }
+        if !wait(epoll, &mut events, Some(LOOK))? {
+            if progress.elapsed() > PATIENCE {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            continue;
+        }
+        progress = Instant::now();
+        for event in &events {
+            let number = event.data.u64();
+            let visit = visits.get_mut(&number).expect("events name open visits");
+            match visit.advance() {
+                Ok(false) => continue,
+                Ok(true) if window.counts() => tally.record(visit.started.elapsed()),
+                Ok(true) => {}
+                Err(error) => tally.fail(&error),
+            }
+            visits.remove(&number);
+        }
+    }
+    Ok(())
+}
+
+fn begin(target: SocketAddr, epoll: &OwnedFd, number: u64) -> io::Result<Visit> {
+    let started = Instant::now();
+    let mut exchange = Exchange::new(connect(target, number)?, number, 1)?;
+    epoll::add(epoll, exchange.stream(), EventData::new_u64(number), EventFlags::IN)?;
+    exchange.request()?;
+    Ok(Visit { exchange, started, replied: false })
+}
+
+impl Visit {
+    /// Goes on after an event; `true` when the connection is over as it should be.
+    fn advance(&mut self) -> io::Result<bool> {
+        if !self.replied {
+            self.replied = self.exchange.reply(&mut [0])?.is_some();
+            if self.replied {
+                self.exchange.stream().shutdown(Shutdown::Write)?;
+            }
+            return Ok(false);
+        }
+        match self.exchange.stream().read(&mut [0]) {
+            Ok(0) => Ok(true),
+            Ok(_) => Err(crate::pattern::wrong("a byte after the reply".into())),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// What became of a burst.
+#[derive(Debug)]
+pub(crate) struct Burst {
+    /// Time until the last of the served connections had its reply.
+    pub(crate) elapsed: Duration,
+    /// One operation per served connection, with its time from the start of the burst.
+    pub(crate) tally: Tally,
+}
+
+/// Connects `connections` times at once, sends a byte on each and waits until all were served.
+///
+/// # Errors
+/// Those of epoll and of making sockets; a connection that fails is counted instead.
+pub(crate) fn burst(target: SocketAddr, connections: u64) -> io::Result<Burst> {
+    let epoll = epoll::create(CreateFlags::CLOEXEC)?;
+    let mut tally = Tally::default();
+    let mut waiting: HashMap<u64, Exchange> = HashMap::new();
+    let mut served = Vec::new();
+    let started = Instant::now();
+    for number in 0..connections {
+        let socket = source_socket(number)?;
+        socket.set_nonblocking(true)?;
+        match socket.connect(&target.into()) {
+            Err(error) if error.raw_os_error() != Some(nix::libc::EINPROGRESS) => {
+                tally.fail(&error);
+                continue;
+            }
+            _ => {}
+        }
+        let exchange = Exchange::new(TcpStream::from(socket), number, 1)?;
+        epoll::add(&epoll, exchange.stream(), EventData::new_u64(number), EventFlags::OUT)?;
+        waiting.insert(number, exchange);
+    }
+    let mut elapsed = Duration::ZERO;
+    let mut events = Vec::with_capacity(256);
+    while !waiting.is_empty() && started.elapsed() < PATIENCE {
+        wait(&epoll, &mut events, Some(LOOK))?;
+        for event in &events {
+            let number = event.data.u64();
+            let exchange = waiting.get_mut(&number).expect("events name waiting connections");
+            match greet(&epoll, exchange, number, event.flags) {
+                Ok(false) => continue,
+                Ok(true) => {
+                    elapsed = started.elapsed();
+                    tally.record(elapsed);
+                }
+                Err(error) => tally.fail(&error),
+            }
+            served.extend(waiting.remove(&number));
+        }
+    }
+    for _ in &waiting {
+        tally.fail(&io::ErrorKind::TimedOut.into());
+    }
+    Ok(Burst { elapsed, tally })
+}
+
+/// Sends the byte once connected, reads the reply when it is there; `true` when it was.
+fn greet(
+    epoll: &OwnedFd,
+    exchange: &mut Exchange,
+    number: u64,
+    flags: EventFlags,
+) -> io::Result<bool> {
+    if flags.contains(EventFlags::OUT) && !flags.contains(EventFlags::IN) {
+        if let Some(error) = exchange.stream().take_error()? {
+            return Err(error);
+        }
+        epoll::modify(epoll, exchange.stream(), EventData::new_u64(number), EventFlags::IN)?;
+        exchange.request()?;
+        return Ok(false);
+    }
+    Ok(exchange.reply(&mut [0])?.is_some())
+}
