@@ -59,6 +59,8 @@ pub(crate) struct Tally {
     pub(crate) latency: Histogram<u64>,
     /// Operations or flows that failed, in the window or outside.
     pub(crate) failures: u64,
+    /// Failures that were bytes lost, added, changed or mixed up.
+    pub(crate) damaged: u64,
     /// What the first of the failures was.
     pub(crate) first_failure: Option<String>,
 }
@@ -66,7 +68,7 @@ pub(crate) struct Tally {
 impl Default for Tally {
     fn default() -> Self {
         let latency = Histogram::new_with_bounds(1, 100_000_000_000, 3).expect("bounds are valid");
-        Self { operations: 0, latency, failures: 0, first_failure: None }
+        Self { operations: 0, latency, failures: 0, damaged: 0, first_failure: None }
     }
 }
 
@@ -81,6 +83,7 @@ impl Tally {
     /// Counts one failure.
     pub(crate) fn fail(&mut self, error: &io::Error) {
         self.failures += 1;
+        self.damaged += u64::from(error.kind() == io::ErrorKind::InvalidData);
         if self.first_failure.is_none() {
             self.first_failure = Some(error.to_string());
         }
@@ -91,6 +94,7 @@ impl Tally {
         self.operations += other.operations;
         self.latency.add(&other.latency).expect("all have the same bounds");
         self.failures += other.failures;
+        self.damaged += other.damaged;
         if self.first_failure.is_none() {
             self.first_failure.clone_from(&other.first_failure);
         }
@@ -183,6 +187,6 @@ pub(crate) fn source_socket(index: u64) -> io::Result<Socket> {
 /// Those of `connect`.
 pub(crate) fn connect(target: SocketAddr, index: u64) -> io::Result<TcpStream> {
     let socket = source_socket(index)?;
-    socket.connect(&target.into())?;
+    socket.connect_timeout(&target.into(), PATIENCE)?;
     Ok(socket.into())
 }

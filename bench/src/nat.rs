@@ -18,7 +18,7 @@ impl Nat {
     pub(crate) fn new(listen: u16, backend: u16) -> Self {
         let rule = format!("ip daddr 127.0.0.1 tcp dport {listen} redirect to :{backend}");
         let chain = "type nat hook output priority -100;";
-        Self { rules: format!("table {TABLE} {{ chain output {{ {chain} {rule}; }} }}\n") }
+        Self { rules: format!("table {TABLE} {{\nchain output {{\n{chain}\n{rule}\n}}\n}}\n") }
     }
 
     /// Gives the rules to the kernel.

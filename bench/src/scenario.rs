@@ -64,7 +64,9 @@ impl Scenario {
     /// A line about it.
     pub(crate) fn title(self) -> String {
         match self {
-            Self::Idle => format!("memory of each of {IDLE} idle sessions (extra: kernel KiB)"),
+            Self::Idle => format!(
+                "memory of each of {IDLE} idle sessions (extra: KiB of the kernel beyond direct)"
+            ),
             Self::Rr1 => "request-reply, 1 connection, 1 byte".into(),
             Self::Rr64 => format!("request-reply, {MANY} connections, 1 byte"),
             Self::Rr1000 => "request-reply, 1000 connections, 1 byte".into(),
@@ -154,6 +156,8 @@ pub(crate) struct Sample {
     pub(crate) extra: Option<f64>,
     /// Operations that failed, bytes that differed.
     pub(crate) failures: u64,
+    /// Failures that were bytes lost, added, changed or mixed up.
+    pub(crate) damaged: u64,
     /// What the first of the failures was.
     pub(crate) first_failure: Option<String>,
 }
@@ -202,6 +206,10 @@ impl Sample {
         for tally in &measured.tallies {
             sample.count(tally);
         }
+        if first.operations == 0 && sample.failures == 0 {
+            sample.failures = 1;
+            sample.first_failure = Some("nothing completed".into());
+        }
         sample.latency = [50.0, 99.0, 99.9].map(|percent| first.microseconds(percent));
         if scenario == Scenario::Fairness {
             sample.extra = gigabits(last, measured);
@@ -218,6 +226,7 @@ impl Sample {
 
     fn count(&mut self, tally: &Tally) {
         self.failures += tally.failures;
+        self.damaged += tally.damaged;
         if self.first_failure.is_none() {
             self.first_failure.clone_from(&tally.first_failure);
         }

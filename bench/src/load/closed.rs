@@ -10,7 +10,8 @@ use rustix::buffer::spare_capacity;
 use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 
-use super::{LOOK, PATIENCE, THREADS, Tally, Window, Worker, connect};
+use super::hold::served;
+use super::{LOOK, PATIENCE, THREADS, Tally, Window, Worker};
 use crate::pattern;
 
 /// Workers for request-reply with `size` bytes on `connections` connections to `target`.
@@ -99,7 +100,7 @@ fn open(
     let epoll = epoll::create(CreateFlags::CLOEXEC)?;
     let mut exchanges = Vec::with_capacity(numbers.len());
     for (index, number) in numbers.iter().enumerate() {
-        let exchange = Exchange::new(connect(target, *number as u64)?, *number as u64, size)?;
+        let exchange = Exchange::new(served(target, *number as u64)?, *number as u64, size)?;
         let data = EventData::new_u64(index as u64);
         epoll::add(&epoll, exchange.stream(), data, EventFlags::IN)?;
         exchanges.push(exchange);

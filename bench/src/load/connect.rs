@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 
 use super::closed::{Exchange, wait};
-use super::{LOOK, PATIENCE, THREADS, Tally, Window, Worker, connect, source_socket};
+use super::{LOOK, PATIENCE, THREADS, Tally, Window, Worker, source_socket};
 
 /// Workers that keep `connections` connections under way: one byte each way, then the client ends first.
 pub(crate) fn workers(target: SocketAddr, connections: usize) -> Vec<Worker> {
@@ -23,11 +23,20 @@ pub(crate) fn workers(target: SocketAddr, connections: usize) -> Vec<Worker> {
         .collect()
 }
 
-/// One connection from connect to the last FIN.
+/// One connection, from connect to the last FIN.
 struct Visit {
     exchange: Exchange,
     started: Instant,
-    replied: bool,
+    stage: Stage,
+}
+
+/// How far a visit has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Connecting,
+    Asked,
+    Served,
+    Closed,
 }
 
 fn work(
@@ -76,10 +85,14 @@ fn turn(
         for event in &events {
             let number = event.data.u64();
             let visit = visits.get_mut(&number).expect("events name open visits");
-            match visit.advance() {
-                Ok(false) => continue,
-                Ok(true) if window.counts() => tally.record(visit.started.elapsed()),
-                Ok(true) => {}
+            match visit.advance(epoll, number) {
+                Ok(Stage::Closed) if window.counts() => tally.record(visit.started.elapsed()),
+                Ok(Stage::Closed) => {}
+                Ok(Stage::Served) => match visit.exchange.stream().shutdown(Shutdown::Write) {
+                    Ok(()) => continue,
+                    Err(error) => tally.fail(&error),
+                },
+                Ok(_) => continue,
                 Err(error) => tally.fail(&error),
             }
             visits.remove(&number);
@@ -88,30 +101,50 @@ fn turn(
     Ok(())
 }
 
+/// Connects without waiting, and sends the byte already if the connection stands.
 fn begin(target: SocketAddr, epoll: &OwnedFd, number: u64) -> io::Result<Visit> {
     let started = Instant::now();
-    let mut exchange = Exchange::new(connect(target, number)?, number, 1)?;
-    epoll::add(epoll, exchange.stream(), EventData::new_u64(number), EventFlags::IN)?;
-    exchange.request()?;
-    Ok(Visit { exchange, started, replied: false })
+    let socket = source_socket(number)?;
+    socket.set_nonblocking(true)?;
+    match socket.connect(&target.into()) {
+        Err(error) if error.raw_os_error() != Some(nix::libc::EINPROGRESS) => return Err(error),
+        _ => {}
+    }
+    let mut exchange = Exchange::new(TcpStream::from(socket), number, 1)?;
+    let (stage, flags) = match exchange.request() {
+        Ok(()) => (Stage::Asked, EventFlags::IN),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+            (Stage::Connecting, EventFlags::OUT)
+        }
+        Err(error) => return Err(error),
+    };
+    epoll::add(epoll, exchange.stream(), EventData::new_u64(number), flags)?;
+    Ok(Visit { exchange, started, stage })
 }
 
 impl Visit {
-    /// Goes on after an event; `true` when the connection is over as it should be.
-    fn advance(&mut self) -> io::Result<bool> {
-        if !self.replied {
-            self.replied = self.exchange.reply(&mut [0])?.is_some();
-            if self.replied {
-                self.exchange.stream().shutdown(Shutdown::Write)?;
+    /// Goes on after an event; says how far it has come.
+    fn advance(&mut self, epoll: &OwnedFd, number: u64) -> io::Result<Stage> {
+        match self.stage {
+            Stage::Connecting => {
+                let stream = self.exchange.stream();
+                if let Some(error) = stream.take_error()? {
+                    return Err(error);
+                }
+                epoll::modify(epoll, stream, EventData::new_u64(number), EventFlags::IN)?;
+                self.exchange.request()?;
+                self.stage = Stage::Asked;
             }
-            return Ok(false);
+            Stage::Asked if self.exchange.reply(&mut [0])?.is_some() => self.stage = Stage::Served,
+            Stage::Served => match self.exchange.stream().read(&mut [0]) {
+                Ok(0) => self.stage = Stage::Closed,
+                Ok(_) => return Err(crate::pattern::wrong("a byte after the reply".into())),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
+            },
+            Stage::Asked | Stage::Closed => {}
         }
-        match self.exchange.stream().read(&mut [0]) {
-            Ok(0) => Ok(true),
-            Ok(_) => Err(crate::pattern::wrong("a byte after the reply".into())),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
-            Err(error) => Err(error),
-        }
+        Ok(self.stage)
     }
 }
 
@@ -131,22 +164,14 @@ pub(crate) struct Burst {
 pub(crate) fn burst(target: SocketAddr, connections: u64) -> io::Result<Burst> {
     let epoll = epoll::create(CreateFlags::CLOEXEC)?;
     let mut tally = Tally::default();
-    let mut waiting: HashMap<u64, Exchange> = HashMap::new();
+    let mut waiting: HashMap<u64, Visit> = HashMap::new();
     let mut served = Vec::new();
     let started = Instant::now();
     for number in 0..connections {
-        let socket = source_socket(number)?;
-        socket.set_nonblocking(true)?;
-        match socket.connect(&target.into()) {
-            Err(error) if error.raw_os_error() != Some(nix::libc::EINPROGRESS) => {
-                tally.fail(&error);
-                continue;
-            }
-            _ => {}
+        match begin(target, &epoll, number) {
+            Ok(visit) => drop(waiting.insert(number, visit)),
+            Err(error) => tally.fail(&error),
         }
-        let exchange = Exchange::new(TcpStream::from(socket), number, 1)?;
-        epoll::add(&epoll, exchange.stream(), EventData::new_u64(number), EventFlags::OUT)?;
-        waiting.insert(number, exchange);
     }
     let mut elapsed = Duration::ZERO;
     let mut events = Vec::with_capacity(256);
@@ -154,13 +179,14 @@ pub(crate) fn burst(target: SocketAddr, connections: u64) -> io::Result<Burst> {
         wait(&epoll, &mut events, Some(LOOK))?;
         for event in &events {
             let number = event.data.u64();
-            let exchange = waiting.get_mut(&number).expect("events name waiting connections");
-            match greet(&epoll, exchange, number, event.flags) {
-                Ok(false) => continue,
-                Ok(true) => {
+            // A served connection stays open and may be reset; that is no longer part of the burst.
+            let Some(visit) = waiting.get_mut(&number) else { continue };
+            match visit.advance(&epoll, number) {
+                Ok(Stage::Served) => {
                     elapsed = started.elapsed();
                     tally.record(elapsed);
                 }
+                Ok(_) => continue,
                 Err(error) => tally.fail(&error),
             }
             served.extend(waiting.remove(&number));
@@ -170,22 +196,4 @@ pub(crate) fn burst(target: SocketAddr, connections: u64) -> io::Result<Burst> {
         tally.fail(&io::ErrorKind::TimedOut.into());
     }
     Ok(Burst { elapsed, tally })
-}
-
-/// Sends the byte once connected, reads the reply when it is there; `true` when it was.
-fn greet(
-    epoll: &OwnedFd,
-    exchange: &mut Exchange,
-    number: u64,
-    flags: EventFlags,
-) -> io::Result<bool> {
-    if flags.contains(EventFlags::OUT) && !flags.contains(EventFlags::IN) {
-        if let Some(error) = exchange.stream().take_error()? {
-            return Err(error);
-        }
-        epoll::modify(epoll, exchange.stream(), EventData::new_u64(number), EventFlags::IN)?;
-        exchange.request()?;
-        return Ok(false);
-    }
-    Ok(exchange.reply(&mut [0])?.is_some())
 }

@@ -4,12 +4,14 @@
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::closed::wait;
-use super::{PATIENCE, Tally, Window, Worker, connect};
+use super::{PATIENCE, Tally, Window, Worker, hold};
 use crate::pattern;
 
 /// Requests under way at most; a candidate that is further behind has failed.
@@ -39,7 +41,7 @@ struct Line {
 
 impl Line {
     fn open(target: SocketAddr, number: u64) -> io::Result<Self> {
-        let stream = connect(target, number)?;
+        let stream = hold::served(target, number)?;
         stream.set_nonblocking(true)?;
         Ok(Self { stream, number, sent: 0, under_way: VecDeque::new() })
     }
@@ -95,7 +97,8 @@ fn turn(mut lines: Vec<Line>, rate: u32, window: &Window, tally: &mut Tally) -> 
         if under_way > UNDER_WAY || progress.elapsed() > PATIENCE {
             return Err(io::ErrorKind::TimedOut.into());
         }
-        if !wait(&epoll, &mut events, Some(intended.saturating_duration_since(Instant::now())))? {
+        sleep(&epoll, intended.saturating_duration_since(Instant::now()))?;
+        if !wait(&epoll, &mut events, Some(Duration::ZERO))? {
             continue;
         }
         progress = Instant::now();
@@ -110,4 +113,16 @@ fn turn(mut lines: Vec<Line>, rate: u32, window: &Window, tally: &mut Tally) -> 
         }
     }
     Ok(())
+}
+
+/// Waits until a reply is there, at most for `limit`. `ppoll` has nanoseconds, `epoll_wait` milliseconds.
+fn sleep(epoll: &OwnedFd, limit: Duration) -> io::Result<()> {
+    let limit = Timespec {
+        tv_sec: i64::try_from(limit.as_secs()).unwrap_or(i64::MAX),
+        tv_nsec: limit.subsec_nanos().into(),
+    };
+    match poll(&mut [PollFd::new(epoll, PollFlags::IN)], Some(&limit)) {
+        Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
 }
