@@ -1,5 +1,8 @@
 //! CPU time: of the whole machine from `/proc/stat`, of a candidate from the processes of its group (proc(5)).
 //!
+//! The machine's busy time is what its CPUs were not idle: the kernel measures idle time by the clock, but
+//! the kinds of busy time by looking at each tick, which misses short work that follows timers.
+//!
 //! The kernel does much of TCP in softirqs that it charges to whoever happened to run, so the figure for
 //! the machine is the fair one; the candidate's own shows how much of it is visibly its own.
 
@@ -7,12 +10,17 @@ use std::fs;
 use std::ops::Sub;
 use std::time::Duration;
 
+use rustix::time::{ClockId, clock_gettime};
+
 use crate::process;
+
+/// More than CPUs can have been idle before the clock started.
+const START: Duration = Duration::from_secs(1 << 40);
 
 /// CPU time up to a moment, or between two.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Cost {
-    /// Busy time of all CPUs: user, system and interrupts, without time stolen by the hypervisor.
+    /// Busy time of all CPUs, interrupts included, without time stolen by the hypervisor.
     pub(crate) system: Duration,
     /// User and system time of the candidate's processes, with children they have waited for.
     pub(crate) candidate: Option<Duration>,
@@ -38,22 +46,30 @@ impl Meter {
     /// CPU time used so far.
     pub(crate) fn read(&self) -> Cost {
         let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
+        let now = clock_gettime(ClockId::Monotonic);
+        let (seconds, rest) = (now.tv_sec.unsigned_abs(), now.tv_nsec.unsigned_abs());
+        let now = Duration::new(seconds, u32::try_from(rest).expect("below 10^9"));
+        let (cpus, idle) = cpus_and_idle(&stat);
         let candidate = self.group.map(|group| ticks(process::cpu_ticks(group)));
-        Cost { system: ticks(busy(&stat)), candidate }
+        // Any start does, as only differences are used; this one keeps the difference positive.
+        let system = (START + now * cpus).saturating_sub(ticks(idle));
+        Cost { system, candidate }
     }
 }
 
-/// Busy ticks in the first line of `/proc/stat`: user, nice, system, irq, softirq.
-fn busy(stat: &str) -> u64 {
-    let fields: Vec<u64> = stat
-        .lines()
+/// Number of CPUs, and ticks in which they were idle, waited for disks or were not there (idle, iowait,
+/// steal) from `/proc/stat`.
+fn cpus_and_idle(stat: &str) -> (u32, u64) {
+    let mut lines = stat.lines().take_while(|line| line.starts_with("cpu"));
+    let fields: Vec<u64> = lines
         .next()
         .unwrap_or_default()
         .split_whitespace()
         .skip(1)
         .map(|field| field.parse().unwrap_or(0))
         .collect();
-    [0, 1, 2, 5, 6].iter().filter_map(|index| fields.get(*index)).sum()
+    let idle = [3, 4, 7].iter().filter_map(|index| fields.get(*index)).sum();
+    (u32::try_from(lines.count()).unwrap_or(u32::MAX), idle)
 }
 
 fn ticks(count: u64) -> Duration {
@@ -66,7 +82,18 @@ mod tests {
 
     #[test]
     fn idle_waiting_and_stolen_time_is_not_busy() {
-        assert_eq!(busy("cpu  1 2 4 1000 1000 8 16 1000 0 0\ncpu0 9 9 9"), 31);
-        assert_eq!(busy(""), 0);
+        let stat = "cpu  1 2 4 1000 100 8 16 10 0 0\ncpu0 9 9 9\ncpu1 9 9 9\nintr 7\n";
+        assert_eq!(cpus_and_idle(stat), (2, 1110));
+        assert_eq!(cpus_and_idle(""), (0, 0));
+    }
+
+    #[test]
+    fn work_is_seen() {
+        let meter = Meter { group: None };
+        let before = meter.read();
+        let started = std::time::Instant::now();
+        while started.elapsed() < Duration::from_millis(100) {}
+        let used = meter.read() - before;
+        assert!(used.system > Duration::from_millis(40), "{used:?}");
     }
 }
