@@ -190,3 +190,69 @@ pub(crate) fn connect(target: SocketAddr, index: u64) -> io::Result<TcpStream> {
     socket.connect_timeout(&target.into(), PATIENCE)?;
     Ok(socket.into())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend;
+
+    fn sample(workers: impl Fn(SocketAddr) -> Vec<Worker>) -> Measured {
+        let port = backend::listen().expect("loopback has a free port");
+        let target = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let meter = Meter { group: None };
+        let measured = measure(vec![workers(target)], &meter, Duration::from_millis(200));
+        let tally = &measured.tallies[0];
+        assert!(tally.operations > 0, "{tally:?}");
+        assert_eq!(tally.failures, 0, "{:?}", tally.first_failure);
+        measured
+    }
+
+    #[test]
+    fn request_reply() {
+        let measured = sample(|target| closed::workers(target, 8, 1024));
+        assert_eq!(measured.tallies[0].latency.len(), measured.tallies[0].operations);
+    }
+
+    #[test]
+    fn connect_request_reply_close() {
+        sample(|target| connect::workers(target, 8));
+    }
+
+    #[test]
+    fn fixed_rate() {
+        sample(|target| open::workers(target, 4, 1000));
+    }
+
+    #[test]
+    fn bulk_both_ways() {
+        sample(|target| bulk::workers(target, 2, bulk::Direction::Up));
+        sample(|target| bulk::workers(target, 2, bulk::Direction::Down));
+    }
+
+    #[test]
+    fn a_burst_is_served_whole() {
+        let port = backend::listen().expect("loopback has a free port");
+        let target = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let burst = connect::burst(target, 100).expect("sockets can be made");
+        assert_eq!((burst.tally.operations, burst.tally.failures), (100, 0));
+        assert_eq!(hold::open(target, 5).expect("it is served").len(), 5);
+    }
+
+    #[test]
+    fn a_backend_that_changes_bytes_is_noticed() {
+        let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+        let target = listener.local_addr().expect("it is bound");
+        let changer = thread::spawn(move || {
+            let (mut stream, _) = listener.accept().expect("a client comes");
+            let mut byte = [0];
+            while io::Read::read(&mut stream, &mut byte).is_ok_and(|length| length > 0) {
+                byte[0] ^= 1;
+                drop(io::Write::write_all(&mut stream, &byte));
+            }
+        });
+        let workers = vec![closed::workers(target, 1, 1)];
+        let measured = measure(workers, &Meter { group: None }, Duration::from_millis(50));
+        assert_eq!(measured.tallies[0].damaged, 1);
+        changer.join().expect("it ends with the client");
+    }
+}

@@ -1,6 +1,7 @@
 //! Compares replug with other TCP forwarders: `cargo run --release -p bench`. See `README.md` beside.
 
 use std::io::{self, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -8,6 +9,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 mod backend;
 mod candidate;
+mod chart;
 mod cost;
 mod load;
 mod memory;
@@ -16,6 +18,7 @@ mod nat;
 mod options;
 mod pattern;
 mod process;
+mod record;
 mod report;
 mod run;
 mod scenario;
@@ -53,13 +56,38 @@ fn compare(options: &options::Options) -> io::Result<ExitCode> {
     for outcome in &results.outcomes {
         writeln!(stdout, "{}", report::table(outcome))?;
     }
+    writeln!(stdout, "machine: {}", record::machine())?;
     for (name, version) in &results.versions {
         writeln!(stdout, "{name}: {version}")?;
     }
     for note in &results.notes {
         writeln!(stdout, "note: {note}")?;
     }
+    save(options, &results)?;
     Ok(if results.sound() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Writes the files that `options` ask for.
+fn save(options: &options::Options, results: &run::Results) -> io::Result<()> {
+    let date = record::today()?;
+    let saved = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("results").join(&date);
+    let wanted = |given: &Option<PathBuf>, extension: &str| {
+        let saved = options.save.then(|| saved.with_extension(extension));
+        given.clone().into_iter().chain(saved)
+    };
+    let write = |file: PathBuf, text: &str| {
+        std::fs::write(&file, text)
+            .map_err(|error| io::Error::other(format!("{}: {error}", file.display())))
+    };
+    for file in wanted(&options.json, "json") {
+        let json = record::json(results, options, &date);
+        write(file, &format!("{json:#}\n"))?;
+    }
+    for file in wanted(&options.svg, "svg") {
+        let about = format!("{date}, {}", record::machine());
+        write(file, &chart::svg(&results.outcomes, &about))?;
+    }
+    Ok(())
 }
 
 /// As many descriptors as this process may have; what it starts inherits that.
