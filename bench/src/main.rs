@@ -1,7 +1,7 @@
 //! Compares replug with other TCP forwarders: `cargo run --release -p bench`. See `README.md` beside.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -63,7 +63,9 @@ fn compare(options: &options::Options) -> io::Result<ExitCode> {
     for note in &results.notes {
         writeln!(stdout, "note: {note}")?;
     }
-    save(options, &results)?;
+    if !results.interrupted {
+        save(options, &results)?;
+    }
     Ok(if results.sound() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -76,7 +78,9 @@ fn save(options: &options::Options, results: &run::Results) -> io::Result<()> {
         given.clone().into_iter().chain(saved)
     };
     let write = |file: PathBuf, text: &str| {
-        std::fs::write(&file, text)
+        let directory = file.parent().unwrap_or(Path::new(""));
+        std::fs::create_dir_all(directory)
+            .and_then(|()| std::fs::write(&file, text))
             .map_err(|error| io::Error::other(format!("{}: {error}", file.display())))
     };
     for file in wanted(&options.json, "json") {

@@ -19,12 +19,14 @@ pub(crate) struct Results {
     pub(crate) versions: Vec<(String, String)>,
     /// What a reader must know about this run.
     pub(crate) notes: Vec<String>,
+    /// Whether somebody ended the run early.
+    pub(crate) interrupted: bool,
     /// Whether something was started and did not forward.
     pub(crate) not_started: bool,
 }
 
 impl Results {
-    /// Whether every candidate started, no payload was damaged and no operation of replug failed.
+    /// Whether the run is complete, every candidate started, no payload was damaged and no operation of replug failed.
     pub(crate) fn sound(&self) -> bool {
         let fine = |series: &Series| {
             let judged = series.role == Role::Replug;
@@ -33,7 +35,9 @@ impl Results {
                 .iter()
                 .all(|sample| sample.damaged == 0 && (!judged || sample.failures == 0))
         };
-        !self.not_started && self.outcomes.iter().flat_map(|outcome| &outcome.series).all(fine)
+        !self.interrupted
+            && !self.not_started
+            && self.outcomes.iter().flat_map(|outcome| &outcome.series).all(fine)
     }
 }
 
@@ -52,7 +56,10 @@ pub(crate) fn run(options: &Options, nat: bool, ended: &AtomicBool) -> io::Resul
         let outcome = rounds(*scenario, options, &stage, &started, ended);
         results.outcomes.push(outcome);
         if ended.load(Ordering::Relaxed) {
-            results.notes.push("interrupted: the last scenario is not complete".into());
+            results.interrupted = true;
+            results
+                .notes
+                .push("interrupted: the last scenario is not complete, no file is written".into());
             break;
         }
     }
