@@ -54,7 +54,7 @@ pub(super) fn command(
 
 fn haproxy(listen: SocketAddr, backend: SocketAddr, splice: bool) -> String {
     let (pipes, option) = match splice {
-        true => ("  tune.pipesize 524288\n", "  option splice-auto\n"),
+        true => ("  tune.pipesize 524288\n", "  option splice-request\n  option splice-response\n"),
         false => ("", ""),
     };
     // More than 7,000 connections need more than the 20,000 descriptors that many systems allow.
