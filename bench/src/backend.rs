@@ -1,5 +1,5 @@
 //! The service behind every candidate: a child process with two epoll threads that echo, and one blocking
-//! thread for each bulk flow. The first byte of a connection says which (see [`pattern`](crate::pattern)).
+//! thread for each bulk flow. The first byte of a connection says which (see [`pattern`]).
 
 use std::collections::HashMap;
 use std::io::{self, BufRead, BufReader, Read, Write};

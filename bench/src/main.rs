@@ -78,7 +78,7 @@ fn save(options: &options::Options, results: &run::Results) -> io::Result<()> {
         given.clone().into_iter().chain(saved)
     };
     let write = |file: PathBuf, text: &str| {
-        let directory = file.parent().unwrap_or(Path::new(""));
+        let directory = file.parent().unwrap_or_else(|| Path::new(""));
         std::fs::create_dir_all(directory)
             .and_then(|()| std::fs::write(&file, text))
             .map_err(|error| io::Error::other(format!("{}: {error}", file.display())))
