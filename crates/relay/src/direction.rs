@@ -14,21 +14,16 @@
 //!
 //! Bytes are copied through the thread's buffer until three reads in a row were
 //! bulk; then they go through a pipe (`splice(2)`), until three moves in a row
-//! were small. One wake-up moves at most [`BUDGET_BYTES`], so that bulk does not
-//! keep small messages waiting.
+//! were small. When a direction has moved its share (see [`turn`]) it gives way, so
+//! that bulk does not keep small messages waiting.
 
 use std::io;
 use std::task::{Context, Poll};
 
 use crate::buffer;
-use crate::pipe::{PIPE_BYTES, Pipe};
+use crate::pipe::Pipe;
 use crate::socket::{self, BULK_BYTES, Found, Socket};
-
-/// Most bytes that one direction moves in one wake-up: some 35 microseconds of work.
-pub const BUDGET_BYTES: usize = 256 * 1024;
-
-// One fill of a pipe is one budget: a wake-up never leaves a pipe half used.
-const _: () = assert!(PIPE_BYTES <= BUDGET_BYTES);
+use crate::turn;
 
 /// Reads in a row that must be bulk before a direction turns to a pipe, and moves in a row
 /// that must be small before it turns back.
@@ -152,7 +147,7 @@ impl Direction {
         to: &mut Socket,
         fin_by_close: bool,
     ) -> Poll<Result<(), Broken>> {
-        let budget_ends = self.delivered + BUDGET_BYTES as u64;
+        let turn_ends = self.delivered + turn::bytes() as u64;
         loop {
             match self.deliver(cx, to) {
                 Poll::Ready(Ok(())) => {}
@@ -171,8 +166,8 @@ impl Direction {
                 }
                 Phase::Ended => return Poll::Ready(Ok(())),
             }
-            if self.delivered >= budget_ends {
-                cx.waker().wake_by_ref();
+            if self.delivered >= turn_ends {
+                give_way(cx);
                 return Poll::Pending;
             }
             match self.take(cx, from, to) {
@@ -270,7 +265,7 @@ impl Direction {
     ) -> Poll<Result<Took, Broken>> {
         // A small move does not mean that the socket is drained: small segments fill the pipe's
         // slots long before its bytes. Only `EAGAIN` says so.
-        match from.poll_read(cx, |socket| pipe.fill(socket).map(Found::More)) {
+        match from.poll_read(cx, |socket| pipe.fill(socket, turn::bytes()).map(Found::More)) {
             Poll::Pending => return Poll::Pending,
             Poll::Ready(Ok(0)) => return Poll::Ready(Ok(Took::Fin)),
             Poll::Ready(Ok(moved)) => self.note_read(moved),
@@ -329,6 +324,9 @@ impl Direction {
     /// Lets the size of a read speak for or against a pipe.
     fn note_read(&mut self, bytes: usize) {
         let is_bulk = bytes >= BULK_BYTES;
+        if !is_bulk && !matches!(self.pace, Pace::Splice { .. }) {
+            turn::note_small();
+        }
         self.pace = match (self.pace, is_bulk) {
             (Pace::Copy { bulk }, true) if bulk + 1 == RUN_LENGTH => Pace::Splice { small: 0 },
             (Pace::Copy { bulk }, true) => Pace::Copy { bulk: bulk + 1 },
@@ -371,6 +369,16 @@ fn refuses_splice(error: &io::Error) -> bool {
         error.raw_os_error(),
         Some(libc::EINVAL | libc::ENOSYS | libc::EOPNOTSUPP | libc::ENOMEM)
     )
+}
+
+/// Has this task polled again once the runtime has looked for events, and every session that
+/// has some has had its turn. Waking it at once would put it before the events: the runtime
+/// looks for those only when nothing is ready, or every sixty polls, and sixty turns are many
+/// milliseconds.
+fn give_way(cx: &mut Context<'_>) {
+    let yielding = std::pin::pin!(tokio::task::yield_now());
+    // Its first poll does what is wanted and is always pending.
+    let _ = yielding.poll(cx);
 }
 
 fn broken<T>(end: Socketward, error: io::Error) -> Poll<Result<T, Broken>> {

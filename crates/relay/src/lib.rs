@@ -9,6 +9,7 @@
 //!   closed in good order;
 //! - [`pipe`](mod@pipe) and [`buffer`](mod@buffer): what a thread lends to the
 //!   direction that is moving bytes right now;
+//! - [`turn`](mod@turn): how much a direction moves before others get their turn;
 //! - [`clock`](mod@clock): time in one word;
 //! - [`watched`](mod@watched): the same for a listening socket;
 //! - `sys`: the calls that need `unsafe`. It stands nowhere else.
@@ -31,6 +32,7 @@ pub mod pipe;
 pub mod relay;
 pub mod socket;
 mod sys;
+pub mod turn;
 pub mod watched;
 
 pub use clock::{Stamp, Tick};

@@ -16,12 +16,13 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use rustix::io::Errno;
-use rustix::pipe::{PipeFlags, SpliceFlags};
+use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size};
 
 use crate::clock::Tick;
 
-/// Bytes asked for per pipe, and the most that one step moves into it.
-pub const PIPE_BYTES: usize = 256 * 1024;
+/// Sizes to ask for, in bytes: the largest that an unprivileged user may have
+/// (`fs.pipe-max-size`), then one of which the user's share holds four times as many.
+const PIPE_BYTES_WANTED: [usize; 2] = [1024 * 1024, 256 * 1024];
 
 /// The least grant that is worth using: the default size of a pipe.
 const PIPE_BYTES_MIN: usize = 64 * 1024;
@@ -76,18 +77,18 @@ impl Pipe {
         self.bytes == 0
     }
 
-    /// Moves what `socket` has into this pipe, at most [`PIPE_BYTES`]; 0 is end of stream.
+    /// Moves what `socket` has into this pipe, at most `limit` bytes; 0 is end of stream.
     ///
     /// Call it on an empty pipe only: then [`io::ErrorKind::WouldBlock`] can only mean that
     /// the socket has nothing.
     ///
     /// # Errors
     /// As `splice(2)`.
-    pub fn fill(&mut self, socket: BorrowedFd<'_>) -> io::Result<usize> {
+    pub fn fill(&mut self, socket: BorrowedFd<'_>, limit: usize) -> io::Result<usize> {
         debug_assert!(self.is_empty(), "a pipe that holds bytes is emptied before it is filled");
         let moved = retry(|| {
             let flags = SpliceFlags::MOVE | SpliceFlags::NONBLOCK;
-            rustix::pipe::splice(socket, None, self.ends().write.as_fd(), None, PIPE_BYTES, flags)
+            rustix::pipe::splice(socket, None, self.ends().write.as_fd(), None, limit, flags)
         })?;
         self.bytes = moved;
         Ok(moved)
@@ -164,9 +165,10 @@ impl Stock {
 fn open_pipe() -> Option<Ends> {
     let (read, write) = rustix::pipe::pipe_with(PipeFlags::NONBLOCK | PipeFlags::CLOEXEC).ok()?;
     // Refused with EPERM beyond the user's share; what counts is what the pipe has then.
-    let granted = match rustix::pipe::fcntl_setpipe_size(&write, PIPE_BYTES) {
-        Ok(_) => PIPE_BYTES,
-        Err(_) => rustix::pipe::fcntl_getpipe_size(&write).ok()?,
+    let resized = PIPE_BYTES_WANTED.iter().find_map(|size| fcntl_setpipe_size(&write, *size).ok());
+    let granted = match resized {
+        Some(size) => size,
+        None => rustix::pipe::fcntl_getpipe_size(&write).ok()?,
     };
     (granted >= PIPE_BYTES_MIN).then_some(Ends { read, write })
 }
@@ -190,7 +192,7 @@ mod tests {
         let (mut near, far) = UnixStream::pair().expect("a socket pair");
         let mut pipe = Pipe::take().expect("a pipe");
         near.write_all(b"abc").expect("three bytes fit");
-        assert_eq!(pipe.fill(far.as_fd()).expect("bytes are there"), 3);
+        assert_eq!(pipe.fill(far.as_fd(), 1024).expect("bytes are there"), 3);
         assert_eq!(stock(), (0, 1));
         drop(pipe);
         assert_eq!(stock(), (0, 0), "a pipe with bytes in it is closed");
@@ -204,7 +206,7 @@ mod tests {
         let (mut near, far) = UnixStream::pair().expect("a socket pair");
         let mut pipe = Pipe::take().expect("a pipe");
         near.write_all(b"through").expect("seven bytes fit");
-        pipe.fill(far.as_fd()).expect("bytes are there");
+        pipe.fill(far.as_fd(), 1024).expect("bytes are there");
         assert_eq!(pipe.empty_into(far.as_fd()).expect("the socket takes them"), 7);
         assert!(pipe.is_empty());
         let mut back = [0; 7];
@@ -212,7 +214,7 @@ mod tests {
         assert_eq!(&back, b"through");
 
         near.write_all(b"read out").expect("eight bytes fit");
-        pipe.fill(far.as_fd()).expect("bytes are there");
+        pipe.fill(far.as_fd(), 1024).expect("bytes are there");
         assert_eq!(&*pipe.read_out().expect("a pipe reads"), b"read out");
         assert!(pipe.is_empty());
     }
