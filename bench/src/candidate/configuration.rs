@@ -74,7 +74,7 @@ fn nginx(listen: SocketAddr, backend: SocketAddr, directory: &Path) -> String {
     format!(
         "{module}daemon off;\nworker_processes 2;\npid {pid};\nerror_log stderr error;\n\
          events {{ worker_connections 9000; }}\n\
-         stream {{\n  access_log off;\n  proxy_buffer_size 64k;\n  proxy_timeout 1h;\n\
+         stream {{\n  access_log off;\n  proxy_buffer_size 64k;\n  proxy_timeout 1h;\n  proxy_half_close on;\n\
          \x20 server {{ listen {listen} reuseport backlog=8192; proxy_pass {backend}; }}\n}}\n",
         pid = directory.join(format!("nginx-{}.pid", listen.port())).display(),
     )

@@ -81,7 +81,7 @@ fn take(stream: &mut TcpStream, window: &Window, tally: &mut Tally) -> io::Resul
     let mut asked = false;
     let mut asker = stream.try_clone()?;
     let mut ask = Ok(());
-    pattern::take_blocks(stream, |bytes| {
+    pattern::take_blocks(stream, pattern::discard, |bytes| {
         if window.counts() {
             tally.operations += bytes as u64;
         }
