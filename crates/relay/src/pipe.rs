@@ -19,10 +19,11 @@ use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size};
 
 use crate::clock::Tick;
+use crate::turn::TURN_BYTES_ALONE;
 
-/// Sizes to ask for, in bytes: the largest that an unprivileged user may have
-/// (`fs.pipe-max-size`), then one of which the user's share holds four times as many.
-const PIPE_BYTES_WANTED: [usize; 2] = [1024 * 1024, 256 * 1024];
+/// Sizes to ask for, in bytes: that of the largest turn, then one of which an unprivileged
+/// user's share holds twice as many.
+const PIPE_BYTES_WANTED: [usize; 2] = [TURN_BYTES_ALONE, 256 * 1024];
 
 /// The least grant that is worth using: the default size of a pipe.
 const PIPE_BYTES_MIN: usize = 64 * 1024;
