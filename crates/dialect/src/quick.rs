@@ -22,7 +22,7 @@ use std::ffi::OsString;
 use model::config::Verbosity;
 use model::{
     Access, Balance, Code, Config, Diagnostic, Listener, LogTarget, Pool, Sources, Span, Spanned,
-    Sticky, Tcp, Timeouts, check,
+    Sticky, StickyKey, Tcp, Timeouts, check,
 };
 
 use crate::line::{Line, Word};
@@ -129,6 +129,7 @@ impl Reader {
                 backends: Vec::new(),
                 balance: Balance::default(),
                 sticky: None,
+                slow_start: None,
                 retry_down: Pool::RETRY_DOWN,
                 source: None,
             },
@@ -173,7 +174,9 @@ impl Reader {
     fn flag(&mut self, given: &Given<'_>) {
         match given.id {
             Id::First => self.pool.balance = Balance::First,
-            Id::Sticky => self.pool.sticky = Some(Sticky { ttl: Sticky::TTL }),
+            Id::Sticky => {
+                self.pool.sticky = Some(Sticky { ttl: Sticky::TTL, by: StickyKey::Client })
+            }
             Id::Numeric => self.numeric = true,
             Id::NoSplice => self.config.runtime.splice = false,
             Id::Verbose => self.config.log.verbosity = Verbosity::Verbose,
@@ -187,7 +190,7 @@ impl Reader {
         let times = &mut self.listener.timeouts;
         let read = match id {
             Id::Sticky => value::duration_not_zero(word, "leave --sticky out to spread clients")
-                .map(|ttl| self.pool.sticky = Some(Sticky { ttl })),
+                .map(|ttl| self.pool.sticky = Some(Sticky { ttl, by: StickyKey::Client })),
             Id::Retry => value::duration(word).map(|time| self.pool.retry_down = time),
             Id::ConnectTimeout => value::duration_not_zero(
                 word,

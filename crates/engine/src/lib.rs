@@ -3,7 +3,8 @@
 //! [`Bound`] opens the listening sockets of a configuration; [`Engine`] runs it.
 //!
 //! A session goes through its phases in [`phase`]; `session` is that story.
-//! [`pick`], [`balance`], [`mark`] and [`sticky`] decide which backend it tries.
+//! [`pick`], [`balance`], [`load`], [`mark`] and [`sticky`] decide which backend it tries;
+//! [`chance`] is all the chance they have.
 //! Around them: [`plan`] is the configuration compiled to run, `shard` a thread
 //! with its sessions, `seats` where orders and timeouts reach them, [`ceiling`]
 //! how many there may be, [`name`] the addresses of host names, [`journal`] the
@@ -13,8 +14,10 @@
 
 pub mod balance;
 pub mod ceiling;
+pub mod chance;
 pub mod journal;
 pub mod listen;
+pub mod load;
 pub mod mark;
 pub mod name;
 pub mod phase;

@@ -1,28 +1,39 @@
 //! The backends that one session tries, in order.
 //!
 //! Each is tried at most once. First the one the client had, if the pool is
-//! sticky; then the primaries that are up, as the rotation has them; then the
+//! sticky; then the primaries that are up, as the policy has them; then the
 //! backups that are up; and when all of these have failed, everything that was
 //! thought to be down: a wrong guess costs a moment, a refusal costs a session.
+//! One that has as many sessions as it may is passed over throughout.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::net::IpAddr;
 
 use relay::Tick;
 
-use crate::balance::{BackendIndex, Rotation};
+use crate::balance::{BackendIndex, Occasion, Policy};
+use crate::chance::{Chance, client_key};
+use crate::load::Load;
 use crate::mark::Standing;
-use crate::plan::Pool;
+use crate::plan::{Backend, Pool};
 
 /// The search of one session for a backend.
 #[derive(Debug)]
 pub struct Pick<'a> {
     pool: &'a Pool,
     client: Option<IpAddr>,
-    tried: RefCell<Vec<BackendIndex>>,
-    /// The backend whose trial this session has claimed: down for all others, to be tried by us.
-    claimed: Cell<Option<BackendIndex>>,
+    /// Of the policies; its time is that of the last look.
+    occasion: Occasion,
+    tried: Vec<BackendIndex>,
+    found_full: Cell<bool>,
     stage: Stage,
+}
+
+/// A place at a backend: counts as one of its sessions until it is dropped.
+#[derive(Debug)]
+pub struct Place<'a> {
+    backend: &'a Backend,
+    index: BackendIndex,
 }
 
 /// Where the search has come to.
@@ -36,69 +47,127 @@ enum Stage {
     Exhausted,
 }
 
+/// Which backends a stage asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Among {
+    /// Those that may be given sessions.
+    Up,
+    /// All, whatever is thought of them.
+    All,
+}
+
 impl<'a> Pick<'a> {
-    /// A search that has tried nothing yet. `client`: for stickiness, if it has an address.
-    pub fn new(pool: &'a Pool, client: Option<IpAddr>) -> Self {
+    /// A search that has tried nothing yet. `client`: for stickiness and hashing, if it has an
+    /// address; `seed`: of all chance in it.
+    pub fn new(pool: &'a Pool, client: Option<IpAddr>, seed: u64) -> Self {
+        let mut chance = Chance::new(seed);
+        let occasion = Occasion {
+            now: Tick::default(),
+            client: client.map_or_else(|| chance.bits(), client_key),
+            chance,
+            slow_start: pool.slow_start,
+        };
         Self {
             pool,
             client,
-            tried: RefCell::default(),
-            claimed: Cell::new(None),
+            occasion,
+            tried: Vec::new(),
+            found_full: Cell::new(false),
             stage: Stage::Remembered,
         }
     }
 
-    /// The next backend to try; `None` when each was tried.
-    pub fn next(&mut self, now: Tick) -> Option<BackendIndex> {
+    /// A place at the next backend to try; `None` when each was tried or is full.
+    pub fn next(&mut self, now: Tick) -> Option<Place<'a>> {
+        self.occasion.now = now;
+        let pool = self.pool;
         loop {
-            let found = match self.stage {
-                Stage::Remembered => self.remembered(now),
-                Stage::Primaries => self.turn(&self.pool.primaries, Some(now)),
-                Stage::Backups => self.turn(&self.pool.backups, Some(now)),
-                Stage::DownPrimaries => self.turn(&self.pool.primaries, None),
-                Stage::DownBackups => self.turn(&self.pool.backups, None),
+            let (found, among) = match self.stage {
+                Stage::Remembered => (self.remembered(now), Among::Up),
+                Stage::Primaries => (self.turn(&pool.primaries, Among::Up), Among::Up),
+                Stage::Backups => (self.turn(&pool.backups, Among::Up), Among::Up),
+                Stage::DownPrimaries => (self.turn(&pool.primaries, Among::All), Among::All),
+                Stage::DownBackups => (self.turn(&pool.backups, Among::All), Among::All),
                 Stage::Exhausted => return None,
             };
-            match found {
-                Some(index) => {
-                    self.tried.borrow_mut().push(index);
-                    return Some(index);
-                }
-                None => self.stage = self.stage.next(),
+            let Some(index) = found else {
+                self.stage = self.stage.next();
+                continue;
+            };
+            // If another session was faster, for a trial or for the last place, look again.
+            if let Some(place) = self.take(index, among, now) {
+                self.tried.push(index);
+                return Some(place);
             }
         }
+    }
+
+    /// Whether a backend was passed over because it had as many sessions as it may.
+    pub fn found_full(&self) -> bool {
+        self.found_full.get()
     }
 
     fn remembered(&self, now: Tick) -> Option<BackendIndex> {
         let index = self.pool.sticky.as_ref()?.recall(self.client?, now)?;
         // A plan that replaced the one the memory is from may have fewer backends.
-        (index.get() < self.pool.backends.len() && self.will_do(index, Some(now))).then_some(index)
+        let exists = index.get() < self.pool.backends.len();
+        (exists && self.look(index, Among::Up, now).is_some()).then_some(index)
     }
 
-    /// Whose turn it is in a rotation; `now`: only among those that may be given sessions.
-    fn turn(&self, rotation: &Rotation, now: Option<Tick>) -> Option<BackendIndex> {
-        rotation.next(|index| self.will_do(index, now))
+    /// Whose turn it is by a policy.
+    fn turn(&mut self, policy: &Policy, among: Among) -> Option<BackendIndex> {
+        let (mut occasion, now) = (self.occasion, self.occasion.now);
+        let index = policy.next(&mut occasion, |index| self.look(index, among, now));
+        self.occasion = occasion;
+        index
     }
 
-    fn will_do(&self, index: BackendIndex, now: Option<Tick>) -> bool {
-        if self.tried.borrow().contains(&index) {
-            return false;
+    /// The load of a backend that will do.
+    fn look(&self, index: BackendIndex, among: Among, now: Tick) -> Option<&'a Load> {
+        let Backend { mark, load, .. } = self.pool.backend(index);
+        let is_asked_for = !self.tried.contains(&index)
+            && (among == Among::All || mark.standing(now) != Standing::Down);
+        if is_asked_for && !load.has_room() {
+            self.found_full.set(true);
+            return None;
         }
-        if self.claimed.get() == Some(index) {
-            return true;
-        }
-        let mark = &self.pool.backend(index).mark;
-        now.is_none_or(|now| match mark.standing(now) {
-            Standing::Up => true,
-            Standing::Down => false,
-            Standing::DueForTrial => {
-                let is_ours = mark.claim_trial(now, self.pool.retry_down);
-                if is_ours {
-                    self.claimed.set(Some(index));
-                }
-                is_ours
-            }
-        })
+        is_asked_for.then_some(load)
+    }
+
+    /// Takes a place at a backend that would do a moment ago, and its trial if one is due.
+    fn take(&self, index: BackendIndex, among: Among, now: Tick) -> Option<Place<'a>> {
+        let backend = self.pool.backend(index);
+        let place = backend.load.enter().then(|| Place { backend, index })?;
+        let may_try = among == Among::All
+            || match backend.mark.standing(now) {
+                Standing::Up => true,
+                Standing::DueForTrial => backend.mark.claim_trial(now, self.pool.retry_down),
+                Standing::Down => false,
+            };
+        may_try.then_some(place)
+    }
+}
+
+impl<'a> Place<'a> {
+    /// The backend it is at.
+    pub fn backend(&self) -> &'a Backend {
+        self.backend
+    }
+
+    /// Its place in the pool.
+    pub fn index(&self) -> BackendIndex {
+        self.index
+    }
+
+    /// Leaves the count to a session, which takes itself back with [`Load::leave`] at its end.
+    pub fn keep(self) -> BackendIndex {
+        std::mem::ManuallyDrop::new(self).index
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.backend.load.leave();
     }
 }
 
@@ -117,14 +186,18 @@ impl Stage {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::num::NonZeroU32;
+    use std::sync::Arc;
     use std::time::Duration;
 
     use model::{
-        Backend, BackendAddress, Balance, Config, Listener, Role, Spanned, Sticky, Weight,
+        Backend, BackendAddress, Balance, Config, Listener, Role, Spanned, Sticky, StickyKey,
+        Weight,
     };
 
     use crate::plan::Plan;
 
+    const STICKY: Sticky = Sticky { ttl: Duration::from_secs(60), by: StickyKey::Client };
     const RETRY: Duration = Duration::from_secs(10);
 
     fn now() -> Tick {
@@ -139,6 +212,7 @@ mod tests {
                 port: 80,
             }),
             weight: Weight::ONE,
+            max: None,
             role: if letter.is_lowercase() { Role::Backup } else { Role::Primary },
         };
         let pool = Spanned::default_of("main".to_owned());
@@ -157,6 +231,7 @@ mod tests {
                 balance,
                 sticky,
                 retry_down: RETRY,
+                slow_start: None,
                 source: None,
             }],
             ..Config::default()
@@ -169,8 +244,8 @@ mod tests {
 
     /// All that one session tries, when nothing answers it.
     fn all(pool: &Pool, client: Option<IpAddr>) -> String {
-        let mut pick = Pick::new(pool, client);
-        letters(pool, std::iter::from_fn(|| pick.next(now())))
+        let mut pick = Pick::new(pool, client, 1);
+        letters(pool, std::iter::from_fn(|| pick.next(now()).map(|place| place.index())))
     }
 
     fn down(pool: &Pool, which: &str) {
@@ -205,13 +280,14 @@ mod tests {
         let pool = &plan.listeners[0].pool;
         down(pool, "A");
         let later = now().after(RETRY);
-        assert_eq!(Pick::new(pool, None).next(later), Some(BackendIndex(0)));
-        assert_eq!(Pick::new(pool, None).next(later), Some(BackendIndex(1)));
+        let first = || Pick::new(pool, None, 1).next(later).map(|place| place.index());
+        assert_eq!(first(), Some(BackendIndex(0)));
+        assert_eq!(first(), Some(BackendIndex(1)));
     }
 
     #[test]
     fn a_remembered_backend_comes_first_while_it_is_up() {
-        let plan = plan("ABC", Balance::RoundRobin, Some(Sticky { ttl: Duration::from_secs(60) }));
+        let plan = plan("ABC", Balance::RoundRobin, Some(STICKY));
         let pool = &plan.listeners[0].pool;
         let client = IpAddr::from([192, 0, 2, 1]);
         let memory = pool.sticky.as_ref().expect("a sticky pool");
@@ -220,5 +296,63 @@ mod tests {
         assert!(all(pool, Some(IpAddr::from([192, 0, 2, 2]))).starts_with('A'));
         down(pool, "B");
         assert!(!all(pool, Some(client)).starts_with('B'));
+    }
+
+    /// A plan whose first backend may have one session.
+    fn limited(letters: &str) -> Plan {
+        let mut plan = plan(letters, Balance::First, None);
+        let listener = Arc::get_mut(&mut plan.listeners[0]).expect("no session has it");
+        let pool = Arc::get_mut(&mut listener.pool).expect("one listener has it");
+        pool.backends[0].load = Load::new(NonZeroU32::new(1));
+        plan
+    }
+
+    #[test]
+    fn a_full_backend_is_not_tried_even_when_all_else_has_failed() {
+        let plan = limited("AB");
+        let pool = &plan.listeners[0].pool;
+        let held = Pick::new(pool, None, 1).next(now()).expect("a place");
+        assert_eq!(all(pool, None), "B");
+        down(pool, "AB");
+        assert_eq!(all(pool, None), "B");
+        drop(held);
+        assert_eq!(all(pool, None), "AB");
+    }
+
+    #[test]
+    fn a_search_tells_that_it_found_one_full() {
+        let plan = limited("A");
+        let pool = &plan.listeners[0].pool;
+        let mut first = Pick::new(pool, None, 1);
+        let place = first.next(now()).expect("a place");
+        assert!(!first.found_full());
+        let mut second = Pick::new(pool, None, 2);
+        assert!(second.next(now()).is_none() && second.found_full());
+        assert_eq!(place.keep(), BackendIndex(0));
+        assert_eq!(pool.backends[0].load.sessions(), 1, "left to its session");
+        pool.backends[0].load.leave();
+        assert_eq!(all(pool, None), "A");
+    }
+
+    #[test]
+    fn every_policy_tries_each_once_from_many_threads_and_counts_end_at_0() {
+        for (name, balance) in Balance::NAMES {
+            let plan = plan("ABCxyD", balance, None);
+            let pool = &plan.listeners[0].pool;
+            down(pool, "By");
+            std::thread::scope(|scope| {
+                for thread in 0..4_u8 {
+                    scope.spawn(move || {
+                        for client in 0..200_u8 {
+                            let client = IpAddr::from([10, 0, thread, client]);
+                            let mut tried = all(pool, Some(client)).into_bytes();
+                            tried.sort_unstable();
+                            assert_eq!(tried, b"ABCDxy", "{name}");
+                        }
+                    });
+                }
+            });
+            assert!(pool.backends.iter().all(|backend| backend.load.sessions() == 0), "{name}");
+        }
     }
 }

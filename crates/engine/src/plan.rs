@@ -1,18 +1,21 @@
 //! A configuration compiled to run.
 //!
 //! A plan does not change; sessions keep the one they began with. What does
-//! change while it runs (marks of backends, positions of rotations, memories of
-//! clients, answers of name servers) is shared by all shards, in words that are
-//! read and written without locks.
+//! change while it runs (marks and loads of backends, positions of rotations,
+//! memories of clients, answers of name servers) is shared by all shards, in
+//! words that are read and written without locks.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use model::{BackendAddress, Config, Role, SourceAddress, Tcp, Timeouts, UnixName};
 use relay::Tick;
 
-use crate::balance::{BackendIndex, Rotation};
+use crate::balance::{BackendIndex, Member, Policy};
+use crate::chance::text_key;
+use crate::load::Load;
 use crate::mark::Mark;
 use crate::name::Name;
 use crate::phase::admit::Access;
@@ -51,14 +54,16 @@ pub struct Pool {
     pub name: Arc<str>,
     /// Its members.
     pub backends: Box<[Backend]>,
-    /// The order of those that serve always.
-    pub primaries: Rotation,
-    /// The order of those that serve when no primary can.
-    pub backups: Rotation,
+    /// Picks among those that serve always.
+    pub primaries: Policy,
+    /// Picks among those that serve when no primary can.
+    pub backups: Policy,
     /// The memory of clients, if it is sticky.
     pub sticky: Option<StickyTable>,
     /// How long a backend that could not be reached is left alone.
-    pub retry_down: std::time::Duration,
+    pub retry_down: Duration,
+    /// How long one that was down takes to get its whole share of sessions.
+    pub slow_start: Option<Duration>,
     /// What connections leave from.
     pub source: Option<SourceAddress>,
 }
@@ -72,6 +77,8 @@ pub struct Backend {
     pub target: Target,
     /// Whether it can be.
     pub mark: Mark,
+    /// What it carries.
+    pub load: Load,
 }
 
 /// Where a backend is reached.
@@ -117,7 +124,12 @@ impl Pool {
         let members = |role: Role| {
             let members = (0..).map(BackendIndex).zip(&pool.backends);
             let members = members.filter(|(_, backend)| backend.role == role);
-            members.map(|(index, backend)| (index, backend.weight)).collect::<Vec<_>>()
+            let member = |(index, backend): (_, &model::Backend)| Member {
+                index,
+                weight: backend.weight,
+                key: text_key(&backend.address.value.to_string()),
+            };
+            Policy::new(pool.balance, &members.map(member).collect::<Vec<_>>())
         };
         let backends = pool.backends.iter().map(|backend| Backend {
             label: backend.address.value.to_string().into(),
@@ -127,14 +139,16 @@ impl Pool {
                 BackendAddress::Unix(name) => Target::Unix(name.clone()),
             },
             mark: Mark::default(),
+            load: Load::new(backend.max),
         });
         Self {
             name: pool.name.as_str().into(),
             backends: backends.collect(),
-            primaries: Rotation::new(pool.balance, &members(Role::Primary)),
-            backups: Rotation::new(pool.balance, &members(Role::Backup)),
-            sticky: pool.sticky.map(|sticky| StickyTable::new(sticky.ttl, Tick::now())),
+            primaries: members(Role::Primary),
+            backups: members(Role::Backup),
+            sticky: pool.sticky.map(|sticky| StickyTable::new(sticky, Tick::now())),
             retry_down: pool.retry_down,
+            slow_start: pool.slow_start,
             source: pool.source.as_ref().map(|source| source.value.clone()),
         }
     }

@@ -21,7 +21,7 @@ use crate::journal::{Level, Notice};
 use crate::phase::account::{Attempt, By, ClientAddress, Reached, Reason, Record, TcpFigures};
 use crate::phase::admit::Verdict;
 use crate::phase::carry::{Outcome, Rest};
-use crate::phase::connect::{self, Connected, Search};
+use crate::phase::connect::{self, Connected, Search, Unreached};
 use crate::plan::Listener;
 use crate::seats::Seat;
 use crate::shard::Shard;
@@ -44,6 +44,7 @@ struct Session {
     id: u64,
     accepted: Stamp,
     seat: Seat,
+    /// Counts this session in its load.
     backend: Option<BackendIndex>,
     /// From accept to the backend's connection, in microseconds, at most an hour.
     connect_us: u32,
@@ -170,23 +171,30 @@ impl Session {
             })
             .await
         };
+        // From here on the session counts as one of its backend, until it is dropped.
+        let found = found.map(|found| {
+            found.map(|Connected { socket, place, address }| {
+                self.backend = Some(place.keep());
+                (socket, address)
+            })
+        });
         let last = attempts.last().map(|attempt| attempt.failure.reason());
         if !attempts.is_empty() {
             self.trail().attempts = attempts;
         }
         match found? {
-            Some(Connected { socket, backend, address }) => {
-                self.backend = Some(backend);
+            Ok((socket, address)) => {
                 self.connect_us = micros(self.accepted.elapsed());
                 if address.is_some() {
                     self.trail().address = address;
                 }
                 Ok(socket)
             }
-            None => Err(match last {
-                Some(Reason::Internal) => Outcome { reason: Reason::Internal, by: By::Replug },
-                Some(reason) => Outcome { reason, by: By::Backend },
-                None => Outcome { reason: Reason::NoBackend, by: By::Replug },
+            Err(why) => Err(match (last, why) {
+                (Some(Reason::Internal), _) => Outcome { reason: Reason::Internal, by: By::Replug },
+                (_, Unreached::Full) => Outcome { reason: Reason::Limited, by: By::Replug },
+                (Some(reason), Unreached::Failed) => Outcome { reason, by: By::Backend },
+                (None, Unreached::Failed) => Outcome { reason: Reason::NoBackend, by: By::Replug },
             }),
         }
     }
@@ -283,6 +291,9 @@ impl Drop for Session {
             // The task was unwound or thrown away half-way.
             let outcome = Outcome { reason: Reason::Internal, by: By::Replug };
             self.account(outcome, &Carried::default());
+        }
+        if let Some(index) = self.backend {
+            self.listener.pool.backend(index).load.leave();
         }
         self.shard.seats.leave(&self.seat);
         self.shard.session_ended();

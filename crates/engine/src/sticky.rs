@@ -11,10 +11,11 @@
 //! not its last. That is harmless, it is one of the pool all the same.
 
 use std::hash::{BuildHasher, RandomState};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use model::{Sticky, StickyKey};
 use relay::Tick;
 
 use crate::balance::BackendIndex;
@@ -33,6 +34,7 @@ const BACKEND_BITS: u32 = 20;
 pub struct StickyTable {
     slots: Box<[Slot]>,
     ttl: Duration,
+    by: StickyKey,
     begin: Tick,
     hasher: RandomState,
 }
@@ -47,10 +49,11 @@ struct Slot {
 }
 
 impl StickyTable {
-    /// A table that forgets a client `ttl` after its last session began.
-    pub fn new(ttl: Duration, now: Tick) -> Self {
+    /// A table that forgets a client when its time after its last session's begin is over.
+    pub fn new(sticky: Sticky, now: Tick) -> Self {
+        let Sticky { ttl, by } = sticky;
         let slots = (0..CLIENTS_MAX).map(|_| Slot::default()).collect();
-        Self { slots, ttl, begin: now, hasher: RandomState::new() }
+        Self { slots, ttl, by, begin: now, hasher: RandomState::new() }
     }
 
     /// The backend that `client` had, if it is remembered.
@@ -77,6 +80,10 @@ impl StickyTable {
     }
 
     fn hash(&self, client: IpAddr) -> u64 {
+        let client = match self.by {
+            StickyKey::Client => client,
+            StickyKey::Network => network(client),
+        };
         self.hasher.hash_one(client).max(1)
     }
 
@@ -89,6 +96,14 @@ impl StickyTable {
     /// Milliseconds since the table began.
     fn millis(&self, now: Tick) -> u64 {
         now.millis().saturating_sub(self.begin.millis())
+    }
+}
+
+/// The first address of the network that counts as one client: a /24 of IPv4, a /64 of IPv6.
+fn network(client: IpAddr) -> IpAddr {
+    match client.to_canonical() {
+        IpAddr::V4(address) => Ipv4Addr::from_bits(address.to_bits() & (u32::MAX << 8)).into(),
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64)).into(),
     }
 }
 
@@ -106,6 +121,7 @@ mod tests {
     use super::*;
 
     const HOUR: Duration = Duration::from_secs(3600);
+    const STICKY: Sticky = Sticky { ttl: HOUR, by: StickyKey::Client };
     const BEGIN: Tick = Tick::from_millis(5_000_000);
 
     fn client(number: u32) -> IpAddr {
@@ -114,7 +130,7 @@ mod tests {
 
     #[test]
     fn a_client_is_remembered_until_its_time_is_over() {
-        let table = StickyTable::new(HOUR, BEGIN);
+        let table = StickyTable::new(STICKY, BEGIN);
         assert_eq!(table.recall(client(1), BEGIN), None);
         table.remember(client(1), BackendIndex(3), BEGIN);
         assert_eq!(table.recall(client(1), BEGIN.after(HOUR)), Some(BackendIndex(3)));
@@ -125,8 +141,22 @@ mod tests {
     }
 
     #[test]
+    fn a_network_can_count_as_one_client() {
+        let table = StickyTable::new(Sticky { by: StickyKey::Network, ..STICKY }, BEGIN);
+        let known = |text: &str| {
+            let client = text.parse().expect("an address");
+            table.recall(client, BEGIN).is_some()
+        };
+        for first in ["192.0.2.1", "2001:db8:1:2::1"] {
+            table.remember(first.parse().expect("an address"), BackendIndex(0), BEGIN);
+        }
+        assert!(known("192.0.2.254") && known("2001:db8:1:2:ffff::"));
+        assert!(!known("192.0.3.1") && !known("2001:db8:1:3::1"));
+    }
+
+    #[test]
     fn a_new_session_renews_the_memory() {
-        let table = StickyTable::new(HOUR, BEGIN);
+        let table = StickyTable::new(STICKY, BEGIN);
         table.remember(client(1), BackendIndex(0), BEGIN);
         table.remember(client(1), BackendIndex(0), BEGIN.after(HOUR));
         assert_eq!(table.recall(client(1), BEGIN.after(2 * HOUR)), Some(BackendIndex(0)));
@@ -134,7 +164,7 @@ mod tests {
 
     #[test]
     fn a_flood_of_clients_makes_the_oldest_forgotten_and_no_more() {
-        let table = StickyTable::new(HOUR, BEGIN);
+        let table = StickyTable::new(STICKY, BEGIN);
         let crowd = u32::try_from(CLIENTS_MAX).expect("fits") * 4;
         for number in 0..crowd {
             let now = BEGIN.after(Duration::from_millis(u64::from(number) * 10));

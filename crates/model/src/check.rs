@@ -181,6 +181,7 @@ mod tests {
                 BackendAddress::parse(text, None).expect("a legal target"),
             ),
             weight: Weight::ONE,
+            max: None,
             role: Role::Primary,
         };
         Config {
@@ -197,6 +198,7 @@ mod tests {
                 backends: targets.iter().map(backend).collect(),
                 balance: Balance::default(),
                 sticky: None,
+                slow_start: None,
                 retry_down: Pool::RETRY_DOWN,
                 source: source.map(|text| {
                     Spanned::default_of(SourceAddress::parse(text).expect("a legal source"))

@@ -106,6 +106,9 @@ pub struct Pool {
     pub sticky: Option<Sticky>,
     /// How long a backend that could not be reached is left alone.
     pub retry_down: Duration,
+    /// Time in which the share of a backend that was down grows from a tenth to the whole;
+    /// `None`: it has its whole share at once.
+    pub slow_start: Option<Duration>,
     /// What connections to the backends leave from.
     pub source: Option<Spanned<SourceAddress>>,
 }
@@ -122,6 +125,8 @@ pub struct Backend {
     pub address: Spanned<BackendAddress>,
     /// Its share of the sessions.
     pub weight: Weight,
+    /// Sessions that it may have at a time; `None`: any number.
+    pub max: Option<NonZeroU32>,
     /// Whether it serves always or only when the others cannot.
     pub role: Role,
 }
@@ -157,14 +162,44 @@ pub enum Role {
     Backup,
 }
 
-/// How a backend is picked.
+/// How a backend is picked. All but `First` give each backend sessions by its weight.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Balance {
-    /// In turn, by weight, evenly spread.
+    /// In turn, evenly spread.
     #[default]
     RoundRobin,
+    /// The one with the fewest sessions for its weight; those that are equal take turns.
+    LeastSessions,
+    /// Of two drawn at random, the one with fewer sessions for its weight; if they are equal, the
+    /// one that connects faster.
+    TwoChoices,
+    /// Of two drawn at random, the one that connects faster; if they are equal, the one with fewer
+    /// sessions for its weight.
+    LatencyTwoChoices,
+    /// Drawn at random.
+    Random,
+    /// By the client's address, by rendezvous hashing: a client keeps its backend, and when one is
+    /// gone only its clients move.
+    SourceHash,
+    /// By the client's address, by a Maglev table: nearly as stable, and as fast for thousands of
+    /// backends as for two.
+    Maglev,
     /// The first in the list that can be reached.
     First,
+}
+
+impl Balance {
+    /// All of them, by the names under which they are configured.
+    pub const NAMES: [(&str, Self); 8] = [
+        ("round-robin", Self::RoundRobin),
+        ("least-sessions", Self::LeastSessions),
+        ("two-choices", Self::TwoChoices),
+        ("latency-two-choices", Self::LatencyTwoChoices),
+        ("random", Self::Random),
+        ("source-hash", Self::SourceHash),
+        ("maglev", Self::Maglev),
+        ("first", Self::First),
+    ];
 }
 
 /// A client returns to the backend it had.
@@ -172,11 +207,23 @@ pub enum Balance {
 pub struct Sticky {
     /// How long after its last session began a client is remembered.
     pub ttl: Duration,
+    /// What counts as one client.
+    pub by: StickyKey,
 }
 
 impl Sticky {
     /// How long a client is remembered, unless told.
     pub const TTL: Duration = Duration::from_secs(3600);
+}
+
+/// What counts as one client.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum StickyKey {
+    /// Its address.
+    #[default]
+    Client,
+    /// The network of its address: /24 for IPv4, /64 for IPv6.
+    Network,
 }
 
 /// Limits of the whole process.

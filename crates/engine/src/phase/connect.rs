@@ -13,13 +13,12 @@ use relay::{Socket, Tick};
 use socket2::SockAddr;
 use tokio::time::timeout;
 
-use crate::balance::BackendIndex;
 use crate::ceiling::Ceiling;
 use crate::journal::{Journal, Notice};
 use crate::mark::Change;
 use crate::phase::accept::REST;
 use crate::phase::account::{Attempt, ClientAddress, ConnectFailure};
-use crate::pick::Pick;
+use crate::pick::{Pick, Place};
 use crate::plan::{Backend, Listener, Pool, Target};
 use crate::socket::{self, Dialled};
 
@@ -28,11 +27,20 @@ pub(crate) const CONNECT_PHASE_MAX: Duration = Duration::from_secs(60);
 
 /// A backend that was reached.
 #[derive(Debug)]
-pub(crate) struct Connected {
+pub(crate) struct Connected<'a> {
     pub(crate) socket: Socket,
-    pub(crate) backend: BackendIndex,
+    pub(crate) place: Place<'a>,
     /// Where it was reached, if it is configured by name.
     pub(crate) address: Option<SocketAddr>,
+}
+
+/// Why none was reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unreached {
+    /// Those that could be tried have failed.
+    Failed,
+    /// At least one was not tried because it had as many sessions as it may.
+    Full,
 }
 
 /// What a search for a backend is made for, and with.
@@ -46,7 +54,10 @@ pub(crate) struct Search<'a> {
 }
 
 /// Tries the backends of the listener's pool. `attempts` takes those that fail.
-pub(crate) async fn connect(search: Search<'_>, attempts: &mut Vec<Attempt>) -> Option<Connected> {
+pub(crate) async fn connect<'a>(
+    search: Search<'a>,
+    attempts: &mut Vec<Attempt>,
+) -> Result<Connected<'a>, Unreached> {
     let Search { listener, client, id, journal, .. } = search;
     let pool = &*listener.pool;
     let address = match client {
@@ -54,22 +65,26 @@ pub(crate) async fn connect(search: Search<'_>, attempts: &mut Vec<Attempt>) -> 
         ClientAddress::Unix => None,
     };
     let begin = Instant::now();
-    let mut pick = Pick::new(pool, address);
+    let mut pick = Pick::new(pool, address, id);
     while begin.elapsed() < CONNECT_PHASE_MAX {
-        let Some(index) = pick.next(Tick::now()) else {
+        let Some(place) = pick.next(Tick::now()) else {
             break;
         };
-        let backend = pool.backend(index);
+        let backend = place.backend();
         let first_attempt = attempts.len();
+        let attempt = Instant::now();
         if let Some((socket, reached)) = reach(search, backend, attempts).await {
+            let now = Tick::now();
+            backend.load.connected_in(attempt.elapsed(), now);
             if backend.mark.succeeded() == Change::Changed {
+                backend.load.came_up(now);
                 let (pool, backend) = (pool.name.clone(), backend.label.clone());
                 journal.notice(Notice::BackendUp { pool, backend });
             }
             if let (Some(sticky), Some(address)) = (&pool.sticky, address) {
-                sticky.remember(address, index, Tick::now());
+                sticky.remember(address, place.index(), now);
             }
-            return Some(Connected { socket, backend: index, address: reached });
+            return Ok(Connected { socket, place, address: reached });
         }
         for attempt in &attempts[first_attempt..] {
             let (backend, failure) = (attempt.backend.clone(), attempt.failure);
@@ -79,7 +94,10 @@ pub(crate) async fn connect(search: Search<'_>, attempts: &mut Vec<Attempt>) -> 
             mark_down(pool, backend, last.failure, journal);
         }
     }
-    None
+    Err(match pick.found_full() {
+        true => Unreached::Full,
+        false => Unreached::Failed,
+    })
 }
 
 /// Tries one backend: its address, or those of its name in turn.
