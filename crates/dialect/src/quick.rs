@@ -162,6 +162,14 @@ impl Reader {
                 self.faults.push(fault);
             }
         }
+        if let (Some(balance), Some(first)) = (seen.get(&Id::Balance), seen.get(&Id::First)) {
+            let message = "`--balance` and `--first` exclude each other";
+            let fault = Diagnostic::new(Code::Conflict, *first, message)
+                .label("the first, always")
+                .related(*balance, "another policy")
+                .help("leave one of them out; `--first` is `--balance first`");
+            self.faults.push(fault);
+        }
         if let (Some(verbose), Some(quiet)) = (seen.get(&Id::Verbose), seen.get(&Id::Quiet)) {
             let message = "`--verbose` and `--quiet` exclude each other";
             let fault = Diagnostic::new(Code::Conflict, *quiet, message)
@@ -191,6 +199,7 @@ impl Reader {
         let read = match id {
             Id::Sticky => value::duration_not_zero(word, "leave --sticky out to spread clients")
                 .map(|ttl| self.pool.sticky = Some(Sticky { ttl, by: StickyKey::Client })),
+            Id::Balance => value::balance(word).map(|balance| self.pool.balance = balance),
             Id::Retry => value::duration(word).map(|time| self.pool.retry_down = time),
             Id::ConnectTimeout => value::duration_not_zero(
                 word,
@@ -319,6 +328,9 @@ mod tests {
             if backend.weight != model::Weight::ONE {
                 shown += &format!("*{}", backend.weight.get());
             }
+            if let Some(max) = backend.max {
+                shown += &format!("<={max}");
+            }
             if backend.role == model::Role::Backup {
                 shown += "?";
             }
@@ -344,6 +356,7 @@ mod tests {
             "80 'a:1 weight=3' 'b:2 backup' 'c:3 backup weight=2'",
             ":80 to a:1*3 to b:2? to c:3*2?",
         );
+        check("80 'a:1 max=100' 'b:2 weight=2 max=5'", ":80 to a:1<=100 to b:2*2<=5");
         check("-q 80 -n 10.0.0.1 --", ":80 to 10.0.0.1:80");
     }
 
@@ -388,6 +401,9 @@ mod tests {
     #[test]
     fn each_option_changes_its_setting_and_no_other() {
         check_option("--first", "balance=First");
+        check_option("--balance first", "balance=First");
+        check_option("--balance least-sessions", "balance=LeastSessions");
+        check_option("--balance=latency-two-choices", "balance=LatencyTwoChoices");
         check_option("-f", "sticky=1h");
         check_option("--sticky=10m", "sticky=10m");
         check_option("-r 0", "retry=0");

@@ -30,7 +30,10 @@ Words:
           [::1]:8080, unix:/path, unix:@name
   SOURCE  what connections to the targets leave from: an address or interface
   TARGET  host:80, host (port of LISTEN), [2001:db8::1]:80, unix:/path; in one
-          quoted word with it: weight=N (1 to 256), backup
+          quoted word with it: weight=N (1 to 256), max=N (sessions), backup
+  NAME    round-robin, least-sessions, two-choices (the less loaded of two
+          drawn), latency-two-choices (the faster), random, source-hash and
+          maglev (by the client's address or /64), first
 ";
 
 const ENDING: &str = "\

@@ -79,6 +79,7 @@ impl Group {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "each is described by its entry in OPTIONS")]
 pub enum Id {
+    Balance,
     First,
     Sticky,
     Retry,
@@ -121,8 +122,10 @@ impl Id {
 /// All options, in the order of the help.
 #[rustfmt::skip] // a table
 pub const OPTIONS: &[Opt] = &[
+    opt(Id::Balance, "balance", None, value("NAME", "least-sessions"), Group::Balancing,
+        "How a target is picked: see NAME [round-robin]"),
     opt(Id::First, "first", Some('o'), Takes::Nothing, Group::Balancing,
-        "The first target that can be reached, always"),
+        "The first that can be reached: --balance first"),
     opt(Id::Sticky, "sticky", Some('f'), Takes::ValueOrNothing { name: "TTL" }, Group::Balancing,
         "A client returns to the target it had, for TTL [1h]"),
     opt(Id::Retry, "retry", Some('r'), value("TIME", "30s"), Group::Balancing,
@@ -214,6 +217,7 @@ pub(super) const FOREIGN: &[Foreign] = &[
     foreign("--target", true, "targets are the words behind LISTEN: `replug 8080 10.0.0.11:80`"),
     foreign("--to", true, "targets are the words behind LISTEN: `replug 8080 10.0.0.11:80`"),
     foreign("--source", true, "SOURCE stands behind LISTEN: `8080/10.0.3.1`"),
+    foreign("--algorithm", true, "write `--balance NAME`"),
     foreign("--weight", true, "a weight stands behind its target: `'10.0.0.11:80 weight=2'`"),
     foreign("--backup", true, "`backup` stands behind its target: `'10.0.0.12:80 backup'`"),
     foreign("--timeout", true, "say which: `--connect-timeout TIME`, `--idle TIME`"),

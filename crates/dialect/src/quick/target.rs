@@ -1,10 +1,13 @@
 //! The targets: `host:port`, `host`, `[v6]:port`, `unix:/path`, each in one word
-//! with what else is to be said of it: `'10.0.0.11:80 weight=2'`, `'b.example:80 backup'`.
+//! with what else is to be said of it: `'10.0.0.11:80 weight=2 max=100'`, `'b.example:80 backup'`.
 
 use model::address::FaultKind;
+use std::num::NonZeroU32;
+
 use model::{Backend, BackendAddress, Bind, Code, Diagnostic, Role, Spanned, Weight};
 
 use super::address::{self, Purpose, is_port};
+use super::value;
 use crate::line::Word;
 use crate::suggest;
 
@@ -32,11 +35,12 @@ pub(super) fn read(words: &[Word<'_>], bind: Option<&Bind>, numeric: bool) -> Ta
         let mut parts = word.split_whitespace();
         let address = parts.next().unwrap_or(word);
         let read = read_address(address, bind, numeric);
-        let (weight, role) = read_share(parts, &mut targets.faults);
+        let Terms { weight, max, role } = read_terms(parts, &mut targets.faults);
         match read {
             Ok(Some(value)) => targets.backends.push(Backend {
                 address: Spanned::at(value, address.span),
                 weight,
+                max,
                 role,
             }),
             Ok(None) => {}
@@ -50,7 +54,8 @@ pub(super) fn read(words: &[Word<'_>], bind: Option<&Bind>, numeric: bool) -> Ta
 fn misplaced(word: Word<'_>, previous: Option<Word<'_>>) -> Option<Diagnostic> {
     let text = word.text;
     let usage = |message: String| Diagnostic::new(Code::Usage, word.span, message);
-    if let (Some(previous), true) = (previous, text == "backup" || text.starts_with("weight=")) {
+    let is_term = text == "backup" || text.starts_with("weight=") || text.starts_with("max=");
+    if let (Some(previous), true) = (previous, is_term) {
         return Some(
             usage(format!("`{text}` belongs to the target before it"))
                 .label("a word of its own")
@@ -124,15 +129,19 @@ fn read_address(
 }
 
 /// What stands behind the address.
-fn read_share<'a>(
-    parts: impl Iterator<Item = Word<'a>>,
-    faults: &mut Vec<Diagnostic>,
-) -> (Weight, Role) {
-    let mut share = (Weight::ONE, Role::Primary);
+struct Terms {
+    weight: Weight,
+    max: Option<NonZeroU32>,
+    role: Role,
+}
+
+/// Reads what stands behind the address.
+fn read_terms<'a>(parts: impl Iterator<Item = Word<'a>>, faults: &mut Vec<Diagnostic>) -> Terms {
+    let mut terms = Terms { weight: Weight::ONE, max: None, role: Role::Primary };
     for part in parts {
         match part.text.split_once('=') {
             Some(("weight", number)) => match number.parse().ok().and_then(Weight::new) {
-                Some(weight) => share.0 = weight,
+                Some(weight) => terms.weight = weight,
                 None => faults.push(
                     Diagnostic::new(
                         Code::Weight,
@@ -143,11 +152,15 @@ fn read_share<'a>(
                     .help(format!("write a whole number from 1 to {}", Weight::MAX)),
                 ),
             },
-            None if part.text == "backup" => share.1 = Role::Backup,
+            Some(("max", _)) => match value::count(part.from("max=".len()), value::SESSIONS_MAX) {
+                Ok(max) => terms.max = NonZeroU32::try_from(max).ok(),
+                Err(fault) => faults.push(fault),
+            },
+            None if part.text == "backup" => terms.role = Role::Backup,
             _ => faults.push(unknown(part)),
         }
     }
-    share
+    terms
 }
 
 fn unknown(part: Word<'_>) -> Diagnostic {
@@ -158,12 +171,14 @@ fn unknown(part: Word<'_>) -> Diagnostic {
         format!("`{}` says nothing about a target", part.text),
     )
     .label("not known");
-    match suggest::nearest(name, ["weight", "backup"]) {
+    let meant = suggest::nearest(name, ["weight", "max", "backup"]);
+    match meant.or_else(|| name.starts_with("max").then_some("max")) {
         Some("weight") => fault.help("did you mean `weight=2`?"),
+        Some("max") => fault.help("did you mean `max=100`, the sessions it may have at a time?"),
         Some(_) => fault.help("did you mean `backup`?"),
         None if BackendAddress::parse(part.text, None).is_ok() => {
             fault.help("a second target is a word of its own, outside the quotes")
         }
-        None => fault.help("behind the address may stand `weight=N` and `backup`"),
+        None => fault.help("behind the address may stand `weight=N`, `max=N` and `backup`"),
     }
 }

@@ -6,7 +6,7 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use model::unit::{self, DURATION_MAX, DurationFault};
-use model::{Code, Diagnostic, LogFormat, LogTarget};
+use model::{Balance, Code, Diagnostic, LogFormat, LogTarget};
 
 use crate::line::Word;
 use crate::suggest;
@@ -108,6 +108,34 @@ pub(super) fn count(word: Word<'_>, max: usize) -> Result<NonZeroUsize, Diagnost
                 None => "too large",
             })
             .help(format!("write a number from 1 to {max}, or leave the option out"))
+    })
+}
+
+/// How a target is picked.
+pub(super) fn balance(word: Word<'_>) -> Result<Balance, Diagnostic> {
+    if let Some((_, balance)) = Balance::NAMES.iter().find(|(name, _)| *name == word.text) {
+        return Ok(*balance);
+    }
+    let message = format!("there is no balancing policy `{}`", word.text);
+    let fault = Diagnostic::new(Code::Choice, word.span, message).label("not known");
+    let names = Balance::NAMES.map(|(name, _)| name);
+    Err(match policy_meant(word.text).or_else(|| suggest::nearest(word.text, names)) {
+        Some(meant) => fault.help(format!("did you mean `{meant}`?")),
+        None => fault.help(format!("write one of {}", names.join(", "))),
+    })
+}
+
+/// What policies are called in HAProxy, nginx, Envoy and IPVS.
+fn policy_meant(text: &str) -> Option<&'static str> {
+    Some(match text.to_ascii_lowercase().replace(['_', '-'], "").as_str() {
+        "rr" | "wrr" | "roundrobin" | "staticrr" => "round-robin",
+        "leastconn" | "leastconnections" | "leastrequest" | "lc" | "wlc" => "least-sessions",
+        "p2c" | "poweroftwo" | "randomtwo" => "two-choices",
+        "leasttime" | "ewma" | "peakewma" => "latency-two-choices",
+        "source" | "iphash" | "sh" | "hash" | "ringhash" | "rendezvous" => "source-hash",
+        "mh" => "maglev",
+        "failover" | "priority" => "first",
+        _ => return None,
     })
 }
 
