@@ -44,7 +44,7 @@ struct Session {
     id: u64,
     accepted: Stamp,
     seat: Seat,
-    /// Counts this session in its load.
+    /// Counts this session in its load, until it is accounted.
     backend: Option<BackendIndex>,
     /// From accept to the backend's connection, in microseconds, at most an hour.
     connect_us: u32,
@@ -171,7 +171,7 @@ impl Session {
             })
             .await
         };
-        // From here on the session counts as one of its backend, until it is dropped.
+        // From here on the session counts as one of its backend, until it is accounted.
         let found = found.map(|found| {
             found.map(|Connected { socket, place, address }| {
                 self.backend = Some(place.keep());
@@ -242,6 +242,11 @@ impl Session {
     /// Phase *account*.
     fn account(&mut self, outcome: Outcome, carried: &Carried) {
         self.is_recorded = true;
+        // Every session comes here once, dropped or not. Before its record is written, so that
+        // whoever reads that finds the place free.
+        if let Some(index) = self.backend {
+            self.listener.pool.backend(index).load.leave();
+        }
         let journal = &self.shard.journal;
         if !journal.wants_records() {
             return;
@@ -291,9 +296,6 @@ impl Drop for Session {
             // The task was unwound or thrown away half-way.
             let outcome = Outcome { reason: Reason::Internal, by: By::Replug };
             self.account(outcome, &Carried::default());
-        }
-        if let Some(index) = self.backend {
-            self.listener.pool.backend(index).load.leave();
         }
         self.shard.seats.leave(&self.seat);
         self.shard.session_ended();
