@@ -183,7 +183,7 @@ impl Reader {
         match given.id {
             Id::First => self.pool.balance = Balance::First,
             Id::Sticky => {
-                self.pool.sticky = Some(Sticky { ttl: Sticky::TTL, by: StickyKey::Client })
+                self.pool.sticky = Some(Sticky { ttl: Sticky::TTL, by: StickyKey::Client });
             }
             Id::Numeric => self.numeric = true,
             Id::NoSplice => self.config.runtime.splice = false,
