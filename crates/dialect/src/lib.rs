@@ -6,13 +6,19 @@
 //!
 //! - [`line`](mod@line): the words of a command line, and where each is shown;
 //! - [`quick`]: the command line `replug [OPTIONS] LISTEN[/SOURCE] TARGET...`;
+//! - [`native`]: TOML, read and written;
 //! - [`render`]: diagnostics as text for a terminal;
 //! - [`suggest`]: which word was meant by one that is not known.
+//!
+//! What a value looks like (addresses, ranges, durations) is the same in every
+//! dialect and is read in `term`.
 //!
 //! Absent on purpose: clap (the program makes its help from [`quick::options`]),
 //! files, sockets, name lookups. A dialect sees text and nothing else.
 
 pub mod line;
+pub mod native;
 pub mod quick;
 pub mod render;
 pub mod suggest;
+mod term;

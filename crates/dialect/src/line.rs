@@ -30,6 +30,11 @@ pub struct Word<'a> {
 }
 
 impl<'a> Word<'a> {
+    /// Text of a file, shown at `span`. `verbatim`: byte for byte as it stands there.
+    pub(crate) fn of_file(text: &'a str, span: Span, verbatim: bool) -> Self {
+        Self { text, span, verbatim, is_text: true }
+    }
+
     /// The part `range` of this word.
     pub fn part(self, range: Range<usize>) -> Self {
         Self { text: &self.text[range.clone()], span: self.span_of(range), ..self }

@@ -8,13 +8,9 @@
 //!
 //! The listener and its pool are both called [`NAME`].
 
-mod address;
-mod cidr;
 mod lex;
 mod listen;
 pub mod options;
-mod target;
-mod value;
 
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -26,6 +22,8 @@ use model::{
 };
 
 use crate::line::{Line, Word};
+use crate::term::target::{self, DefaultPort};
+use crate::term::{Dialect, cidr, value};
 use lex::Given;
 use options::Id;
 
@@ -125,7 +123,7 @@ impl Reader {
                 tcp: Tcp::default(),
             },
             pool: Pool {
-                name: NAME.to_owned(),
+                name: Spanned::default_of(NAME.to_owned()),
                 backends: Vec::new(),
                 balance: Balance::default(),
                 sticky: None,
@@ -214,11 +212,12 @@ impl Reader {
                 .map(|count| self.config.limits.sessions = Some(count)),
             Id::Shards => value::count(word, value::SHARDS_MAX)
                 .map(|count| self.config.runtime.shards = Some(count)),
-            Id::Log => value::log_format(word).map(|format| self.config.log.format = format),
-            Id::LogTo => value::log_target(word).map(|to| self.config.log.to = to),
+            Id::Log => value::log_format(word, Dialect::Quick)
+                .map(|format| self.config.log.format = format),
+            Id::LogTo => value::log_target(word, Dialect::Quick).map(|to| self.config.log.to = to),
             Id::Pidfile => value::path(word).map(|path| self.process.pidfile = Some(path)),
             Id::User => value::account(word).map(|user| self.process.user = Some(user)),
-            Id::Allow | Id::Deny => cidr::read(word).map(|(range, warning)| {
+            Id::Allow | Id::Deny => cidr::read(word, Dialect::Quick).map(|(range, warning)| {
                 let range = Spanned::at(range, word.span);
                 match id {
                     Id::Allow => self.listener.access.allow.push(range),
@@ -266,8 +265,11 @@ impl Reader {
         };
         self.faults.extend(place.faults);
         self.pool.source = place.source;
-        let targets =
-            target::read(targets, place.bind.as_ref().map(|bind| &bind.value), self.numeric);
+        let port = match &place.bind {
+            Some(bind) => DefaultPort::Of(&bind.value),
+            None => DefaultPort::Unread,
+        };
+        let targets = target::read(targets, port, self.numeric);
         self.faults.extend(targets.faults);
         self.pool.backends = targets.backends;
         self.listener.bind.extend(place.bind);
@@ -318,7 +320,7 @@ mod tests {
         let [pool] = &*reading.config.pools else {
             panic!("a quick line makes one pool");
         };
-        assert_eq!((&*listener.name, &*pool.name), (NAME, NAME));
+        assert_eq!((&*listener.name, &*pool.name.value), (NAME, NAME));
         let mut shown = listener.bind[0].value.to_string();
         if let Some(source) = &pool.source {
             shown += &format!(" from {}", source.value);

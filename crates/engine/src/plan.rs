@@ -102,7 +102,7 @@ impl Plan {
         let pools: HashMap<&str, Arc<Pool>> = config
             .pools
             .iter()
-            .map(|pool| (&*pool.name, Arc::new(Pool::compile(pool, &mut names))))
+            .map(|pool| (&*pool.name.value, Arc::new(Pool::compile(pool, &mut names))))
             .collect();
         let listeners = config.listeners.iter().map(|listener| {
             let pool = pools.get(&*listener.pool.value).expect("a checked listener has its pool");
@@ -142,7 +142,7 @@ impl Pool {
             load: Load::new(backend.max),
         });
         Self {
-            name: pool.name.as_str().into(),
+            name: pool.name.value.as_str().into(),
             backends: backends.collect(),
             primaries: members(Role::Primary),
             backups: members(Role::Backup),

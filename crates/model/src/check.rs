@@ -17,7 +17,7 @@ pub fn check(config: &Config) -> Vec<Diagnostic> {
     binds(config, &mut faults);
     for listener in &config.listeners {
         access(listener, &mut faults);
-        match config.pools.iter().find(|pool| pool.name == listener.pool.value) {
+        match config.pools.iter().find(|pool| pool.name.value == listener.pool.value) {
             Some(pool) => loops(listener, pool, &mut faults),
             None => faults.push(
                 Diagnostic::new(
@@ -32,6 +32,7 @@ pub fn check(config: &Config) -> Vec<Diagnostic> {
     for pool in &config.pools {
         members(pool, &mut faults);
         source(pool, &mut faults);
+        used(pool, config, &mut faults);
     }
     faults
 }
@@ -119,8 +120,8 @@ fn members(pool: &Pool, faults: &mut Vec<Diagnostic>) {
     if pool.backends.is_empty() {
         faults.push(Diagnostic::new(
             Code::PoolEmpty,
-            None,
-            format!("pool `{}` has no backend", pool.name),
+            pool.name.span,
+            format!("pool `{}` has no backend", pool.name.value),
         ));
     }
     let mut seen: HashMap<&BackendAddress, Option<Span>> = HashMap::new();
@@ -138,6 +139,22 @@ fn members(pool: &Pool, faults: &mut Vec<Diagnostic>) {
             }
             faults.push(fault);
         }
+    }
+}
+
+/// A pool that no listener names serves nobody.
+fn used(pool: &Pool, config: &Config, faults: &mut Vec<Diagnostic>) {
+    if config.listeners.iter().all(|listener| listener.pool.value != pool.name.value) {
+        let name = &pool.name.value;
+        faults.push(
+            Diagnostic::new(
+                Code::PoolUnused,
+                pool.name.span,
+                format!("no listener uses the pool `{name}`"),
+            )
+            .label("unused")
+            .help(format!("name it in a listener as `pool = \"{name}\"`, or leave it out")),
+        );
     }
 }
 
@@ -194,7 +211,7 @@ mod tests {
                 tcp: Tcp::default(),
             }],
             pools: vec![Pool {
-                name: "main".to_owned(),
+                name: Spanned::default_of("main".to_owned()),
                 backends: targets.iter().map(backend).collect(),
                 balance: Balance::default(),
                 sticky: None,
@@ -225,6 +242,16 @@ mod tests {
         codes(&config(&[":80"], &[], None), &["E0204"]);
         codes(&config(&[":80"], &["10.0.0.1:80", "10.0.0.1:80"], None), &["W0302"]);
         codes(&config(&[":80"], &["10.0.0.1:80"], Some("::1")), &["E0107"]);
+    }
+
+    #[test]
+    fn a_pool_that_nobody_names_is_a_warning() {
+        let mut config = config(&[":80"], &["10.0.0.1:80"], None);
+        config.pools.push(Pool {
+            name: Spanned::default_of("spare".to_owned()),
+            ..config.pools[0].clone()
+        });
+        codes(&config, &["W0305"]);
     }
 
     #[test]

@@ -97,7 +97,7 @@ impl Tcp {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pool {
     /// How listeners and records call it.
-    pub name: String,
+    pub name: Spanned<String>,
     /// Its members; at least one.
     pub backends: Vec<Backend>,
     /// How one of them is picked.

@@ -102,6 +102,20 @@ codes! {
     Usage = "E0001" Error,
     /// A word that is not UTF-8.
     NotText = "E0002" Error,
+    /// A file or folder that cannot be read.
+    File = "E0003" Error,
+    /// Text that is not TOML.
+    Syntax = "E0004" Error,
+    /// A key or table that is not known.
+    KeyUnknown = "E0005" Error,
+    /// A key that must be there and is not.
+    KeyMissing = "E0006" Error,
+    /// A value of another type than its key takes.
+    Type = "E0007" Error,
+    /// Something that is planned and cannot be done yet.
+    NotYet = "E0008" Error,
+    /// A `${NAME}` that is not closed, or whose variable is not set.
+    Variable = "E0009" Error,
     /// Text that should be a port is not one, or is out of range.
     Port = "E0101" Error,
     /// Text that should be an address is not one.
@@ -134,6 +148,8 @@ codes! {
     Path = "E0115" Error,
     /// A user or group that cannot be one.
     User = "E0116" Error,
+    /// A name that a listener or pool cannot have.
+    Name = "E0117" Error,
     /// Two binds that exclude each other.
     BindConflict = "E0201" Error,
     /// A listener whose pool does not exist.
@@ -144,6 +160,8 @@ codes! {
     PoolEmpty = "E0204" Error,
     /// Options that exclude each other.
     Conflict = "E0205" Error,
+    /// Two listeners, pools or tables of the same name.
+    NameTwice = "E0206" Error,
     /// An address range has bits set beyond its length.
     HostBits = "W0301" Warning,
     /// The same target is named twice in a pool.
@@ -152,6 +170,8 @@ codes! {
     AllowShadowed = "W0303" Warning,
     /// A setting that is given more than once; the last one counts.
     Repeated = "W0304" Warning,
+    /// A pool that no listener uses.
+    PoolUnused = "W0305" Warning,
 }
 
 #[cfg(test)]

@@ -39,8 +39,8 @@ impl Sources {
     }
 }
 
-/// Names one text of a [`Sources`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// Names one text of a [`Sources`]; ids are ordered as their texts were added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SourceId(usize);
 
 /// A range of bytes of one source.

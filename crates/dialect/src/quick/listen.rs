@@ -5,9 +5,9 @@ use std::net::IpAddr;
 use model::address::FaultKind;
 use model::{BackendAddress, Bind, Code, Diagnostic, SourceAddress, Span, Spanned};
 
-use super::address::{self, Purpose, is_port};
 use crate::line::Word;
 use crate::suggest;
+use crate::term::address::{self, Purpose, is_port};
 
 /// What LISTEN[/SOURCE] says.
 #[derive(Debug)]

@@ -10,21 +10,25 @@ use model::{Balance, Code, Diagnostic, LogFormat, LogTarget};
 
 use crate::line::Word;
 use crate::suggest;
+use crate::term::Dialect;
 
 /// Longest keepalive that the kernel takes (`MAX_TCP_KEEPIDLE` of Linux, in whole seconds).
-pub(super) const KEEPALIVE_MAX: Duration = Duration::from_secs(32_767);
+pub(crate) const KEEPALIVE_MAX: Duration = Duration::from_secs(32_767);
+
+/// Longest user timeout that the kernel takes (`TCP_USER_TIMEOUT`, an int of milliseconds).
+pub(crate) const USER_TIMEOUT_MAX: Duration = Duration::from_millis(i32::MAX as u64);
 
 /// More threads than this help no machine.
-pub(super) const SHARDS_MAX: usize = 1024;
+pub(crate) const SHARDS_MAX: usize = 1024;
 
 /// More sessions cannot be: each takes two descriptors, of which Linux gives a process 2^30.
-pub(super) const SESSIONS_MAX: usize = 1 << 29;
+pub(crate) const SESSIONS_MAX: usize = 1 << 29;
 
 /// Longest name of a user or group (useradd(8)).
 const ACCOUNT_BYTES_MAX: usize = 32;
 
 /// A duration; 0 is one too.
-pub(super) fn duration(word: Word<'_>) -> Result<Duration, Diagnostic> {
+pub(crate) fn duration(word: Word<'_>) -> Result<Duration, Diagnostic> {
     let text = word.text;
     let why = match unit::duration(text) {
         Ok(duration) => return Ok(duration),
@@ -54,12 +58,12 @@ pub(super) fn duration(word: Word<'_>) -> Result<Duration, Diagnostic> {
 }
 
 /// A duration where 0 means never.
-pub(super) fn duration_or_never(word: Word<'_>) -> Result<Option<Duration>, Diagnostic> {
+pub(crate) fn duration_or_never(word: Word<'_>) -> Result<Option<Duration>, Diagnostic> {
     duration(word).map(|time| (!time.is_zero()).then_some(time))
 }
 
 /// A duration that cannot be 0; `why_not` says what 0 would do.
-pub(super) fn duration_not_zero(word: Word<'_>, why_not: &str) -> Result<Duration, Diagnostic> {
+pub(crate) fn duration_not_zero(word: Word<'_>, why_not: &str) -> Result<Duration, Diagnostic> {
     let time = duration(word)?;
     match time.is_zero() {
         false => Ok(time),
@@ -70,7 +74,7 @@ pub(super) fn duration_not_zero(word: Word<'_>, why_not: &str) -> Result<Duratio
 }
 
 /// A keepalive: 0 for none, else whole seconds up to [`KEEPALIVE_MAX`].
-pub(super) fn keepalive(word: Word<'_>) -> Result<Option<Duration>, Diagnostic> {
+pub(crate) fn keepalive(word: Word<'_>) -> Result<Option<Duration>, Diagnostic> {
     let time = duration_or_never(word)?;
     let legal = |time: Duration| time.subsec_nanos() == 0 && time <= KEEPALIVE_MAX;
     match time.is_none_or(legal) {
@@ -85,8 +89,23 @@ pub(super) fn keepalive(word: Word<'_>) -> Result<Option<Duration>, Diagnostic> 
     }
 }
 
+/// A user timeout (tcp(7)): 0 for that of the kernel, else up to [`USER_TIMEOUT_MAX`].
+pub(crate) fn user_timeout(word: Word<'_>) -> Result<Option<Duration>, Diagnostic> {
+    let time = duration_or_never(word)?;
+    match time.is_none_or(|time| time <= USER_TIMEOUT_MAX) {
+        true => Ok(time),
+        false => Err(Diagnostic::new(
+            Code::Duration,
+            word.span,
+            format!("the kernel has no user timeout of `{}`", word.text),
+        )
+        .label("out of range")
+        .help(format!("write at most {}", unit::show(USER_TIMEOUT_MAX)))),
+    }
+}
+
 /// A number from 1 to `max`.
-pub(super) fn count(word: Word<'_>, max: usize) -> Result<NonZeroUsize, Diagnostic> {
+pub(crate) fn count(word: Word<'_>, max: usize) -> Result<NonZeroUsize, Diagnostic> {
     let text = word.text;
     let fault = |message: String| Diagnostic::new(Code::Number, word.span, message);
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
@@ -107,12 +126,12 @@ pub(super) fn count(word: Word<'_>, max: usize) -> Result<NonZeroUsize, Diagnost
                 Some(_) => "must be at least 1",
                 None => "too large",
             })
-            .help(format!("write a number from 1 to {max}, or leave the option out"))
+            .help(format!("write a number from 1 to {max}, or leave it out"))
     })
 }
 
 /// How a target is picked.
-pub(super) fn balance(word: Word<'_>) -> Result<Balance, Diagnostic> {
+pub(crate) fn balance(word: Word<'_>) -> Result<Balance, Diagnostic> {
     if let Some((_, balance)) = Balance::NAMES.iter().find(|(name, _)| *name == word.text) {
         return Ok(*balance);
     }
@@ -140,7 +159,7 @@ fn policy_meant(text: &str) -> Option<&'static str> {
 }
 
 /// How records look.
-pub(super) fn log_format(word: Word<'_>) -> Result<LogFormat, Diagnostic> {
+pub(crate) fn log_format(word: Word<'_>, dialect: Dialect) -> Result<LogFormat, Diagnostic> {
     const FORMATS: [(&str, LogFormat); 3] =
         [("text", LogFormat::Text), ("json", LogFormat::Json), ("logfmt", LogFormat::Logfmt)];
     if let Some((_, format)) = FORMATS.iter().find(|(name, _)| *name == word.text) {
@@ -149,7 +168,10 @@ pub(super) fn log_format(word: Word<'_>) -> Result<LogFormat, Diagnostic> {
     let message = format!("there is no log format `{}`", word.text);
     let fault = Diagnostic::new(Code::Choice, word.span, message).label("not known");
     Err(if word.text.contains('/') || word.text == "-" || word.text == "syslog" {
-        fault.help(format!("where records go is `--log-to {}`", word.text))
+        fault.help(match dialect {
+            Dialect::Quick => format!("where records go is `--log-to {}`", word.text),
+            Dialect::Native => format!("where records go is `to = \"{}\"`", word.text),
+        })
     } else {
         match suggest::nearest(word.text, FORMATS.map(|(name, _)| name)) {
             Some(meant) => fault.help(format!("did you mean `{meant}`?")),
@@ -159,7 +181,7 @@ pub(super) fn log_format(word: Word<'_>) -> Result<LogFormat, Diagnostic> {
 }
 
 /// Where records go.
-pub(super) fn log_target(word: Word<'_>) -> Result<LogTarget, Diagnostic> {
+pub(crate) fn log_target(word: Word<'_>, dialect: Dialect) -> Result<LogTarget, Diagnostic> {
     let fault = |message: String| Diagnostic::new(Code::Choice, word.span, message);
     match word.text {
         "-" | "stdout" => Ok(LogTarget::Stdout),
@@ -171,14 +193,19 @@ pub(super) fn log_target(word: Word<'_>) -> Result<LogTarget, Diagnostic> {
         text if matches!(text, "json" | "text" | "logfmt") => {
             Err(fault(format!("`{text}` is a format, not a place"))
                 .label("a file of this name?")
-                .help(format!("write `--log {text}`, or `./{text}` for the file")))
+                .help(match dialect {
+                    Dialect::Quick => format!("write `--log {text}`, or `./{text}` for the file"),
+                    Dialect::Native => {
+                        format!("write `format = \"{text}\"`, or `./{text}` for the file")
+                    }
+                }))
         }
         _ => path(word).map(LogTarget::File),
     }
 }
 
 /// A file.
-pub(super) fn path(word: Word<'_>) -> Result<String, Diagnostic> {
+pub(crate) fn path(word: Word<'_>) -> Result<String, Diagnostic> {
     let fault = |label: &str| {
         Diagnostic::new(Code::Path, word.span, "this cannot be a file")
             .label(label)
@@ -193,7 +220,7 @@ pub(super) fn path(word: Word<'_>) -> Result<String, Diagnostic> {
 }
 
 /// `NAME[:GROUP]`; whether they exist is seen when the process changes over.
-pub(super) fn account(word: Word<'_>) -> Result<String, Diagnostic> {
+pub(crate) fn account(word: Word<'_>) -> Result<String, Diagnostic> {
     let fault = |at: Word<'_>, label: &str| {
         Diagnostic::new(Code::User, at.span, "this cannot be a user")
             .label(label)

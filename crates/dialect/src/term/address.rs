@@ -12,18 +12,26 @@ use crate::line::Word;
 
 /// What an address is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Purpose {
+pub(crate) enum Purpose {
     /// To listen on.
     Listen,
     /// To connect to.
     Target,
+    /// To listen on, in native TOML.
+    Bind,
+    /// To connect to, in native TOML.
+    Backend,
+    /// To leave from, in native TOML.
+    Source,
 }
 
 impl Purpose {
     fn example(self) -> &'static str {
         match self {
             Self::Listen => "8080",
-            Self::Target => "10.0.0.11:80",
+            Self::Bind => ":8080",
+            Self::Target | Self::Backend => "10.0.0.11:80",
+            Self::Source => "10.0.3.1",
         }
     }
 
@@ -31,12 +39,19 @@ impl Purpose {
         match self {
             Self::Listen => "LISTEN",
             Self::Target => "TARGET",
+            Self::Bind => "a bind",
+            Self::Backend => "a backend",
+            Self::Source => "a source",
         }
+    }
+
+    fn listens(self) -> bool {
+        matches!(self, Self::Listen | Self::Bind)
     }
 }
 
 /// What is wrong with `word` before it is even read as an address: forms of other programs.
-pub(super) fn foreign(word: Word<'_>, purpose: Purpose) -> Option<Diagnostic> {
+pub(crate) fn foreign(word: Word<'_>, purpose: Purpose) -> Option<Diagnostic> {
     let text = word.text;
     let fault = |at: Word<'_>, message: String| Diagnostic::new(Code::Address, at.span, message);
     if let Some(at) = text.find("://") {
@@ -65,13 +80,16 @@ pub(super) fn foreign(word: Word<'_>, purpose: Purpose) -> Option<Diagnostic> {
 }
 
 /// `fault` of `word` as the user reads it.
-pub(super) fn fault(word: Word<'_>, fault: &Fault, purpose: Purpose) -> Diagnostic {
+pub(crate) fn fault(word: Word<'_>, fault: &Fault, purpose: Purpose) -> Diagnostic {
     let text = word.text;
     let part = &text[fault.range.clone()];
     let at = word.span_of(fault.range.clone());
     let new = |code, message: String| Diagnostic::new(code, at, message);
     match fault.kind {
-        FaultKind::Empty => new(Code::Address, format!("{} is empty", purpose.name()))
+        FaultKind::Empty => new(Code::Address, match purpose {
+            Purpose::Listen | Purpose::Target => format!("{} is empty", purpose.name()),
+            _ => "the address is empty".to_owned(),
+        })
             .label("nothing here")
             .help(format!("write an address as in `{}`", purpose.example())),
         FaultKind::PortRange => new(Code::Port, format!("`{part}` is not a port"))
@@ -94,7 +112,7 @@ pub(super) fn fault(word: Word<'_>, fault: &Fault, purpose: Purpose) -> Diagnost
             .help("an IPv4 address is four numbers from 0 to 255"),
         FaultKind::Ipv6 => new(Code::Address, format!("`{part}` is not an address"))
             .label("not an IPv6 address")
-            .help(ipv6_help(text)),
+            .help(ipv6_help(text, purpose)),
         FaultKind::Host => new(Code::HostName, format!("`{text}` names no host"))
             .label("not a host name")
             .help("a host name is letters, digits and hyphens between dots"),
@@ -109,6 +127,11 @@ pub(super) fn fault(word: Word<'_>, fault: &Fault, purpose: Purpose) -> Diagnost
             .help(format!(
                 "write `unix:/path` or `unix:@name`, at most {UNIX_NAME_BYTES_MAX} bytes behind the colon"
             )),
+        FaultKind::Source if purpose == Purpose::Source => {
+            new(Code::Source, format!("cannot leave from `{part}`"))
+                .label("neither an address nor an interface")
+                .help("write an address of this machine, as in `10.0.3.1`, or an interface, as in `eth1`")
+        }
         FaultKind::Source if part.is_empty() => new(Code::Source, "SOURCE is empty".to_owned())
             .label("nothing here")
             .help("write an address or an interface behind the `/`, or leave the `/` out"),
@@ -143,12 +166,12 @@ fn port_text(word: Word<'_>, fault: &Fault, purpose: Purpose) -> Diagnostic {
 /// The one that was meant by a bare IPv6 address with or without a port.
 fn brackets(text: &str, purpose: Purpose) -> String {
     match (with_port(text), purpose) {
-        (Some((address, port)), Purpose::Listen) => format!("write `[{address}]:{port}`"),
         (Some((address, port)), Purpose::Target) => {
             format!("write `[{address}]:{port}`, or `[{text}]` with the port of LISTEN")
         }
-        (None, Purpose::Listen) => format!("write `[{text}]:8080`"),
-        (None, Purpose::Target) => format!("write `[{text}]:80`"),
+        (Some((address, port)), _) => format!("write `[{address}]:{port}`"),
+        (None, purpose) if purpose.listens() => format!("write `[{text}]:8080`"),
+        (None, _) => format!("write `[{text}]:80`"),
     }
 }
 
@@ -161,7 +184,12 @@ fn closed(text: &str) -> String {
     }
 }
 
-fn ipv6_help(text: &str) -> String {
+fn ipv6_help(text: &str, purpose: Purpose) -> String {
+    let quick = matches!(purpose, Purpose::Listen | Purpose::Target);
+    if text.contains('%') && !quick {
+        return "an interface (`%`) cannot be named here; a pool leaves by one with `source`"
+            .to_owned();
+    }
     if text.contains('%') {
         return "an interface (`%`) cannot be named here; write LISTEN/INTERFACE to leave by one"
             .to_owned();
@@ -211,9 +239,11 @@ fn without_scheme(text: &str, purpose: Purpose) -> Option<String> {
     let port = service(scheme);
     match (authority, purpose) {
         ("", _) => None,
-        (authority, Purpose::Target) if has_port => Some(authority.to_owned()),
-        (authority, Purpose::Target) => port.map(|port| format!("{authority}:{port}")),
-        (authority, Purpose::Listen) => match has_port {
+        (authority, purpose) if !purpose.listens() => match has_port {
+            true => Some(authority.to_owned()),
+            false => port.map(|port| format!("{authority}:{port}")),
+        },
+        (authority, _) => match has_port {
             true => authority.rsplit_once(':').map(|(_, port)| port.to_owned()),
             false => port.map(|port| port.to_string()),
         },
@@ -221,7 +251,7 @@ fn without_scheme(text: &str, purpose: Purpose) -> Option<String> {
 }
 
 /// Whether `text` is the number of a port.
-pub(super) fn is_port(text: &str) -> bool {
+pub(crate) fn is_port(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_digit()) && text.parse::<u16>().is_ok()
 }
 

@@ -1,27 +1,97 @@
 //! The targets: `host:port`, `host`, `[v6]:port`, `unix:/path`, each in one word
 //! with what else is to be said of it: `'10.0.0.11:80 weight=2 max=100'`, `'b.example:80 backup'`.
 
-use model::address::FaultKind;
 use std::num::NonZeroU32;
 
+use model::address::FaultKind;
 use model::{Backend, BackendAddress, Bind, Code, Diagnostic, Role, Spanned, Weight};
 
-use super::address::{self, Purpose, is_port};
-use super::value;
 use crate::line::Word;
 use crate::suggest;
+use crate::term::address::{self, Purpose, is_port};
+use crate::term::value;
 
 /// The targets of a command line.
 #[derive(Debug, Default)]
-pub(super) struct Targets {
+pub(crate) struct Targets {
     /// Those that could be read.
-    pub(super) backends: Vec<Backend>,
+    pub(crate) backends: Vec<Backend>,
     /// What is wrong with the others.
-    pub(super) faults: Vec<Diagnostic>,
+    pub(crate) faults: Vec<Diagnostic>,
 }
 
-/// Reads all targets of a listener on `bind` (`None` if that could not be read).
-pub(super) fn read(words: &[Word<'_>], bind: Option<&Bind>, numeric: bool) -> Targets {
+/// The port of a target that names none.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum DefaultPort<'a> {
+    /// The one that the listener has, if it has one.
+    Of(&'a Bind),
+    /// That of a listener that could not be read, which is told already.
+    Unread,
+    /// Each backend must name its own.
+    None,
+}
+
+impl DefaultPort<'_> {
+    fn port(self) -> Option<u16> {
+        match self {
+            Self::Of(bind) => bind.port(),
+            Self::Unread | Self::None => None,
+        }
+    }
+}
+
+/// Reads one backend of native TOML. `None`: the fault is told already.
+pub(crate) fn read_one(
+    word: Word<'_>,
+    port: DefaultPort<'_>,
+    faults: &mut Vec<Diagnostic>,
+) -> Option<Backend> {
+    let mut parts = word.split_whitespace();
+    let address = parts.next().unwrap_or(word);
+    let read = match foreign(address) {
+        Some(fault) => Err(fault),
+        None => read_address(address, port, false, Purpose::Backend),
+    };
+    let Terms { weight, max, role } = read_terms(parts, faults);
+    match read {
+        Ok(value) => value.map(|value| Backend {
+            address: Spanned::at(value, address.span),
+            weight,
+            max,
+            role,
+        }),
+        Err(fault) => {
+            faults.push(fault);
+            None
+        }
+    }
+}
+
+/// Forms of a backend that native TOML keeps for later, and lists in one string.
+fn foreign(word: Word<'_>) -> Option<Diagnostic> {
+    let text = word.text;
+    if text.starts_with("srv:") {
+        let message = "backends from SRV records are not in this version";
+        return Some(
+            Diagnostic::new(Code::NotYet, word.part(0..4).span, message)
+                .label("not in this version")
+                .help("write each of them as `host:port`"),
+        );
+    }
+    let comma = text.find(',').filter(|_| !text.starts_with("unix:"))?;
+    Some(
+        Diagnostic::new(
+            Code::Address,
+            word.part(comma..comma + 1).span,
+            "each backend is a string of its own",
+        )
+        .label("no comma within one")
+        .help("write `[\"10.0.0.11:80\", \"10.0.0.12:80\"]`"),
+    )
+}
+
+/// Reads all targets of a command line.
+pub(crate) fn read(words: &[Word<'_>], port: DefaultPort<'_>, numeric: bool) -> Targets {
     let mut targets = Targets::default();
     for (at, &word) in words.iter().enumerate() {
         if !word.is_text {
@@ -34,7 +104,7 @@ pub(super) fn read(words: &[Word<'_>], bind: Option<&Bind>, numeric: bool) -> Ta
         }
         let mut parts = word.split_whitespace();
         let address = parts.next().unwrap_or(word);
-        let read = read_address(address, bind, numeric);
+        let read = read_address(address, port, numeric, Purpose::Target);
         let Terms { weight, max, role } = read_terms(parts, &mut targets.faults);
         match read {
             Ok(Some(value)) => targets.backends.push(Backend {
@@ -93,13 +163,14 @@ fn misplaced(word: Word<'_>, previous: Option<Word<'_>>) -> Option<Diagnostic> {
 /// The address; `None` where the missing port is the fault of LISTEN, which is told already.
 fn read_address(
     word: Word<'_>,
-    bind: Option<&Bind>,
+    default: DefaultPort<'_>,
     numeric: bool,
+    purpose: Purpose,
 ) -> Result<Option<BackendAddress>, Diagnostic> {
-    if let Some(fault) = address::foreign(word, Purpose::Target) {
+    if let Some(fault) = address::foreign(word, purpose) {
         return Err(fault);
     }
-    match BackendAddress::parse(word.text, bind.and_then(Bind::port)) {
+    match BackendAddress::parse(word.text, default.port()) {
         Ok(BackendAddress::Name { host, .. }) if numeric => Err(Diagnostic::new(
             Code::NameRefused,
             word.part(0..host.len()).span,
@@ -111,20 +182,22 @@ fn read_address(
         Err(fault) if fault.kind == FaultKind::PortMissing => {
             let host = word.text.trim_end_matches(':');
             let written = host.len() < word.text.len();
-            let shown = address::fault(word, &fault, Purpose::Target);
-            match bind {
-                None if !written => Ok(None),
-                Some(Bind::Unix(_)) => {
+            let shown = address::fault(word, &fault, purpose);
+            match default {
+                DefaultPort::Unread if !written => Ok(None),
+                DefaultPort::Of(Bind::Unix(_)) if purpose == Purpose::Target => {
                     Err(shown.help(format!("LISTEN has no port to take over: write `{host}:80`")))
                 }
-                Some(Bind::Tcp { port: 0, .. }) if !written => {
+                DefaultPort::Of(Bind::Tcp { port: 0, .. })
+                    if !written && purpose == Purpose::Target =>
+                {
                     Err(shown
                         .help(format!("port 0 of LISTEN cannot be taken over: write `{host}:80`")))
                 }
                 _ => Err(shown.help(format!("write `{host}:80`"))),
             }
         }
-        Err(fault) => Err(address::fault(word, &fault, Purpose::Target)),
+        Err(fault) => Err(address::fault(word, &fault, purpose)),
     }
 }
 
@@ -164,6 +237,12 @@ fn read_terms<'a>(parts: impl Iterator<Item = Word<'a>>, faults: &mut Vec<Diagno
 }
 
 fn unknown(part: Word<'_>) -> Diagnostic {
+    if part.text.starts_with("max=") {
+        let message = "a limit for each backend is not in this version";
+        return Diagnostic::new(Code::NotYet, part.span, message)
+            .label("not in this version")
+            .help("leave it out");
+    }
     let name = part.text.split(['=', ':']).next().unwrap_or(part.text);
     let fault = Diagnostic::new(
         Code::TargetOption,

@@ -6,18 +6,22 @@ use ipnet::{IpNet, Ipv4Net};
 use model::{Code, Diagnostic};
 
 use crate::line::Word;
+use crate::term::Dialect;
 
 /// Reads a range. The warning beside it is there if bits beyond its length were set.
 ///
 /// # Errors
 /// What is wrong with it.
-pub(super) fn read(word: Word<'_>) -> Result<(IpNet, Option<Diagnostic>), Diagnostic> {
+pub(crate) fn read(
+    word: Word<'_>,
+    dialect: Dialect,
+) -> Result<(IpNet, Option<Diagnostic>), Diagnostic> {
     let text = word.text;
     if let Ok(address) = text.parse::<IpAddr>() {
         return Ok((IpNet::from(address), None));
     }
     let Ok(range) = text.parse::<IpNet>() else {
-        return Err(fault(word));
+        return Err(fault(word, dialect));
     };
     let whole = range.trunc();
     let warning = (whole != range).then(|| {
@@ -32,7 +36,7 @@ pub(super) fn read(word: Word<'_>) -> Result<(IpNet, Option<Diagnostic>), Diagno
     Ok((whole, warning))
 }
 
-fn fault(word: Word<'_>) -> Diagnostic {
+fn fault(word: Word<'_>, dialect: Dialect) -> Diagnostic {
     let text = word.text;
     let message = format!("`{text}` is not a range of addresses");
     let fault = |at: Word<'_>, label: &str| {
@@ -44,8 +48,10 @@ fn fault(word: Word<'_>) -> Diagnostic {
             .help("write an address or a range, as in `10.0.0.7` or `10.0.0.0/8`");
     }
     if let Some(comma) = text.find(',') {
-        return fault(word.part(comma..comma + 1), "one range at a time")
-            .help("repeat the option for each range");
+        return fault(word.part(comma..comma + 1), "one range at a time").help(match dialect {
+            Dialect::Quick => "repeat the option for each range",
+            Dialect::Native => "write each range as a string of its own",
+        });
     }
     if let Some(meant) = bracketed(text).or_else(|| starred(text)) {
         return fault(word, "not written so").help(format!("write `{meant}`"));

@@ -1,0 +1,242 @@
+//! Native TOML: every listener, pool and setting by name.
+//!
+//! Tables are read by hand, so that an unknown key, a number without its unit
+//! and a name that nobody has are told at their place, all in one run. `table`
+//! says which keys a table may have and gets values of the right type out of it;
+//! here and in `listener` and `pool` each value is given its meaning. [`write()`]
+//! writes a [`Config`] that reads back as the same.
+
+mod listener;
+mod pool;
+mod table;
+mod text;
+mod write;
+
+use std::collections::HashMap;
+
+use model::config::Verbosity;
+use model::{Code, Config, Diagnostic, SourceId, Sources, Span, check};
+use toml::de::DeTable;
+
+use crate::suggest;
+use crate::term::{Dialect, value};
+use table::{Schema, Table};
+
+pub use write::{write, write_effective};
+
+/// What files say.
+#[derive(Debug)]
+pub struct Reading {
+    /// The configuration, as far as it could be read.
+    pub config: Config,
+    /// All faults, in the order in which they stand in the files.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+/// Gives the value of an environment variable, if it is set.
+pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+const ROOT: Schema = Schema {
+    place: "a configuration",
+    keys: &["listener", "pool", "limits", "log", "runtime"],
+    later: &["admin"],
+};
+
+const LIMITS: Schema = Schema {
+    place: "[limits]",
+    keys: &["sessions"],
+    later: &["per_client", "rate", "rate_per_client", "bandwidth"],
+};
+
+const LOG: Schema =
+    Schema { place: "[log]", keys: &["format", "to", "verbosity"], later: &["sample", "start"] };
+
+const RUNTIME: Schema = Schema { place: "[runtime]", keys: &["shards", "splice"], later: &[] };
+
+const VERBOSITIES: [(&str, Verbosity); 3] =
+    [("quiet", Verbosity::Quiet), ("normal", Verbosity::Normal), ("verbose", Verbosity::Verbose)];
+
+/// Reads `files`, in this order, as one configuration. A name may be given once in all of them.
+pub fn read(files: &[SourceId], sources: &Sources, environment: Environment<'_>) -> Reading {
+    let mut reader = Reader {
+        environment,
+        config: Config::default(),
+        faults: Vec::new(),
+        names: HashMap::new(),
+        unsure: false,
+    };
+    for &file in files {
+        reader.file(file, &sources.get(file).text);
+    }
+    reader.finish(files)
+}
+
+/// What a name in a file stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Kind {
+    Listener,
+    Pool,
+    Table,
+}
+
+/// What has been read so far.
+struct Reader<'a> {
+    environment: Environment<'a>,
+    config: Config,
+    faults: Vec<Diagnostic>,
+    /// Where each name was given first.
+    names: HashMap<(Kind, String), Span>,
+    /// Something that may have named a pool could not be read.
+    unsure: bool,
+}
+
+impl Reader<'_> {
+    fn file(&mut self, file: SourceId, text: &str) {
+        let (root, errors) = DeTable::parse_recoverable(text);
+        for error in errors {
+            self.faults.push(syntax(file, text, &error));
+            self.unsure = true;
+        }
+        let root = Table::root(file, text, root.get_ref());
+        self.keys(&root, &ROOT);
+        // Pools first: a listener's own pool must not hide one that was written as such.
+        self.pools(&root);
+        self.listeners(&root);
+        if let Some(limits) = self.only(&root, "limits") {
+            self.keys(&limits, &LIMITS);
+            if let Some(count) = self.count(&limits, "sessions", value::SESSIONS_MAX) {
+                self.config.limits.sessions = Some(count);
+            }
+        }
+        if let Some(log) = self.only(&root, "log") {
+            self.log(&log);
+        }
+        if let Some(runtime) = self.only(&root, "runtime") {
+            self.keys(&runtime, &RUNTIME);
+            if let Some(count) = self.count(&runtime, "shards", value::SHARDS_MAX) {
+                self.config.runtime.shards = Some(count);
+            }
+            if let Some(splice) = self.boolean(&runtime, "splice") {
+                self.config.runtime.splice = splice;
+            }
+        }
+    }
+
+    fn log(&mut self, log: &Table<'_>) {
+        self.keys(log, &LOG);
+        if let Some(text) = self.text(log, "format") {
+            match value::log_format(text.word(), Dialect::Native) {
+                Ok(format) => self.config.log.format = format,
+                Err(fault) => self.faults.push(fault),
+            }
+        }
+        if let Some(text) = self.text(log, "to") {
+            match value::log_target(text.word(), Dialect::Native) {
+                Ok(to) => self.config.log.to = to,
+                Err(fault) => self.faults.push(fault),
+            }
+        }
+        if let Some(verbosity) = self.choice(log, "verbosity", &VERBOSITIES, &[]) {
+            self.config.log.verbosity = verbosity;
+        }
+    }
+
+    /// A table that all files together may hold once.
+    fn only<'t>(&mut self, root: &Table<'t>, key: &str) -> Option<Table<'t>> {
+        let table = self.table(root, key)?;
+        self.claim(Kind::Table, key, table.span);
+        Some(table)
+    }
+
+    /// Takes a name; whether it was free.
+    fn claim(&mut self, kind: Kind, name: &str, span: Span) -> bool {
+        let Some(first) = self.names.get(&(kind, name.to_owned())) else {
+            self.names.insert((kind, name.to_owned()), span);
+            return true;
+        };
+        let what = match kind {
+            Kind::Listener => format!("listener `{name}`"),
+            Kind::Pool => format!("pool `{name}`"),
+            Kind::Table => format!("[{name}]"),
+        };
+        let fault = Diagnostic::new(Code::NameTwice, span, format!("{what} is there twice"))
+            .label("again here")
+            .related(*first, "first here");
+        self.faults.push(match kind {
+            Kind::Table => fault.help("write all of its keys in one place"),
+            Kind::Pool => {
+                fault.help("name one of them differently; `to` makes a pool of the listener's name")
+            }
+            Kind::Listener => {
+                fault.help("name one of them differently, or give one listener both binds")
+            }
+        });
+        false
+    }
+
+    fn finish(mut self, files: &[SourceId]) -> Reading {
+        if self.config.listeners.is_empty() && self.faults.is_empty() {
+            let none = Diagnostic::new(
+                Code::KeyMissing,
+                None,
+                match files {
+                    [] => "there is no file to read",
+                    _ => "there is no listener",
+                },
+            );
+            self.faults.push(none.help(
+                "write `[listener.web]` with `bind = \":8080\"` and `to = \"10.0.0.11:80\"`",
+            ));
+        }
+        let pools: Vec<_> = self.config.pools.iter().map(|pool| pool.name.value.clone()).collect();
+        for mut fault in check::check(&self.config) {
+            match fault.code {
+                // The reader has said so, and knows why.
+                Code::PoolEmpty => continue,
+                Code::PoolUnused | Code::PoolUnknown if fault.span.is_none() || self.unsure => {
+                    continue;
+                }
+                Code::PoolUnknown => {
+                    let wanted = self
+                        .config
+                        .listeners
+                        .iter()
+                        .find(|listener| listener.pool.span == fault.span);
+                    let meant = wanted.and_then(|listener| {
+                        suggest::nearest(&listener.pool.value, pools.iter().map(String::as_str))
+                    });
+                    fault = match (meant, &*pools) {
+                        (Some(meant), _) => fault.help(format!("did you mean `{meant}`?")),
+                        (None, []) => {
+                            fault.help("write its backends in a table of its own, `[pool.NAME]`")
+                        }
+                        (None, pools) => fault.help(format!("there are: {}", pools.join(", "))),
+                    };
+                }
+                Code::Loop => {
+                    fault =
+                        fault.help("name the address of the service, not the one of the listener")
+                }
+                _ => {}
+            }
+            self.faults.push(fault);
+        }
+        // A pool that was meant by a misspelt name is not unused.
+        if self.faults.iter().any(|fault| fault.code == Code::PoolUnknown) {
+            self.faults.retain(|fault| fault.code != Code::PoolUnused);
+        }
+        self.faults.sort_by_key(|fault| fault.span.map(|span| (span.source, span.start)));
+        Reading { config: self.config, diagnostics: self.faults }
+    }
+}
+
+/// A fault of the TOML itself.
+fn syntax(file: SourceId, text: &str, error: &toml::de::Error) -> Diagnostic {
+    let range = error.span().unwrap_or(0..text.len());
+    let start = text.floor_char_boundary(range.start.min(text.len()));
+    let end = text.ceil_char_boundary(range.end.clamp(start, text.len()));
+    let message = error.message().lines().collect::<Vec<_>>().join("; ");
+    Diagnostic::new(Code::Syntax, Span::new(file, start..end), format!("this is not TOML: {message}"))
+        .label("here")
+        .help("texts stand in quotes, lists in brackets: `bind = [\":80\", \":81\"]`; see https://toml.io")
+}

@@ -1,0 +1,418 @@
+//! `[listener.NAME]`.
+
+use ipnet::IpNet;
+use model::address::FaultKind;
+use model::{Access, Backend, Bind, Code, Diagnostic, Listener, Spanned, Tcp, Timeouts};
+
+use super::pool::POOL_KEYS;
+use super::table::{Entry, Schema, Table};
+use super::text::Text;
+use super::{Kind, Reader};
+use crate::line::Word;
+use crate::term::address::{self, Purpose};
+use crate::term::target::{self, DefaultPort};
+use crate::term::{Dialect, cidr, value};
+
+/// Longest name of a listener or pool, in bytes: it stands in every record.
+const NAME_BYTES_MAX: usize = 64;
+
+const LISTENER: Schema = Schema {
+    place: "a listener",
+    keys: &[
+        "bind",
+        "to",
+        "pool",
+        "allow",
+        "deny",
+        "timeouts",
+        "tcp",
+        "balance",
+        "sticky",
+        "retry_down",
+        "source",
+    ],
+    later: &[
+        "limits",
+        "route",
+        "tls",
+        "proxy_protocol",
+        "script",
+        "on_silence",
+        "otherwise",
+        "transparent",
+        "via",
+        "send_proxy",
+        "health",
+        "on_removed",
+        "on_down",
+        "queue",
+    ],
+};
+
+const TIMEOUTS: Schema = Schema {
+    place: "timeouts",
+    keys: &["connect", "idle", "half_closed"],
+    later: &["sniff", "lifetime"],
+};
+
+const TCP: Schema = Schema {
+    place: "tcp",
+    keys: &["keepalive", "user_timeout"],
+    later: &[
+        "nodelay",
+        "notsent_lowat",
+        "mark",
+        "dscp",
+        "congestion",
+        "fastopen",
+        "mptcp",
+        "defer_accept",
+        "send_buffer",
+        "receive_buffer",
+    ],
+};
+
+impl Reader<'_> {
+    pub(super) fn listeners(&mut self, root: &Table<'_>) {
+        for (entry, table) in self.named(root, "listener") {
+            if self.claim(Kind::Listener, entry.name(), entry.span()) {
+                self.listener(entry.name(), &table);
+            }
+        }
+    }
+
+    /// The tables `[KIND.NAME]`.
+    pub(super) fn named<'t>(
+        &mut self,
+        root: &Table<'t>,
+        kind: &str,
+    ) -> Vec<(Entry<'t>, Table<'t>)> {
+        let Some(entry) = root.get(kind) else { return Vec::new() };
+        let Some(all) = entry.as_table() else {
+            self.unsure = true;
+            self.wrong(
+                entry,
+                "a table of tables",
+                format!("write `[{kind}.NAME]`, each with a name of its own"),
+            );
+            return Vec::new();
+        };
+        let mut tables = Vec::new();
+        for entry in all.entries() {
+            match entry.as_table() {
+                Some(table) if self.name(entry) => tables.push((entry, table)),
+                Some(_) => self.unsure = true,
+                None => {
+                    self.unsure = true;
+                    let message = format!("`{}` stands in no {kind}", entry.name());
+                    self.faults.push(
+                        Diagnostic::new(Code::Type, entry.span(), message)
+                            .label(format!("of which {kind}?"))
+                            .help(format!("a {kind} has a name: write `[{kind}.web]`")),
+                    );
+                }
+            }
+        }
+        tables
+    }
+
+    fn name(&mut self, entry: Entry<'_>) -> bool {
+        let name = entry.name();
+        let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+        let good = (1..=NAME_BYTES_MAX).contains(&name.len()) && name.bytes().all(legal);
+        if !good {
+            self.faults.push(
+                Diagnostic::new(Code::Name, entry.span(), "this cannot be a name")
+                    .label(if name.is_empty() { "empty" } else { "not a name" })
+                    .help(format!(
+                        "names are letters, digits, `-`, `_` and `.`, at most {NAME_BYTES_MAX} of them"
+                    )),
+            );
+        }
+        good
+    }
+
+    fn listener(&mut self, name: &str, table: &Table<'_>) {
+        self.keys(table, &LISTENER);
+        let bind = self.binds(name, table);
+        let access =
+            Access { allow: self.ranges(table, "allow"), deny: self.ranges(table, "deny") };
+        let timeouts = self.timeouts(table);
+        let tcp = self.tcp(table);
+        let pool = self.pool_of(name, table, &bind);
+        self.config.listeners.push(Listener {
+            name: name.to_owned(),
+            bind,
+            pool,
+            access,
+            timeouts,
+            tcp,
+        });
+    }
+
+    fn binds(&mut self, name: &str, table: &Table<'_>) -> Vec<Spanned<Bind>> {
+        let Some(texts) = self.texts(table, "bind") else {
+            self.missing(
+                table,
+                format!("listener `{name}` has no `bind`"),
+                "write `bind = \":8080\"`",
+            );
+            return Vec::new();
+        };
+        if table
+            .get("bind")
+            .is_some_and(|entry| entry.value().as_array().is_some_and(|list| list.is_empty()))
+        {
+            self.missing(
+                table,
+                format!("listener `{name}` has no `bind`"),
+                "write `bind = \":8080\"`",
+            );
+        }
+        texts.iter().flat_map(|text| self.bind(text)).collect()
+    }
+
+    pub(super) fn missing(&mut self, table: &Table<'_>, message: String, help: &str) {
+        let fault = Diagnostic::new(Code::KeyMissing, table.span, message).label("in this one");
+        self.faults.push(fault.help(help));
+    }
+
+    /// One bind, or those of a range of ports.
+    fn bind(&mut self, text: &Text<'_>) -> Vec<Spanned<Bind>> {
+        let word = text.word();
+        if let Some(fault) = address::foreign(word, Purpose::Bind) {
+            let udp = text.value.starts_with("udp:");
+            self.faults.push(match udp {
+                true => Diagnostic {
+                    code: Code::NotYet,
+                    message: "UDP is not in this version".to_owned(),
+                    ..fault
+                },
+                false => fault,
+            });
+            return Vec::new();
+        }
+        if let Some(range) = self.port_range(text) {
+            return range;
+        }
+        match Bind::parse(word.text) {
+            Ok(bind) => vec![Spanned::at(bind, word.span)],
+            Err(fault) => {
+                let missing = fault.kind == FaultKind::PortMissing;
+                let host = word.text.trim_end_matches(':');
+                let mut told = address::fault(word, &fault, Purpose::Bind);
+                if missing {
+                    told = told.help(match host.trim_matches(['[', ']']).parse::<std::net::IpAddr>() {
+                        Ok(_) => format!("write `{host}:8080`"),
+                        Err(_) => "write a port as in `:8080`, or an address and a port as in `127.0.0.1:8080`".to_owned(),
+                    });
+                }
+                self.faults.push(told);
+                Vec::new()
+            }
+        }
+    }
+
+    /// `5000-5100` or `ADDRESS:5000-5100`; `None` for what is no range.
+    fn port_range(&mut self, text: &Text<'_>) -> Option<Vec<Spanned<Bind>>> {
+        let word = text.word();
+        let written = word.text;
+        if written.starts_with("unix:") {
+            return None;
+        }
+        let start = written.rfind(':').map_or(0, |colon| colon + 1);
+        let (from, to) = written[start..].split_once('-')?;
+        let digits =
+            |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        if !digits(from) || !digits(to) {
+            return None;
+        }
+        let fault = |help: String| {
+            let message = format!("`{from}-{to}` is not a range of ports");
+            Diagnostic::new(Code::Port, word.from(start).span, message)
+                .label("not a range")
+                .help(help)
+        };
+        let ports = match (from.parse::<u16>(), to.parse::<u16>()) {
+            (Ok(from), Ok(to)) if 0 < from && from <= to => from..=to,
+            (Ok(from), Ok(to)) if 0 < to && to < from => {
+                self.faults.push(fault(format!("write the lower port first: `{to}-{from}`")));
+                return Some(Vec::new());
+            }
+            _ => {
+                self.faults.push(fault("ports are numbers from 1 to 65535".to_owned()));
+                return Some(Vec::new());
+            }
+        };
+        match Bind::parse(&format!("{}{from}", &written[..start])) {
+            Ok(Bind::Tcp { address, .. }) => Some(
+                ports.map(|port| Spanned::at(Bind::Tcp { address, port }, word.span)).collect(),
+            ),
+            // Not the ports are at fault: the address is read on its own and told.
+            _ => {
+                let told = Bind::parse(word.text)
+                    .err()
+                    .map(|fault| address::fault(word, &fault, Purpose::Bind));
+                self.faults.extend(told);
+                Some(Vec::new())
+            }
+        }
+    }
+
+    fn ranges(&mut self, table: &Table<'_>, key: &str) -> Vec<Spanned<IpNet>> {
+        let mut ranges = Vec::new();
+        for text in self.texts(table, key).unwrap_or_default() {
+            let word = text.word();
+            if word.text.starts_with("file:") || word.text.starts_with('/') {
+                self.faults.push(
+                    Diagnostic::new(
+                        Code::NotYet,
+                        word.span,
+                        "ranges from a file are not in this version",
+                    )
+                    .label("not in this version")
+                    .help("write the ranges here"),
+                );
+                continue;
+            }
+            match cidr::read(word, Dialect::Native) {
+                Ok((range, warning)) => {
+                    self.faults.extend(warning);
+                    ranges.push(Spanned::at(range, word.span));
+                }
+                Err(fault) => self.faults.push(fault),
+            }
+        }
+        ranges
+    }
+
+    fn timeouts(&mut self, table: &Table<'_>) -> Timeouts {
+        let mut timeouts = Timeouts::default();
+        let Some(table) = self.table(table, "timeouts") else { return timeouts };
+        self.keys(&table, &TIMEOUTS);
+        let connect = |word: Word<'_>| {
+            value::duration_not_zero(
+                word,
+                "an attempt without an end would hold its client for ever",
+            )
+        };
+        if let Some(time) = self.duration(&table, "connect", connect) {
+            timeouts.connect = time;
+        }
+        if let Some(time) = self.duration(&table, "idle", value::duration_or_never) {
+            timeouts.idle = time;
+        }
+        if let Some(time) = self.duration(&table, "half_closed", value::duration_or_never) {
+            timeouts.half_closed = time;
+        }
+        timeouts
+    }
+
+    fn tcp(&mut self, table: &Table<'_>) -> Tcp {
+        let mut tcp = Tcp::default();
+        let Some(table) = self.table(table, "tcp") else { return tcp };
+        self.keys(&table, &TCP);
+        if let Some(time) = self.duration(&table, "keepalive", value::keepalive) {
+            tcp.keepalive = time;
+        }
+        if let Some(time) = self.duration(&table, "user_timeout", value::user_timeout) {
+            tcp.user_timeout = time;
+        }
+        tcp
+    }
+
+    /// The pool that is named, or the one of its own.
+    fn pool_of(
+        &mut self,
+        name: &str,
+        table: &Table<'_>,
+        bind: &[Spanned<Bind>],
+    ) -> Spanned<String> {
+        let own = Spanned::default_of(name.to_owned());
+        match (table.get("to"), table.get("pool")) {
+            (Some(to), Some(pool)) => {
+                self.unsure = true;
+                self.faults.push(
+                    Diagnostic::new(
+                        Code::Conflict,
+                        pool.span(),
+                        "`pool` and `to` exclude each other",
+                    )
+                    .label("sessions go to this pool")
+                    .related(to.span(), "and to a pool of the listener's own")
+                    .help("leave one of them out"),
+                );
+                own
+            }
+            (None, None) => {
+                self.unsure = true;
+                let message = format!("listener `{name}` leads nowhere");
+                self.missing(table, message, "write `to = \"10.0.0.11:80\"`, or `pool = \"NAME\"`");
+                own
+            }
+            (None, Some(_)) => {
+                for entry in table.entries().filter(|entry| POOL_KEYS.contains(&entry.name())) {
+                    self.faults.push(
+                        Diagnostic::new(
+                            Code::Conflict,
+                            entry.span(),
+                            format!("`{}` belongs to the pool", entry.name()),
+                        )
+                        .label("not here")
+                        .related(
+                            table.get("pool").map_or(table.span, Entry::span),
+                            "the pool is named here",
+                        )
+                        .help("write it in the table of that pool"),
+                    );
+                }
+                match self.text(table, "pool") {
+                    Some(text) => Spanned::at(text.value.to_string(), text.span),
+                    None => {
+                        self.unsure = true;
+                        own
+                    }
+                }
+            }
+            (Some(to), None) => {
+                if !self.claim(Kind::Pool, name, to.span()) {
+                    return own;
+                }
+                let port = match bind {
+                    [] => DefaultPort::Unread,
+                    [bind] => DefaultPort::Of(&bind.value),
+                    _ => DefaultPort::None,
+                };
+                let backends = self.backends(table, "to", port);
+                let pool = self.pool_with(Spanned::at(name.to_owned(), to.span()), table, backends);
+                self.config.pools.push(pool);
+                own
+            }
+        }
+    }
+
+    pub(super) fn backends(
+        &mut self,
+        table: &Table<'_>,
+        key: &str,
+        port: DefaultPort<'_>,
+    ) -> Vec<Backend> {
+        let Some(texts) = self.texts(table, key) else { return Vec::new() };
+        let empty = table
+            .get(key)
+            .and_then(|entry| entry.value().as_array())
+            .is_some_and(|list| list.is_empty());
+        if empty {
+            let span = table.get(key).map_or(table.span, Entry::value_span);
+            self.faults.push(
+                Diagnostic::new(Code::PoolEmpty, span, "this pool has no backend")
+                    .label("empty")
+                    .help(format!("write `{key} = [\"10.0.0.11:80\"]`")),
+            );
+        }
+        texts
+            .iter()
+            .filter_map(|text| target::read_one(text.word(), port, &mut self.faults))
+            .collect()
+    }
+}

@@ -1,0 +1,109 @@
+//! `[pool.NAME]`, and the same keys on a listener with `to`.
+
+use model::{Backend, Balance, Code, Diagnostic, Pool, SourceAddress, Spanned, Sticky};
+use toml::de::DeValue;
+
+use super::table::{Schema, Table};
+use super::{Kind, Reader};
+use crate::term::address::{self, Purpose};
+use crate::term::target::DefaultPort;
+use crate::term::value;
+
+/// The keys that may also stand on a listener with `to`.
+pub(super) const POOL_KEYS: &[&str] = &["balance", "sticky", "retry_down", "source"];
+
+const POOL: Schema = Schema {
+    place: "a pool",
+    keys: &["backends", "balance", "sticky", "retry_down", "source"],
+    later: &["via", "send_proxy", "tls", "health", "on_removed", "on_down", "queue", "limits"],
+};
+
+const STICKY: Schema = Schema { place: "sticky", keys: &["by", "ttl"], later: &["entries"] };
+
+/// How backends may be picked, by name.
+pub(super) const BALANCES: &[(&str, Balance)] =
+    &[("round-robin", Balance::RoundRobin), ("first", Balance::First)];
+
+/// Ways to pick that have a name and no code yet.
+const BALANCES_LATER: &[&str] =
+    &["least-sessions", "two-choices", "random", "source-hash", "maglev"];
+
+impl Reader<'_> {
+    pub(super) fn pools(&mut self, root: &Table<'_>) {
+        for (entry, table) in self.named(root, "pool") {
+            if !self.claim(Kind::Pool, entry.name(), entry.span()) {
+                continue;
+            }
+            self.keys(&table, &POOL);
+            if table.get("backends").is_none() {
+                let message = format!("pool `{}` has no `backends`", entry.name());
+                self.missing(&table, message, "write `backends = [\"10.0.0.11:80\"]`");
+            }
+            let backends = self.backends(&table, "backends", DefaultPort::None);
+            let name = Spanned::at(entry.name().to_owned(), entry.span());
+            let pool = self.pool_with(name, &table, backends);
+            self.config.pools.push(pool);
+        }
+    }
+
+    /// A pool with the policy that `table` gives it.
+    pub(super) fn pool_with(
+        &mut self,
+        name: Spanned<String>,
+        table: &Table<'_>,
+        backends: Vec<Backend>,
+    ) -> Pool {
+        let balance = self.choice(table, "balance", BALANCES, BALANCES_LATER);
+        let retry_down = self.duration(table, "retry_down", value::duration);
+        Pool {
+            name,
+            backends,
+            balance: balance.unwrap_or_default(),
+            sticky: self.sticky(table),
+            retry_down: retry_down.unwrap_or(Pool::RETRY_DOWN),
+            source: self.source(table),
+        }
+    }
+
+    fn sticky(&mut self, table: &Table<'_>) -> Option<Sticky> {
+        let entry = table.get("sticky")?;
+        let Some(table) = entry.as_table() else {
+            self.wrong(entry, "a table", "write `sticky = { by = \"client\", ttl = \"1h\" }`");
+            return None;
+        };
+        self.keys(&table, &STICKY);
+        if table.get("by").is_none() {
+            self.missing(&table, "`sticky` says not by what".to_owned(), "write `by = \"client\"`");
+        }
+        self.choice(&table, "by", &[("client", ())], &["client/24", "client/64"]);
+        let ttl = self.duration(&table, "ttl", |word| {
+            value::duration_not_zero(word, "leave `sticky` out to spread clients")
+        });
+        Some(Sticky { ttl: ttl.unwrap_or(Sticky::TTL) })
+    }
+
+    fn source(&mut self, table: &Table<'_>) -> Option<Spanned<SourceAddress>> {
+        let entry = table.get("source")?;
+        let later = |what: &str, span| {
+            Diagnostic::new(Code::NotYet, span, format!("{what} is not in this version"))
+                .label("not in this version")
+                .help("write one address of this machine, or one interface")
+        };
+        if let DeValue::Array(_) = entry.value() {
+            self.faults.push(later("a list of sources", entry.value_span()));
+            return None;
+        }
+        let text = self.text(table, "source")?;
+        if &*text.value == "client" {
+            self.faults.push(later("leaving from the client's own address", text.span));
+            return None;
+        }
+        match SourceAddress::parse(&text.value) {
+            Ok(source) => Some(Spanned::at(source, text.span)),
+            Err(fault) => {
+                self.faults.push(address::fault(text.word(), &fault, Purpose::Source));
+                None
+            }
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! A [`Config`] as native TOML.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use model::config::Verbosity;
+use model::{
+    Backend, Bind, Config, Listener, Log, LogFormat, LogTarget, Pool, Role, Runtime, Sticky, Tcp,
+    Timeouts, Weight, unit,
+};
+
+use super::VERBOSITIES;
+use super::pool::BALANCES;
+
+/// What becomes of values that nobody needs to write.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Defaults {
+    Omit,
+    Show,
+}
+
+/// Writes `config` so that reading it gives the same; values that are the default are left out.
+///
+/// Listeners must have a bind and pools a backend, as every configuration without faults has.
+pub fn write(config: &Config) -> String {
+    Writer { text: String::new(), defaults: Defaults::Omit }.config(config)
+}
+
+/// The same with every value in it; a comment says where one is the default.
+pub fn write_effective(config: &Config) -> String {
+    Writer { text: String::new(), defaults: Defaults::Show }.config(config)
+}
+
+struct Writer {
+    text: String,
+    defaults: Defaults,
+}
+
+impl Writer {
+    fn config(mut self, config: &Config) -> String {
+        for listener in &config.listeners {
+            self.listener(listener);
+        }
+        for pool in &config.pools {
+            self.pool(pool);
+        }
+        self.header("limits");
+        let sessions = config.limits.sessions.map(|count| count.to_string());
+        self.optional("sessions", sessions, "as many as descriptors allow");
+        self.header("log");
+        self.log(&config.log);
+        self.header("runtime");
+        let shards = config.runtime.shards.map(|count| count.to_string());
+        self.optional("shards", shards, "one for each core");
+        let splice = config.runtime.splice;
+        self.value("splice", &splice.to_string(), splice == Runtime::default().splice);
+        self.text.truncate(self.text.trim_end().len());
+        self.text.push('\n');
+        self.text
+    }
+
+    fn listener(&mut self, listener: &Listener) {
+        self.header(&format!("listener.{}", quoted(&listener.name)));
+        let binds: Vec<_> = listener.bind.iter().map(|bind| &bind.value).collect();
+        self.value("bind", &list(binds_shown(&binds)), false);
+        self.value("pool", &quoted(&listener.pool.value), false);
+        let ranges = |ranges: &[model::Spanned<ipnet::IpNet>]| {
+            list(ranges.iter().map(|range| range.value.to_string()))
+        };
+        let access = &listener.access;
+        self.value("allow", &ranges(&access.allow), access.allow.is_empty());
+        self.value("deny", &ranges(&access.deny), access.deny.is_empty());
+        let (times, usual) = (listener.timeouts, Timeouts::default());
+        self.value("timeouts.connect", &time(Some(times.connect)), times.connect == usual.connect);
+        self.value("timeouts.idle", &time(times.idle), times.idle == usual.idle);
+        self.value(
+            "timeouts.half_closed",
+            &time(times.half_closed),
+            times.half_closed == usual.half_closed,
+        );
+        let (tcp, usual) = (listener.tcp, Tcp::default());
+        self.value("tcp.keepalive", &time(tcp.keepalive), tcp.keepalive == usual.keepalive);
+        self.value(
+            "tcp.user_timeout",
+            &time(tcp.user_timeout),
+            tcp.user_timeout == usual.user_timeout,
+        );
+    }
+
+    fn pool(&mut self, pool: &Pool) {
+        self.header(&format!("pool.{}", quoted(&pool.name.value)));
+        self.value("backends", &list(pool.backends.iter().map(backend)), false);
+        let balance = BALANCES.iter().find(|(_, balance)| *balance == pool.balance);
+        let (name, balance) = balance.expect("each way to pick has a name in the table");
+        self.value("balance", &quoted(name), *balance == Default::default());
+        let sticky = pool
+            .sticky
+            .map(|Sticky { ttl }| format!("{{ by = \"client\", ttl = {} }}", time(Some(ttl))));
+        self.optional("sticky", sticky, "clients are spread");
+        let retry = pool.retry_down;
+        self.value("retry_down", &time(Some(retry)), retry == Pool::RETRY_DOWN);
+        let source = pool.source.as_ref().map(|source| quoted(&source.value.to_string()));
+        self.optional("source", source, "as the kernel chooses");
+    }
+
+    fn log(&mut self, log: &Log) {
+        let format = match log.format {
+            LogFormat::Text => "text",
+            LogFormat::Json => "json",
+            LogFormat::Logfmt => "logfmt",
+        };
+        self.value("format", &quoted(format), log.format == LogFormat::default());
+        let to = match &log.to {
+            LogTarget::Stderr => "stderr",
+            LogTarget::Stdout => "-",
+            LogTarget::Syslog => "syslog",
+            LogTarget::File(path) => path,
+        };
+        self.value("to", &quoted(to), log.to == LogTarget::default());
+        let verbosity = VERBOSITIES.iter().find(|(_, verbosity)| *verbosity == log.verbosity);
+        let (name, verbosity) = verbosity.expect("each verbosity has a name in the table");
+        self.value("verbosity", &quoted(name), *verbosity == Verbosity::default());
+    }
+
+    /// Begins a table; one that got no key is taken back.
+    fn header(&mut self, name: &str) {
+        if self.text.ends_with("]\n")
+            && self.text.lines().next_back().is_some_and(|line| line.starts_with('['))
+        {
+            let kept = self.text.trim_end().rfind('\n').map_or(0, |at| at + 1);
+            self.text.truncate(kept);
+        }
+        if !self.text.is_empty() && !self.text.ends_with("\n\n") {
+            self.text.push('\n');
+        }
+        let _ = writeln!(self.text, "[{name}]");
+    }
+
+    fn value(&mut self, key: &str, value: &str, is_default: bool) {
+        let _ = match (is_default, self.defaults) {
+            (false, _) => writeln!(self.text, "{key} = {value}"),
+            (true, Defaults::Show) => writeln!(self.text, "{key} = {value}  # default"),
+            (true, Defaults::Omit) => Ok(()),
+        };
+    }
+
+    /// A key whose default cannot be written as a value, but said in words.
+    fn optional(&mut self, key: &str, value: Option<String>, unset: &str) {
+        match value {
+            Some(value) => self.value(key, &value, false),
+            None if self.defaults == Defaults::Show => {
+                let _ = writeln!(self.text, "# {key}: {unset}  # default");
+            }
+            None => {}
+        }
+    }
+}
+
+/// Binds as strings; ports of one address in a row as a range.
+fn binds_shown(binds: &[&Bind]) -> Vec<String> {
+    let mut shown = Vec::new();
+    let mut rest = binds;
+    while let Some(first) = rest.first() {
+        let follows = |pair: &[&Bind]| match (pair[0], pair[1]) {
+            (Bind::Tcp { address: one, port }, Bind::Tcp { address: next, port: after }) => {
+                one == next && *port > 0 && port.checked_add(1) == Some(*after)
+            }
+            _ => false,
+        };
+        let run = 1 + rest.windows(2).take_while(|pair| follows(pair)).count();
+        let last = rest[run - 1].port().unwrap_or_default();
+        match run {
+            1 => shown.push(first.to_string()),
+            _ => shown.push(format!("{first}-{last}")),
+        }
+        rest = &rest[run..];
+    }
+    shown
+}
+
+fn backend(backend: &Backend) -> String {
+    let mut text = backend.address.value.to_string();
+    if backend.weight != Weight::ONE {
+        let _ = write!(text, " weight={}", backend.weight.get());
+    }
+    if backend.role == Role::Backup {
+        text += " backup";
+    }
+    text
+}
+
+/// A duration; `None` is never.
+fn time(time: Option<Duration>) -> String {
+    quoted(&unit::show(time.unwrap_or_default()))
+}
+
+fn list(items: impl IntoIterator<Item = String>) -> String {
+    let items: Vec<_> = items.into_iter().map(|item| quoted(&item)).collect();
+    format!("[{}]", items.join(", "))
+}
+
+/// A basic string of TOML, in which no variable is replaced.
+fn quoted(text: &str) -> String {
+    let mut quoted = "\"".to_owned();
+    for c in text.replace("${", "$${").chars() {
+        match c {
+            '"' | '\\' => quoted.extend(['\\', c]),
+            c if c.is_control() => {
+                let _ = write!(quoted, "\\u{:04X}", u32::from(c));
+            }
+            c => quoted.push(c),
+        }
+    }
+    quoted.push('"');
+    quoted
+}

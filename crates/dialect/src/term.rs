@@ -1,0 +1,19 @@
+//! What stands in a configuration whatever the dialect: addresses, ranges, targets,
+//! durations, numbers.
+//!
+//! Each reader takes a [`Word`](crate::line::Word) and says what is wrong with it
+//! in the terms of the dialect that it stands in.
+
+pub(crate) mod address;
+pub(crate) mod cidr;
+pub(crate) mod target;
+pub(crate) mod value;
+
+/// In whose terms help is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Dialect {
+    /// The quick command line.
+    Quick,
+    /// Native TOML.
+    Native,
+}

@@ -1,0 +1,51 @@
+//! Sound native TOML and the configuration it makes.
+
+use dialect::native;
+use dialect::render::{Colour, render};
+use model::Sources;
+
+fn read(text: &str) -> native::Reading {
+    let mut sources = Sources::default();
+    let file = sources.add("replug.toml", text);
+    let reading =
+        native::read(&[file], &sources, &|name| (name == "PORT").then(|| "8080".to_owned()));
+    assert_eq!(render(&reading.diagnostics, &sources, Colour::Never), "", "{text}");
+    reading
+}
+
+/// Checks that `text` is read, and means what `expected` says in the fullest form.
+#[track_caller]
+fn check(text: &str, expected: &str) {
+    let config = read(text).config;
+    let written = native::write(&config);
+    assert_eq!(written, expected);
+    assert_eq!(read(&written).config, config);
+    assert_eq!(read(&native::write_effective(&config)).config, config);
+}
+
+#[test]
+fn a_listener_with_its_own_pool() {
+    check(
+        "[listener.web]\nbind = \":${PORT}\"\nto = [\"10.0.0.1\", \"b.example:81 weight=2 backup\"]\n\
+         balance = \"first\"\nsticky = { by = \"client\" }",
+        "[listener.\"web\"]\nbind = [\":8080\"]\npool = \"web\"\n\n[pool.\"web\"]\n\
+         backends = [\"10.0.0.1:8080\", \"b.example:81 weight=2 backup\"]\nbalance = \"first\"\n\
+         sticky = { by = \"client\", ttl = \"1h\" }\n",
+    );
+}
+
+#[test]
+fn several_listeners_share_a_pool() {
+    check(
+        "[log]\nformat = \"json\"\nto = \"-\"\n[limits]\nsessions = 9_000\n\
+         [runtime]\nsplice = false\n\
+         [listener.a]\nbind = [\"5000-5002\", \"unix:/run/a\"]\npool = \"p\"\nallow = \"10.0.0.0/8\"\n\
+         [listener.b]\nbind = \"[::1]:1\"\npool = \"p\"\ntimeouts = { idle = \"0\" }\n\
+         [pool.p]\nbackends = \"10.0.0.1:80\"\nsource = \"eth0\"",
+        "[listener.\"a\"]\nbind = [\":5000-5002\", \"unix:/run/a\"]\npool = \"p\"\n\
+         allow = [\"10.0.0.0/8\"]\n\n[listener.\"b\"]\nbind = [\"[::1]:1\"]\npool = \"p\"\n\
+         timeouts.idle = \"0\"\n\n[pool.\"p\"]\nbackends = [\"10.0.0.1:80\"]\nsource = \"eth0\"\n\n\
+         [limits]\nsessions = 9000\n\n[log]\nformat = \"json\"\nto = \"-\"\n\n\
+         [runtime]\nsplice = false\n",
+    );
+}
