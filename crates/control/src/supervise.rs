@@ -115,7 +115,7 @@ impl Supervisor<'_> {
                 self.names.resolve_again();
                 self.log.reopen();
                 let text = "SIGHUP: names are resolved again and log files opened anew; \
-                            a command line has no file to read again";
+                            the configuration is not read again by this version";
                 self.remark(Level::Info, text.to_owned());
             }
             Ask::Reopen => {

@@ -27,6 +27,10 @@ pub(crate) enum Order {
     Forward(Box<Forward>),
     /// Show how forwarding looks.
     Demo(Demo),
+    /// Forward what a file says.
+    Run(PathBuf),
+    /// Look for faults in a file.
+    Check(Check),
     /// Print this to standard output.
     Show(String),
     /// Nothing: the words were wrong.
@@ -45,6 +49,32 @@ pub(crate) struct Forward {
 pub(crate) enum Command {
     /// Two small web servers behind a listener, to see forwarding work
     Demo(Demo),
+    /// Forward what a configuration file says
+    Run(Run),
+    /// Show every fault of a configuration file
+    Check(Check),
+}
+
+/// Where the configuration is, unless told.
+const CONFIG: &str = "/etc/replug/replug.toml";
+
+/// The options of `replug run`.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Run {
+    /// A TOML file, or a directory whose *.toml are read in the order of their names
+    #[arg(short, long, value_name = "FILE|DIR", default_value = CONFIG)]
+    config: PathBuf,
+}
+
+/// The words behind `replug check`.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Check {
+    /// A TOML file, or a directory whose *.toml are read in the order of their names
+    #[arg(value_name = "FILE|DIR", default_value = CONFIG)]
+    pub(crate) config: PathBuf,
+    /// Print all that is in effect, defaults too
+    #[arg(long)]
+    pub(crate) dump: bool,
 }
 
 /// The options of `replug demo`.
@@ -94,6 +124,8 @@ fn read_command(words: &[OsString], colour: Colour) -> (Order, String) {
     let matches = help::command().try_get_matches_from([&program].into_iter().chain(words));
     let complaint = match matches.and_then(|matches| Command::from_arg_matches(&matches)) {
         Ok(Command::Demo(demo)) => return (Order::Demo(demo), String::new()),
+        Ok(Command::Run(run)) => return (Order::Run(run.config), String::new()),
+        Ok(Command::Check(check)) => return (Order::Check(check), String::new()),
         Err(complaint) => complaint,
     };
     if matches!(complaint.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {

@@ -1,10 +1,11 @@
 //! The program: words in, exit code out.
 //!
 //! What the words mean is read in [`cli`]; what runs is `control`; [`demo`] runs
-//! it against two backends of its own.
+//! it against two backends of its own; [`file`] reads what `run` and `check` are given.
 
 mod cli;
 mod demo;
+mod file;
 mod help;
 
 use std::io::{self, IsTerminal as _, Write as _};
@@ -24,6 +25,19 @@ fn main() -> ExitCode {
     let exit = match order {
         Order::Forward(forward) => control::run(&forward.config, &forward.process, |_| {}),
         Order::Demo(demo) => demo::run(&demo),
+        Order::Run(path) => match read(&path) {
+            Some(config) => control::run(&config, &control::Process::default(), |_| {}),
+            None => Exit::Configuration,
+        },
+        Order::Check(check) => match read(&check.config) {
+            Some(config) => {
+                if check.dump {
+                    say(&dialect::native::write_effective(&config));
+                }
+                Exit::Done
+            }
+            None => Exit::Configuration,
+        },
         Order::Show(text) => {
             say(&text);
             Exit::Done
@@ -31,6 +45,13 @@ fn main() -> ExitCode {
         Order::Refuse => Exit::Usage,
     };
     exit.into()
+}
+
+/// A configuration file without errors; what is to be told about it is told.
+fn read(path: &std::path::Path) -> Option<model::Config> {
+    let (config, told) = file::read(path, colour());
+    tell(&told);
+    config
 }
 
 /// Colour is for people: a terminal that can show it, and nobody who asked for none

@@ -54,8 +54,7 @@ impl Writer {
         self.optional("shards", shards, "one for each core");
         let splice = config.runtime.splice;
         self.value("splice", &splice.to_string(), splice == Runtime::default().splice);
-        self.text.truncate(self.text.trim_end().len());
-        self.text.push('\n');
+        self.drop_empty();
         self.text
     }
 
@@ -122,18 +121,21 @@ impl Writer {
         self.value("verbosity", &quoted(name), *verbosity == Verbosity::default());
     }
 
-    /// Begins a table; one that got no key is taken back.
+    /// Begins a table; the one before is taken back if it got no key.
     fn header(&mut self, name: &str) {
-        if self.text.ends_with("]\n")
-            && self.text.lines().next_back().is_some_and(|line| line.starts_with('['))
-        {
-            let kept = self.text.trim_end().rfind('\n').map_or(0, |at| at + 1);
-            self.text.truncate(kept);
-        }
-        if !self.text.is_empty() && !self.text.ends_with("\n\n") {
+        self.drop_empty();
+        if !self.text.is_empty() {
             self.text.push('\n');
         }
         let _ = writeln!(self.text, "[{name}]");
+    }
+
+    fn drop_empty(&mut self) {
+        let start = self.text.trim_end().rfind('\n').map_or(0, |at| at + 1);
+        if self.text[start..].starts_with('[') {
+            self.text.truncate(self.text[..start].trim_end().len());
+            self.text.push('\n');
+        }
     }
 
     fn value(&mut self, key: &str, value: &str, is_default: bool) {

@@ -1,0 +1,83 @@
+//! Configuration files: found, read, and told about.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use dialect::native;
+use dialect::render::{Colour, render};
+use model::{Code, Config, Diagnostic, Severity, Sources};
+
+/// Largest file that is read, in bytes: more is no configuration but a mistake.
+const FILE_BYTES_MAX: u64 = 16 << 20;
+
+/// Reads a file, or the `*.toml` of a directory as one configuration.
+///
+/// The text tells all faults and is for standard error; `None`: they are no mere warnings.
+pub(crate) fn read(path: &Path, colour: Colour) -> (Option<Config>, String) {
+    let mut sources = Sources::default();
+    let mut diagnostics = Vec::new();
+    let mut files = Vec::new();
+    match paths(path) {
+        Ok(paths) if paths.is_empty() => {
+            let message = format!("there is no *.toml in {}", path.display());
+            diagnostics
+                .push(Diagnostic::new(Code::File, None, message).help(
+                    "files whose names end in `.toml` are read, in the order of their names",
+                ));
+        }
+        Ok(paths) => {
+            for path in paths {
+                match text(&path) {
+                    Ok(text) => files.push(sources.add(path.display().to_string(), text)),
+                    Err(error) => diagnostics.push(unread(&path, &error)),
+                }
+            }
+        }
+        Err(error) => diagnostics.push(unread(path, &error)),
+    }
+    // What one file lacks may stand in another that could not be read.
+    let config = match diagnostics.is_empty() {
+        true => {
+            let reading = native::read(&files, &sources, &|name| std::env::var(name).ok());
+            diagnostics = reading.diagnostics;
+            Some(reading.config)
+        }
+        false => None,
+    };
+    let sound = diagnostics.iter().all(|fault| fault.severity() < Severity::Error);
+    (config.filter(|_| sound), render(&diagnostics, &sources, colour))
+}
+
+/// The files to read.
+fn paths(path: &Path) -> io::Result<Vec<PathBuf>> {
+    if !fs::metadata(path)?.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let entries = fs::read_dir(path)?.map(|entry| entry.map(|entry| entry.path()));
+    let mut paths = entries.collect::<io::Result<Vec<_>>>()?;
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));
+    paths.sort();
+    Ok(paths)
+}
+
+fn text(path: &Path) -> io::Result<String> {
+    if fs::metadata(path)?.len() > FILE_BYTES_MAX {
+        return Err(io::Error::other("it is larger than 16 MiB"));
+    }
+    let bytes = fs::read(path)?;
+    String::from_utf8(bytes).map_err(|error| {
+        let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = good.split(|byte| *byte == b'\n').count();
+        io::Error::other(format!("it is not UTF-8 in line {line}"))
+    })
+}
+
+fn unread(path: &Path, error: &io::Error) -> Diagnostic {
+    let message = format!("cannot read {}: {error}", path.display());
+    Diagnostic::new(Code::File, None, message).help(match error.kind() {
+        io::ErrorKind::NotFound => "name the file: `replug run -c FILE`, `replug check FILE`",
+        io::ErrorKind::PermissionDenied => "let the user that replug runs as read it",
+        _ => "write TOML in UTF-8 there",
+    })
+}
