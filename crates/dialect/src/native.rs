@@ -188,6 +188,12 @@ impl Reader<'_> {
                 "write `[listener.web]` with `bind = \":8080\"` and `to = \"10.0.0.11:80\"`",
             ));
         }
+        // What stands where the TOML is broken is not what was meant.
+        let broken = self.faults.iter().filter(|fault| fault.code == Code::Syntax);
+        let broken: Vec<_> = broken.filter_map(|fault| fault.span).collect();
+        self.faults.retain(|fault| {
+            fault.code == Code::Syntax || !fault.span.is_some_and(|span| broken.contains(&span))
+        });
         let pools: Vec<_> = self.config.pools.iter().map(|pool| pool.name.value.clone()).collect();
         for mut fault in check::check(&self.config) {
             match fault.code {
@@ -214,8 +220,7 @@ impl Reader<'_> {
                     };
                 }
                 Code::Loop => {
-                    fault =
-                        fault.help("name the address of the service, not the one of the listener")
+                    fault = fault.help("name the address of the service, not that of the listener");
                 }
                 _ => {}
             }
@@ -235,7 +240,17 @@ fn syntax(file: SourceId, text: &str, error: &toml::de::Error) -> Diagnostic {
     let range = error.span().unwrap_or(0..text.len());
     let start = text.floor_char_boundary(range.start.min(text.len()));
     let end = text.ceil_char_boundary(range.end.clamp(start, text.len()));
-    let message = error.message().lines().collect::<Vec<_>>().join("; ");
+    // Further lines say what the parser would have taken instead.
+    let message = error.message().lines().next().unwrap_or_default();
+    if message.starts_with("duplicate") {
+        return Diagnostic::new(
+            Code::NameTwice,
+            Span::new(file, start..end),
+            "this is there twice",
+        )
+        .label("again here")
+        .help("write each key and each table once; listeners and pools need names of their own");
+    }
     Diagnostic::new(Code::Syntax, Span::new(file, start..end), format!("this is not TOML: {message}"))
         .label("here")
         .help("texts stand in quotes, lists in brackets: `bind = [\":80\", \":81\"]`; see https://toml.io")

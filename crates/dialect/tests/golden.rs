@@ -1,7 +1,7 @@
-//! Wrong command lines and what the user reads about them, as files.
+//! Wrong command lines and files, and what the user reads about them, as files.
 //!
-//! `golden/quick/NAME.case` holds comment lines (`#`), the command line, a line
-//! `====`, and the whole text that is shown. `UPDATE=1 cargo test -p dialect --test
+//! `golden/DIALECT/NAME.case` holds comment lines (`#`), the command line or the TOML, a
+//! line `====`, and the whole text that is shown. `UPDATE=1 cargo test -p dialect --test
 //! golden` writes the texts anew; then read the difference.
 
 use std::ffi::OsString;
@@ -9,6 +9,7 @@ use std::fs;
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
 
+use dialect::native;
 use dialect::quick::{self, Wish, Words};
 use dialect::render::{self, Colour};
 use model::Sources;
@@ -20,15 +21,34 @@ const COMMANDS: &[&str] = &["demo", "help"];
 
 #[test]
 fn quick() {
+    compare("quick", 40, |input| {
+        let line = input.lines().find(|line| !line.starts_with('#'));
+        shown(line.expect("a case holds a command line"))
+    });
+}
+
+#[test]
+fn native() {
+    compare("native", 80, |text| {
+        let mut sources = Sources::default();
+        let file = sources.add("replug.toml", text);
+        let reading = native::read(&[file], &sources, &|name| {
+            (name == "HOST").then(|| "web.example".to_owned())
+        });
+        assert!(!reading.diagnostics.is_empty(), "a case has a fault: {text}");
+        render::render(&reading.diagnostics, &sources, Colour::Never)
+    });
+}
+
+/// Compares all cases of `dialect`, of which there are at least `least`, with what `shown` makes.
+fn compare(dialect: &str, least: usize, shown: impl Fn(&str) -> String) {
     let update = std::env::var_os("UPDATE").is_some();
     let mut wrong = Vec::new();
-    let cases = cases("quick");
+    let cases = cases(dialect);
     for path in &cases {
         let case = fs::read_to_string(path).expect("a case can be read");
         let (input, expected) = case.split_once(DIVIDER).unwrap_or((&case, ""));
-        let line =
-            input.lines().find(|line| !line.starts_with('#')).expect("a case holds a command line");
-        let shown = shown(line);
+        let shown = shown(input);
         if update {
             let text = format!("{}\n{DIVIDER}{shown}", input.trim_end());
             fs::write(path, text).expect("a case can be written");
@@ -37,7 +57,7 @@ fn quick() {
         }
     }
     assert!(wrong.is_empty(), "{}\nUPDATE=1 writes the texts anew", wrong.join("\n"));
-    assert!(cases.len() >= 40, "only {} cases were found", cases.len());
+    assert!(cases.len() >= least, "only {} cases were found", cases.len());
 }
 
 /// What a user reads who types `line`.

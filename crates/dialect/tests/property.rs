@@ -5,8 +5,12 @@
 
 #[path = "property/address.rs"]
 mod address;
+#[path = "property/config.rs"]
+mod config;
 #[path = "property/duration.rs"]
 mod duration;
+#[path = "property/native.rs"]
+mod native;
 #[path = "property/quick.rs"]
 mod quick;
 
@@ -97,7 +101,85 @@ const LINE: &[&str] = &[
     "0",
 ];
 
+/// Pieces of native TOML.
+const TOML: &[&str] = &[
+    "\n",
+    "\n",
+    "\n",
+    "[listener.web]",
+    "[listener.pg]",
+    "[pool.pg]",
+    "[pool.web]",
+    "[[listener]]",
+    "[limits]",
+    "[log]",
+    "[runtime]",
+    "bind",
+    "to",
+    "pool",
+    "backends",
+    "allow",
+    "deny",
+    "balance",
+    "sticky",
+    "source",
+    "timeouts",
+    "tcp",
+    "retry_down",
+    "sessions",
+    "format",
+    "shards",
+    " = ",
+    " = ",
+    "\"",
+    "\"\"\"",
+    "'",
+    ":8080",
+    "5000-5003",
+    "10.0.0.1:80",
+    "\"pg\"",
+    "\":8080\"",
+    "\"10.0.0.1:80\"",
+    "[",
+    "]",
+    "{",
+    "}",
+    ", ",
+    "30",
+    "\"30s\"",
+    "-1",
+    "1.5",
+    "true",
+    "2026-11-20",
+    "${A}",
+    "${",
+    "$${",
+    "\\u001b",
+    "\\",
+    "\u{202e}",
+    "\r",
+    "é",
+    "#",
+    "first",
+    "\0",
+];
+
 proptest! {
+    #[test]
+    fn native_of_any_bytes(data in proptest::collection::vec(any::<u8>(), 0..200)) {
+        native::holds(&data);
+    }
+
+    #[test]
+    fn native_of_pieces(data in proptest::collection::vec(proptest::sample::select(TOML), 0..40)) {
+        native::holds(data.concat().as_bytes());
+    }
+
+    #[test]
+    fn what_is_written_reads_back(config in config::any()) {
+        config::reads_back(&config);
+    }
+
     #[test]
     fn quick_of_any_bytes(data in proptest::collection::vec(any::<u8>(), 0..200)) {
         quick::holds(&data);

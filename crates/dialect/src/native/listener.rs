@@ -244,19 +244,22 @@ impl Reader<'_> {
                 return Some(Vec::new());
             }
         };
-        match Bind::parse(&format!("{}{from}", &written[..start])) {
-            Ok(Bind::Tcp { address, .. }) => Some(
-                ports.map(|port| Spanned::at(Bind::Tcp { address, port }, word.span)).collect(),
-            ),
-            // Not the ports are at fault: the address is read on its own and told.
-            _ => {
-                let told = Bind::parse(word.text)
-                    .err()
-                    .map(|fault| address::fault(word, &fault, Purpose::Bind));
-                self.faults.extend(told);
-                Some(Vec::new())
+        let first = format!("{}{from}", &written[..start]);
+        match Bind::parse(&first) {
+            Ok(Bind::Tcp { address, .. }) => {
+                let bind = |port| Spanned::at(Bind::Tcp { address, port }, word.span);
+                return Some(ports.map(bind).collect());
+            }
+            Ok(Bind::Unix(_)) => {}
+            // The address is at fault, so what is told lies before the ports.
+            Err(fault) if fault.range.end <= start => {
+                self.faults.push(address::fault(word, &fault, Purpose::Bind));
+            }
+            Err(_) => {
+                self.faults.push(fault("write `:5000-5100`, or `[::1]:5000-5100`".to_owned()));
             }
         }
+        Some(Vec::new())
     }
 
     fn ranges(&mut self, table: &Table<'_>, key: &str) -> Vec<Spanned<IpNet>> {

@@ -179,7 +179,7 @@ impl Reader<'_> {
             }
             value => {
                 let help = match value {
-                    DeValue::Integer(_) => {
+                    DeValue::Integer(_) if key == "bind" => {
                         format!("write `{key} = \"{}\"`", written(entry.value.span()))
                     }
                     _ => format!("write `{key} = [\"...\", \"...\"]`"),
@@ -283,7 +283,7 @@ impl Reader<'_> {
                 .label("not in this version")
                 .help(format!("this version has {all}"))
         } else {
-            let fault = new(Code::Choice, format!("there is no {key} `{word}`")).label("not known");
+            let fault = new(Code::Choice, format!("`{key}` cannot be `{word}`")).label("not known");
             match suggest::nearest(word, names().chain(later.iter().copied())) {
                 Some(meant) => fault.help(format!("did you mean `{meant}`?")),
                 None => fault.help(format!("this version has {all}")),

@@ -1,0 +1,130 @@
+//! Every sound configuration, written as native TOML, reads back as the same.
+
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use dialect::native;
+use dialect::render::{Colour, render};
+use model::config::Verbosity;
+use model::{
+    Access, Backend, BackendAddress, Balance, Bind, Config, Limits, Listener, Log, LogFormat,
+    LogTarget, Pool, Role, Runtime, SourceAddress, Sources, Spanned, Sticky, Tcp, Timeouts, Weight,
+};
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+use proptest::sample::select;
+
+/// Writes `config`, in short and in full, and reads it again.
+pub(crate) fn reads_back(config: &Config) {
+    for text in [native::write(config), native::write_effective(config)] {
+        let mut sources = Sources::default();
+        let file = sources.add("replug.toml", text.as_str());
+        let reading = native::read(&[file], &sources, &|_| None);
+        let told = render(&reading.diagnostics, &sources, Colour::Never);
+        assert_eq!(&reading.config, config, "{text}\n{told}");
+    }
+}
+
+/// Configurations whose items are each sound.
+pub(crate) fn any() -> impl Strategy<Value = Config> {
+    let listeners = vec(listener(), 1..4);
+    let pools = vec(pool(), 1..4);
+    let process = (option::of(1usize..1 << 29), option::of(1usize..1024), proptest::bool::ANY);
+    (listeners, pools, process, log()).prop_map(|(listeners, pools, process, log)| {
+        let (sessions, shards, splice) = process;
+        Config {
+            // Names are taken once.
+            listeners: listeners
+                .into_iter()
+                .enumerate()
+                .map(|(at, listener)| Listener { name: format!("l.{at}"), ..listener })
+                .collect(),
+            pools: pools
+                .into_iter()
+                .enumerate()
+                .map(|(at, pool)| Pool { name: unwritten(format!("p-{at}")), ..pool })
+                .collect(),
+            limits: Limits { sessions: sessions.and_then(NonZeroUsize::new) },
+            runtime: Runtime { shards: shards.and_then(NonZeroUsize::new), splice },
+            log,
+        }
+    })
+}
+
+fn unwritten<T>(value: T) -> Spanned<T> {
+    Spanned::default_of(value)
+}
+
+fn time() -> impl Strategy<Value = Duration> {
+    (1u64..2_000_000_000).prop_map(Duration::from_millis)
+}
+
+fn listener() -> impl Strategy<Value = Listener> {
+    let binds = ["0", ":80", "81", ":82", "10.0.0.1:5000", "10.0.0.1:5001", "[::1]:7", "[::1]:8"];
+    let unix = ["unix:/run/a b", "unix:@\\\"", "unix:/run/${X}", "unix:/\u{1}é", ":65535", ":1"];
+    let bind = select([&binds[..], &unix].concat());
+    let bind = bind.prop_map(|text| unwritten(Bind::parse(text).expect("these are legal binds")));
+    let range = select(vec!["10.0.0.0/8", "10.0.0.7/32", "::/0", "2001:db8::/32"]);
+    let ranges = || {
+        let range = range.clone();
+        vec(range.prop_map(|text| unwritten(text.parse().expect("a range"))), 0..3)
+    };
+    let timeouts = (time(), option::of(time()), option::of(time()));
+    let tcp = (option::of((1u64..32_768).prop_map(Duration::from_secs)), option::of(time()));
+    (vec(bind, 1..9), 0usize..3, ranges(), ranges(), timeouts, tcp).prop_map(
+        |(bind, pool, allow, deny, (connect, idle, half_closed), (keepalive, user_timeout))| {
+            Listener {
+                name: String::new(),
+                bind,
+                pool: unwritten(format!("p-{pool}")),
+                access: Access { allow, deny },
+                timeouts: Timeouts { connect, idle, half_closed },
+                tcp: Tcp { keepalive, user_timeout },
+            }
+        },
+    )
+}
+
+fn pool() -> impl Strategy<Value = Pool> {
+    let address = select(vec!["10.0.0.1:80", "[2001:db8::1]:22", "a-b.example:1", "unix:@x"]);
+    let backend =
+        (address, 1u32..=Weight::MAX, proptest::bool::ANY).prop_map(|(address, weight, backup)| {
+            Backend {
+                address: unwritten(BackendAddress::parse(address, None).expect("a legal address")),
+                weight: Weight::new(weight).expect("the range is that of weights"),
+                role: if backup { Role::Backup } else { Role::Primary },
+            }
+        });
+    let balance = select(vec![Balance::RoundRobin, Balance::First]);
+    let sticky = option::of(time().prop_map(|ttl| Sticky { ttl }));
+    let source =
+        option::of(select(vec!["10.0.0.9", "::1", "eth0"]).prop_map(|text| {
+            unwritten(SourceAddress::parse(text).expect("these are legal sources"))
+        }));
+    let retry = prop_oneof![Just(Duration::ZERO), time()];
+    (vec(backend, 1..5), balance, sticky, retry, source).prop_map(
+        |(backends, balance, sticky, retry_down, source)| Pool {
+            name: unwritten(String::new()),
+            backends,
+            balance,
+            sticky,
+            retry_down,
+            source,
+        },
+    )
+}
+
+fn log() -> impl Strategy<Value = Log> {
+    let format = select(vec![LogFormat::Text, LogFormat::Json, LogFormat::Logfmt]);
+    let file = |path: &str| LogTarget::File(path.to_owned());
+    let to = select(vec![
+        LogTarget::Stderr,
+        LogTarget::Stdout,
+        LogTarget::Syslog,
+        file("/var/log/replug.log"),
+        file("$${a}\\\t'\""),
+    ]);
+    let verbosity = select(vec![Verbosity::Quiet, Verbosity::Normal, Verbosity::Verbose]);
+    (format, to, verbosity).prop_map(|(format, to, verbosity)| Log { format, to, verbosity })
+}
