@@ -21,12 +21,11 @@ const POOL: Schema = Schema {
 const STICKY: Schema = Schema { place: "sticky", keys: &["by", "ttl"], later: &["entries"] };
 
 /// How backends may be picked, by name.
-pub(super) const BALANCES: &[(&str, Balance)] =
-    &[("round-robin", Balance::RoundRobin), ("first", Balance::First)];
+pub(super) const BALANCES: &[(&str, Balance)] = &Balance::NAMES;
 
-/// Ways to pick that have a name and no code yet.
-const BALANCES_LATER: &[&str] =
-    &["least-sessions", "two-choices", "random", "source-hash", "maglev"];
+/// What counts as one client to a sticky pool, by name.
+pub(super) const STICKY_BY: &[(&str, StickyKey)] =
+    &[("client", StickyKey::Client), ("network", StickyKey::Network)];
 
 impl Reader<'_> {
     pub(super) fn pools(&mut self, root: &Table<'_>) {
@@ -53,7 +52,7 @@ impl Reader<'_> {
         table: &Table<'_>,
         backends: Vec<Backend>,
     ) -> Pool {
-        let balance = self.choice(table, "balance", BALANCES, BALANCES_LATER);
+        let balance = self.choice(table, "balance", BALANCES, &[]);
         let retry_down = self.duration(table, "retry_down", value::duration);
         Pool {
             name,
@@ -61,6 +60,7 @@ impl Reader<'_> {
             balance: balance.unwrap_or_default(),
             sticky: self.sticky(table),
             retry_down: retry_down.unwrap_or(Pool::RETRY_DOWN),
+            slow_start: None,
             source: self.source(table),
         }
     }
@@ -75,11 +75,11 @@ impl Reader<'_> {
         if table.get("by").is_none() {
             self.missing(&table, "`sticky` says not by what".to_owned(), "write `by = \"client\"`");
         }
-        self.choice(&table, "by", &[("client", ())], &["client/24", "client/64"]);
+        let by = self.choice(&table, "by", STICKY_BY, &[]);
         let ttl = self.duration(&table, "ttl", |word| {
             value::duration_not_zero(word, "leave `sticky` out to spread clients")
         });
-        Some(Sticky { ttl: ttl.unwrap_or(Sticky::TTL) })
+        Some(Sticky { ttl: ttl.unwrap_or(Sticky::TTL), by: by.unwrap_or_default() })
     }
 
     fn source(&mut self, table: &Table<'_>) -> Option<Spanned<SourceAddress>> {

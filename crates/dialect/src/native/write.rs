@@ -94,7 +94,11 @@ impl Writer {
         self.value("balance", &quoted(name), *balance == Default::default());
         let sticky = pool
             .sticky
-            .map(|Sticky { ttl }| format!("{{ by = \"client\", ttl = {} }}", time(Some(ttl))));
+            .map(|Sticky { ttl, by }| {
+                let named = STICKY_BY.iter().find(|(_, key)| *key == by);
+                let (by, _) = named.expect("each key of stickiness has a name in the table");
+                format!("{{ by = {}, ttl = {} }}", quoted(by), time(Some(ttl)))
+            });
         self.optional("sticky", sticky, "clients are spread");
         let retry = pool.retry_down;
         self.value("retry_down", &time(Some(retry)), retry == Pool::RETRY_DOWN);
@@ -184,6 +188,9 @@ fn backend(backend: &Backend) -> String {
     let mut text = backend.address.value.to_string();
     if backend.weight != Weight::ONE {
         let _ = write!(text, " weight={}", backend.weight.get());
+    }
+    if let Some(max) = backend.max {
+        let _ = write!(text, " max={max}");
     }
     if backend.role == Role::Backup {
         text += " backup";

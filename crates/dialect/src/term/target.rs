@@ -237,12 +237,6 @@ fn read_terms<'a>(parts: impl Iterator<Item = Word<'a>>, faults: &mut Vec<Diagno
 }
 
 fn unknown(part: Word<'_>) -> Diagnostic {
-    if part.text.starts_with("max=") {
-        let message = "a limit for each backend is not in this version";
-        return Diagnostic::new(Code::NotYet, part.span, message)
-            .label("not in this version")
-            .help("leave it out");
-    }
     let name = part.text.split(['=', ':']).next().unwrap_or(part.text);
     let fault = Diagnostic::new(
         Code::TargetOption,
