@@ -226,7 +226,7 @@ mod tests {
                 tcp: model::Tcp::default(),
             }],
             pools: vec![model::Pool {
-                name: "main".to_owned(),
+                name: Spanned::default_of("main".to_owned()),
                 backends: letters.chars().map(backend).collect(),
                 balance,
                 sticky,
