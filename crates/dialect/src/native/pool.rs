@@ -1,6 +1,6 @@
 //! `[pool.NAME]`, and the same keys on a listener with `to`.
 
-use model::{Backend, Balance, Code, Diagnostic, Pool, SourceAddress, Spanned, Sticky};
+use model::{Backend, Balance, Code, Diagnostic, Pool, SourceAddress, Spanned, Sticky, StickyKey};
 use toml::de::DeValue;
 
 use super::table::{Schema, Table};

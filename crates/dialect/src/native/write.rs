@@ -10,7 +10,7 @@ use model::{
 };
 
 use super::VERBOSITIES;
-use super::pool::BALANCES;
+use super::pool::{BALANCES, STICKY_BY};
 
 /// What becomes of values that nobody needs to write.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -92,13 +92,11 @@ impl Writer {
         let balance = BALANCES.iter().find(|(_, balance)| *balance == pool.balance);
         let (name, balance) = balance.expect("each way to pick has a name in the table");
         self.value("balance", &quoted(name), *balance == Default::default());
-        let sticky = pool
-            .sticky
-            .map(|Sticky { ttl, by }| {
-                let named = STICKY_BY.iter().find(|(_, key)| *key == by);
-                let (by, _) = named.expect("each key of stickiness has a name in the table");
-                format!("{{ by = {}, ttl = {} }}", quoted(by), time(Some(ttl)))
-            });
+        let sticky = pool.sticky.map(|Sticky { ttl, by }| {
+            let named = STICKY_BY.iter().find(|(_, key)| *key == by);
+            let (by, _) = named.expect("each key of stickiness has a name in the table");
+            format!("{{ by = {}, ttl = {} }}", quoted(by), time(Some(ttl)))
+        });
         self.optional("sticky", sticky, "clients are spread");
         let retry = pool.retry_down;
         self.value("retry_down", &time(Some(retry)), retry == Pool::RETRY_DOWN);

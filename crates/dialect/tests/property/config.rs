@@ -8,7 +8,8 @@ use dialect::render::{Colour, render};
 use model::config::Verbosity;
 use model::{
     Access, Backend, BackendAddress, Balance, Bind, Config, Limits, Listener, Log, LogFormat,
-    LogTarget, Pool, Role, Runtime, SourceAddress, Sources, Spanned, Sticky, Tcp, Timeouts, Weight,
+    LogTarget, Pool, Role, Runtime, SourceAddress, Sources, Spanned, Sticky, StickyKey, Tcp,
+    Timeouts, Weight,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -88,16 +89,18 @@ fn listener() -> impl Strategy<Value = Listener> {
 
 fn pool() -> impl Strategy<Value = Pool> {
     let address = select(vec!["10.0.0.1:80", "[2001:db8::1]:22", "a-b.example:1", "unix:@x"]);
-    let backend =
-        (address, 1u32..=Weight::MAX, proptest::bool::ANY).prop_map(|(address, weight, backup)| {
-            Backend {
-                address: unwritten(BackendAddress::parse(address, None).expect("a legal address")),
-                weight: Weight::new(weight).expect("the range is that of weights"),
-                role: if backup { Role::Backup } else { Role::Primary },
-            }
-        });
-    let balance = select(vec![Balance::RoundRobin, Balance::First]);
-    let sticky = option::of(time().prop_map(|ttl| Sticky { ttl }));
+    let max = option::of((1u32..=1000).prop_map(|max| max.try_into().expect("not zero")));
+    let backend = (address, 1u32..=Weight::MAX, max, proptest::bool::ANY).prop_map(
+        |(address, weight, max, backup)| Backend {
+            address: unwritten(BackendAddress::parse(address, None).expect("a legal address")),
+            weight: Weight::new(weight).expect("the range is that of weights"),
+            max,
+            role: if backup { Role::Backup } else { Role::Primary },
+        },
+    );
+    let balance = select(Balance::NAMES.map(|(_, balance)| balance).to_vec());
+    let by = select(vec![StickyKey::Client, StickyKey::Network]);
+    let sticky = option::of((time(), by).prop_map(|(ttl, by)| Sticky { ttl, by }));
     let source =
         option::of(select(vec!["10.0.0.9", "::1", "eth0"]).prop_map(|text| {
             unwritten(SourceAddress::parse(text).expect("these are legal sources"))
@@ -110,6 +113,7 @@ fn pool() -> impl Strategy<Value = Pool> {
             balance,
             sticky,
             retry_down,
+            slow_start: None,
             source,
         },
     )
