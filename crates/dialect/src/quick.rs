@@ -17,8 +17,8 @@ use std::ffi::OsString;
 
 use model::config::Verbosity;
 use model::{
-    Access, Balance, Code, Config, Diagnostic, Listener, LogTarget, Pool, Sources, Span, Spanned,
-    Sticky, StickyKey, Tcp, Timeouts, check,
+    Balance, Code, Config, Diagnostic, Listener, LogTarget, Pool, Sources, Span, Spanned, Sticky,
+    StickyKey, Tcp, check,
 };
 
 use crate::line::{Line, Word};
@@ -114,23 +114,8 @@ impl Reader {
     fn new(faults: Vec<Diagnostic>) -> Self {
         Self {
             config: Config::default(),
-            listener: Listener {
-                name: NAME.to_owned(),
-                bind: Vec::new(),
-                pool: Spanned::default_of(NAME.to_owned()),
-                access: Access::default(),
-                timeouts: Timeouts::default(),
-                tcp: Tcp::default(),
-            },
-            pool: Pool {
-                name: Spanned::default_of(NAME.to_owned()),
-                backends: Vec::new(),
-                balance: Balance::default(),
-                sticky: None,
-                slow_start: None,
-                retry_down: Pool::RETRY_DOWN,
-                source: None,
-            },
+            listener: Listener::new(NAME, Spanned::default_of(NAME.to_owned())),
+            pool: Pool::new(Spanned::default_of(NAME.to_owned()), Vec::new()),
             numeric: false,
             process: Process::default(),
             faults,

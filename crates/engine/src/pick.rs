@@ -192,7 +192,6 @@ mod tests {
 
     use model::{
         Backend, BackendAddress, Balance, Config, Listener, Role, Spanned, Sticky, StickyKey,
-        Weight,
     };
 
     use crate::plan::Plan;
@@ -207,32 +206,20 @@ mod tests {
     /// A pool with a backend per letter; lower-case letters are backups.
     fn plan(letters: &str, balance: Balance, sticky: Option<Sticky>) -> Plan {
         let backend = |letter: char| Backend {
-            address: Spanned::default_of(BackendAddress::Name {
+            role: if letter.is_lowercase() { Role::Backup } else { Role::Primary },
+            ..Backend::new(Spanned::default_of(BackendAddress::Name {
                 host: format!("{letter}.example"),
                 port: 80,
-            }),
-            weight: Weight::ONE,
-            max: None,
-            role: if letter.is_lowercase() { Role::Backup } else { Role::Primary },
+            }))
         };
         let pool = Spanned::default_of("main".to_owned());
         Plan::compile(&Config {
-            listeners: vec![Listener {
-                name: "main".to_owned(),
-                bind: Vec::new(),
-                pool,
-                access: model::Access::default(),
-                timeouts: model::Timeouts::default(),
-                tcp: model::Tcp::default(),
-            }],
+            listeners: vec![Listener::new("main", pool.clone())],
             pools: vec![model::Pool {
-                name: Spanned::default_of("main".to_owned()),
-                backends: letters.chars().map(backend).collect(),
                 balance,
                 sticky,
                 retry_down: RETRY,
-                slow_start: None,
-                source: None,
+                ..model::Pool::new(pool, letters.chars().map(backend).collect())
             }],
             ..Config::default()
         })

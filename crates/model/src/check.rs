@@ -188,38 +188,26 @@ fn source(pool: &Pool, faults: &mut Vec<Diagnostic>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Access, Backend, Balance, Role, Tcp, Timeouts, Weight};
+    use crate::config::Backend;
     use crate::source::Spanned;
 
     fn config(binds: &[&str], targets: &[&str], source: Option<&str>) -> Config {
         let bind = |text: &&str| Spanned::default_of(Bind::parse(text).expect("a legal bind"));
-        let backend = |text: &&str| Backend {
-            address: Spanned::default_of(
-                BackendAddress::parse(text, None).expect("a legal target"),
-            ),
-            weight: Weight::ONE,
-            max: None,
-            role: Role::Primary,
+        let backend = |text: &&str| {
+            let address = BackendAddress::parse(text, None).expect("a legal target");
+            Backend::new(Spanned::default_of(address))
         };
+        let name = || Spanned::default_of("main".to_owned());
         Config {
             listeners: vec![Listener {
-                name: "main".to_owned(),
                 bind: binds.iter().map(bind).collect(),
-                pool: Spanned::default_of("main".to_owned()),
-                access: Access::default(),
-                timeouts: Timeouts::default(),
-                tcp: Tcp::default(),
+                ..Listener::new("main", name())
             }],
             pools: vec![Pool {
-                name: Spanned::default_of("main".to_owned()),
-                backends: targets.iter().map(backend).collect(),
-                balance: Balance::default(),
-                sticky: None,
-                slow_start: None,
-                retry_down: Pool::RETRY_DOWN,
                 source: source.map(|text| {
                     Spanned::default_of(SourceAddress::parse(text).expect("a legal source"))
                 }),
+                ..Pool::new(name(), targets.iter().map(backend).collect())
             }],
             ..Config::default()
         }

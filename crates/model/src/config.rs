@@ -43,6 +43,20 @@ pub struct Listener {
     pub tcp: Tcp,
 }
 
+impl Listener {
+    /// A listener with every default, which is not bound to anything yet.
+    pub fn new(name: impl Into<String>, pool: Spanned<String>) -> Self {
+        Self {
+            name: name.into(),
+            bind: Vec::new(),
+            pool,
+            access: Access::default(),
+            timeouts: Timeouts::default(),
+            tcp: Tcp::default(),
+        }
+    }
+}
+
 /// Which clients may come: `deny` wins over `allow`, and an empty `allow` allows all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Access {
@@ -116,6 +130,19 @@ pub struct Pool {
 impl Pool {
     /// How long a backend that could not be reached is left alone, unless told.
     pub const RETRY_DOWN: Duration = Duration::from_secs(10);
+
+    /// A pool with every default.
+    pub fn new(name: Spanned<String>, backends: Vec<Backend>) -> Self {
+        Self {
+            name,
+            backends,
+            balance: Balance::default(),
+            sticky: None,
+            retry_down: Self::RETRY_DOWN,
+            slow_start: None,
+            source: None,
+        }
+    }
 }
 
 /// One member of a pool.
@@ -129,6 +156,13 @@ pub struct Backend {
     pub max: Option<NonZeroU32>,
     /// Whether it serves always or only when the others cannot.
     pub role: Role,
+}
+
+impl Backend {
+    /// A backend with every default.
+    pub fn new(address: Spanned<BackendAddress>) -> Self {
+        Self { address, weight: Weight::ONE, max: None, role: Role::Primary }
+    }
 }
 
 /// A backend's share of the sessions, relative to the others of its pool: 1 to 256.

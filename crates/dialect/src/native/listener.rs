@@ -141,12 +141,11 @@ impl Reader<'_> {
         let tcp = self.tcp(table);
         let pool = self.pool_of(name, table, &bind);
         self.config.listeners.push(Listener {
-            name: name.to_owned(),
             bind,
-            pool,
             access,
             timeouts,
             tcp,
+            ..Listener::new(name, pool)
         });
     }
 

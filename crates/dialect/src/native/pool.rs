@@ -55,13 +55,11 @@ impl Reader<'_> {
         let balance = self.choice(table, "balance", BALANCES, &[]);
         let retry_down = self.duration(table, "retry_down", value::duration);
         Pool {
-            name,
-            backends,
             balance: balance.unwrap_or_default(),
             sticky: self.sticky(table),
             retry_down: retry_down.unwrap_or(Pool::RETRY_DOWN),
-            slow_start: None,
             source: self.source(table),
+            ..Pool::new(name, backends)
         }
     }
 

@@ -76,12 +76,11 @@ fn listener() -> impl Strategy<Value = Listener> {
     (vec(bind, 1..9), 0usize..3, ranges(), ranges(), timeouts, tcp).prop_map(
         |(bind, pool, allow, deny, (connect, idle, half_closed), (keepalive, user_timeout))| {
             Listener {
-                name: String::new(),
                 bind,
-                pool: unwritten(format!("p-{pool}")),
                 access: Access { allow, deny },
                 timeouts: Timeouts { connect, idle, half_closed },
                 tcp: Tcp { keepalive, user_timeout },
+                ..Listener::new("", unwritten(format!("p-{pool}")))
             }
         },
     )
@@ -108,13 +107,11 @@ fn pool() -> impl Strategy<Value = Pool> {
     let retry = prop_oneof![Just(Duration::ZERO), time()];
     (vec(backend, 1..5), balance, sticky, retry, source).prop_map(
         |(backends, balance, sticky, retry_down, source)| Pool {
-            name: unwritten(String::new()),
-            backends,
             balance,
             sticky,
             retry_down,
-            slow_start: None,
             source,
+            ..Pool::new(unwritten(String::new()), backends)
         },
     )
 }
