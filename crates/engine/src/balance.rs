@@ -99,6 +99,15 @@ impl Policy {
         }
     }
 
+    /// Goes on where `previous` is, if it takes turns as this does.
+    pub fn resume(&self, previous: &Self) {
+        match (self, previous) {
+            (Self::Rotation(rotation), Self::Rotation(previous)) => rotation.resume(previous),
+            (Self::LeastSessions(least), Self::LeastSessions(previous)) => least.resume(previous),
+            _ => {}
+        }
+    }
+
     /// The next member that will do; `None` if none will.
     ///
     /// `look` gives the load of a member that will do, and `None` for any other. It may be asked

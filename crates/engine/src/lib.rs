@@ -70,7 +70,7 @@ impl Engine {
     /// # Errors
     /// When a thread cannot be started.
     pub fn start(bound: Bound, config: &Config, journal: Journal) -> io::Result<Self> {
-        let plan = Arc::new(Plan::compile(config));
+        let plan = Arc::new(Plan::compile(config, None));
         let ceiling = Ceiling::new(sessions_max(&bound, config, &journal)?);
         let addresses = bound.addresses().to_vec();
         let (course, course_receiver) = watch::channel(Course::Serve);

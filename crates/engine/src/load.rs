@@ -2,6 +2,9 @@
 //!
 //! All shards read and write it in words without locks. It has a cache line of
 //! its own: its words change with each session, those around it hardly ever.
+//!
+//! It outlives the plan that it was made for: while a backend stays in its pool,
+//! each new plan takes it over, so that old and new sessions count together.
 
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -14,12 +17,15 @@ use relay::Tick;
 #[repr(align(64))]
 pub struct Load {
     sessions: AtomicU32,
-    max: Option<NonZeroU32>,
+    /// 0: any number.
+    max: AtomicU32,
     /// Moving average of the time to connect: milliseconds of the last sample's [`Tick`] above
     /// [`LATENCY_BITS`] bits of microseconds. 0: none yet.
     latency: AtomicU64,
     /// When it came up again, in ticks; 0: it was never down.
     up_at: AtomicU64,
+    /// When the sessions it still has are ended, in ticks; 0: never.
+    ends_at: AtomicU64,
 }
 
 /// A backend's share of its weight while it starts slowly, in parts of [`Share::WHOLE`].
@@ -51,7 +57,27 @@ const HALF_LIFE: Duration = Duration::from_secs(10);
 impl Load {
     /// That of a backend with at most `max` sessions.
     pub fn new(max: Option<NonZeroU32>) -> Self {
-        Self { max, ..Self::default() }
+        let load = Self::default();
+        load.take_on(max);
+        load
+    }
+
+    /// From now on it may have at most `max` sessions, and is one of its pool again if it was
+    /// removed from it. Sessions beyond `max` are left alone.
+    pub fn take_on(&self, max: Option<NonZeroU32>) {
+        self.max.store(max.map_or(0, NonZeroU32::get), Ordering::Relaxed);
+        self.ends_at.store(0, Ordering::Relaxed);
+    }
+
+    /// It is removed from its pool, and the sessions it still has are to end at `at`.
+    pub fn retire(&self, at: Tick) {
+        self.ends_at.store(at.millis().max(1), Ordering::Relaxed);
+    }
+
+    /// Whether its sessions are to end now.
+    pub fn has_retired(&self, now: Tick) -> bool {
+        let ends_at = self.ends_at.load(Ordering::Relaxed);
+        ends_at != 0 && ends_at <= now.millis()
     }
 
     /// Sessions that have or seek a connection to it.
@@ -62,7 +88,7 @@ impl Load {
 
     /// Whether one more session may come.
     pub fn has_room(&self) -> bool {
-        self.max.is_none_or(|max| self.sessions() < max.get())
+        self.max().is_none_or(|max| self.sessions() < max.get())
     }
 
     /// Counts one more session, unless there is no room.
@@ -70,7 +96,7 @@ impl Load {
     /// A session counts from before it connects. Otherwise many that arrive at once would all find
     /// the same backend the emptiest, and would pass its limit together.
     pub fn enter(&self) -> bool {
-        let Some(max) = self.max else {
+        let Some(max) = self.max() else {
             self.sessions.fetch_add(1, Ordering::Relaxed);
             return true;
         };
@@ -81,6 +107,10 @@ impl Load {
     /// Takes back one [`Load::enter`].
     pub fn leave(&self) {
         self.sessions.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    fn max(&self) -> Option<NonZeroU32> {
+        NonZeroU32::new(self.max.load(Ordering::Relaxed))
     }
 
     /// A connection took this long.
@@ -143,6 +173,20 @@ mod tests {
         assert!(!load.has_room() && !load.enter());
         load.leave();
         assert!(load.has_room() && load.enter());
+        load.take_on(NonZeroU32::new(3));
+        assert!(load.enter() && !load.enter());
+        load.take_on(None);
+        assert!(load.enter());
+    }
+
+    #[test]
+    fn sessions_of_a_removed_backend_end_unless_it_comes_back() {
+        let load = Load::default();
+        assert!(!load.has_retired(NOW));
+        load.retire(after(5));
+        assert!(!load.has_retired(NOW) && load.has_retired(after(5)));
+        load.take_on(None);
+        assert!(!load.has_retired(after(5)));
     }
 
     #[test]
@@ -154,7 +198,7 @@ mod tests {
                     for _ in 0..10_000 {
                         for load in &loads {
                             if load.enter() {
-                                assert!(load.max.is_none() || load.sessions() <= 2);
+                                assert!(load.max().is_none() || load.sessions() <= 2);
                                 load.leave();
                             }
                         }

@@ -108,10 +108,10 @@ impl<'a> Pick<'a> {
     }
 
     fn remembered(&self, now: Tick) -> Option<BackendIndex> {
-        let index = self.pool.sticky.as_ref()?.recall(self.client?, now)?;
-        // A plan that replaced the one the memory is from may have fewer backends.
-        let exists = index.get() < self.pool.backends.len();
-        (exists && self.look(index, Among::Up, now).is_some()).then_some(index)
+        let number = self.pool.sticky.as_ref()?.recall(self.client?, now)?;
+        // The backend may have been removed since.
+        let index = self.pool.numbered(number)?;
+        self.look(index, Among::Up, now).map(|_| index)
     }
 
     /// Whose turn it is by a policy.
@@ -187,7 +187,6 @@ impl Stage {
 mod tests {
     use super::*;
     use std::num::NonZeroU32;
-    use std::sync::Arc;
     use std::time::Duration;
 
     use model::{
@@ -195,6 +194,7 @@ mod tests {
     };
 
     use crate::plan::Plan;
+    use crate::sticky::BackendNumber;
 
     const STICKY: Sticky = Sticky { ttl: Duration::from_secs(60), by: StickyKey::Client };
     const RETRY: Duration = Duration::from_secs(10);
@@ -213,7 +213,7 @@ mod tests {
             }))
         };
         let pool = Spanned::default_of("main".to_owned());
-        Plan::compile(&Config {
+        let config = Config {
             listeners: vec![Listener::new("main", pool.clone())],
             pools: vec![model::Pool {
                 balance,
@@ -222,7 +222,8 @@ mod tests {
                 ..model::Pool::new(pool, letters.chars().map(backend).collect())
             }],
             ..Config::default()
-        })
+        };
+        Plan::compile(&config, None)
     }
 
     fn letters(pool: &Pool, picked: impl IntoIterator<Item = BackendIndex>) -> String {
@@ -278,7 +279,7 @@ mod tests {
         let pool = &plan.listeners[0].pool;
         let client = IpAddr::from([192, 0, 2, 1]);
         let memory = pool.sticky.as_ref().expect("a sticky pool");
-        memory.remember(client, BackendIndex(1), now());
+        memory.remember(client, BackendNumber(1), now());
         assert!(all(pool, Some(client)).starts_with('B'));
         assert!(all(pool, Some(IpAddr::from([192, 0, 2, 2]))).starts_with('A'));
         down(pool, "B");
@@ -287,10 +288,8 @@ mod tests {
 
     /// A plan whose first backend may have one session.
     fn limited(letters: &str) -> Plan {
-        let mut plan = plan(letters, Balance::First, None);
-        let listener = Arc::get_mut(&mut plan.listeners[0]).expect("no session has it");
-        let pool = Arc::get_mut(&mut listener.pool).expect("one listener has it");
-        pool.backends[0].load = Load::new(NonZeroU32::new(1));
+        let plan = plan(letters, Balance::First, None);
+        plan.pools[0].backends[0].load.take_on(NonZeroU32::new(1));
         plan
     }
 

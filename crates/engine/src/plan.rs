@@ -3,14 +3,15 @@
 //! A plan does not change; sessions keep the one they began with. What does
 //! change while it runs (marks and loads of backends, positions of rotations,
 //! memories of clients, answers of name servers) is shared by all shards, in
-//! words that are read and written without locks.
+//! words that are read and written without locks, and is taken over by the plan
+//! that comes next.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{BackendAddress, Config, Role, SourceAddress, Tcp, Timeouts, UnixName};
+use model::{BackendAddress, Config, OnRemoved, Role, SourceAddress, Tcp, Timeouts, UnixName};
 use relay::Tick;
 
 use crate::balance::{BackendIndex, Member, Policy};
@@ -19,13 +20,15 @@ use crate::load::Load;
 use crate::mark::Mark;
 use crate::name::Name;
 use crate::phase::admit::Access;
-use crate::sticky::StickyTable;
+use crate::sticky::{BackendNumber, StickyTable};
 
 /// Everything that sessions are run by.
 #[derive(Debug)]
 pub struct Plan {
     /// In the order of the configuration.
     pub listeners: Vec<Arc<Listener>>,
+    /// In the order of the configuration.
+    pub pools: Vec<Arc<Pool>>,
     /// The host names of all backends.
     pub names: Vec<Arc<Name>>,
     /// Whether bulk may go through `splice(2)`.
@@ -54,16 +57,22 @@ pub struct Pool {
     pub name: Arc<str>,
     /// Its members.
     pub backends: Box<[Backend]>,
+    /// Where each of them stands; sorted.
+    numbers: Box<[(BackendNumber, BackendIndex)]>,
+    /// What the next new backend is called.
+    next_number: u32,
     /// Picks among those that serve always.
     pub primaries: Policy,
     /// Picks among those that serve when no primary can.
     pub backups: Policy,
     /// The memory of clients, if it is sticky.
-    pub sticky: Option<StickyTable>,
+    pub sticky: Option<Arc<StickyTable>>,
     /// How long a backend that could not be reached is left alone.
     pub retry_down: Duration,
     /// How long one that was down takes to get its whole share of sessions.
     pub slow_start: Option<Duration>,
+    /// What becomes of the sessions of a backend that is removed from it.
+    pub on_removed: OnRemoved,
     /// What connections leave from.
     pub source: Option<SourceAddress>,
 }
@@ -75,10 +84,12 @@ pub struct Backend {
     pub label: Arc<str>,
     /// Where it is reached.
     pub target: Target,
+    /// What the memory of clients calls it.
+    pub number: BackendNumber,
     /// Whether it can be.
-    pub mark: Mark,
+    pub mark: Arc<Mark>,
     /// What it carries.
-    pub load: Load,
+    pub load: Arc<Load>,
 }
 
 /// Where a backend is reached.
@@ -93,19 +104,28 @@ pub enum Target {
 }
 
 impl Plan {
-    /// Compiles a configuration that has been checked (`model::check`).
+    /// Compiles a configuration that has been checked (`model::check`). What `previous` counted
+    /// and remembered goes on where it is about the same: pools are the same by their names, and
+    /// backends by their pool and their address.
     ///
     /// # Panics
     /// On a listener whose pool does not exist.
-    pub fn compile(config: &Config) -> Self {
-        let mut names = Names::default();
-        let pools: HashMap<&str, Arc<Pool>> = config
-            .pools
+    pub fn compile(config: &Config, previous: Option<&Self>) -> Self {
+        let mut names = Names::new(previous.map_or(&[], |plan| &plan.names));
+        let previous: HashMap<&str, &Pool> = previous
             .iter()
-            .map(|pool| (&*pool.name.value, Arc::new(Pool::compile(pool, &mut names))))
+            .flat_map(|plan| &plan.pools)
+            .map(|pool| (&*pool.name, &**pool))
             .collect();
+        let pools = config.pools.iter().map(|pool| {
+            let before = previous.get(&*pool.name.value).copied();
+            Arc::new(Pool::compile(pool, before, &mut names))
+        });
+        let pools: Vec<_> = pools.collect();
+        let by_name: HashMap<&str, &Arc<Pool>> =
+            pools.iter().map(|pool| (&*pool.name, pool)).collect();
         let listeners = config.listeners.iter().map(|listener| {
-            let pool = pools.get(&*listener.pool.value).expect("a checked listener has its pool");
+            let pool = by_name.get(&*listener.pool.value).expect("a checked listener has its pool");
             Arc::new(Listener {
                 name: listener.name.as_str().into(),
                 access: Access::new(&listener.access),
@@ -115,12 +135,39 @@ impl Plan {
             })
         });
         let listeners = listeners.collect();
-        Self { listeners, names: names.all, splice: config.runtime.splice }
+        Self { listeners, names: names.all, splice: config.runtime.splice, pools }
+    }
+
+    /// Has the sessions end of backends that this plan had and `next` has not, as the pool says
+    /// that they were in. Gives the times at which there are such sessions.
+    pub fn retire(&self, next: &Self, now: Tick) -> Vec<Tick> {
+        let stays: HashSet<*const Load> = next
+            .pools
+            .iter()
+            .flat_map(|pool| &pool.backends)
+            .map(|backend| Arc::as_ptr(&backend.load))
+            .collect();
+        let mut times = Vec::new();
+        for pool in &self.pools {
+            let end = match pool.on_removed {
+                OnRemoved::Keep => continue,
+                OnRemoved::Drain(time) => now.after(time),
+                OnRemoved::Cut => now,
+            };
+            let gone = |backend: &&Backend| !stays.contains(&Arc::as_ptr(&backend.load));
+            for backend in pool.backends.iter().filter(gone) {
+                backend.load.retire(end);
+                times.push(end);
+            }
+        }
+        times.sort_unstable();
+        times.dedup();
+        times
     }
 }
 
 impl Pool {
-    fn compile(pool: &model::Pool, names: &mut Names) -> Self {
+    fn compile(pool: &model::Pool, previous: Option<&Self>, names: &mut Names<'_>) -> Self {
         let members = |role: Role| {
             let members = (0..).map(BackendIndex).zip(&pool.backends);
             let members = members.filter(|(_, backend)| backend.role == role);
@@ -131,24 +178,43 @@ impl Pool {
             };
             Policy::new(pool.balance, &members.map(member).collect::<Vec<_>>())
         };
-        let backends = pool.backends.iter().map(|backend| Backend {
-            label: backend.address.value.to_string().into(),
-            target: match &backend.address.value {
+        let mut known = Known::of(previous);
+        let backends = pool.backends.iter().map(|backend| {
+            let label: Arc<str> = backend.address.value.to_string().into();
+            let (number, mark, load) = known.take(&label);
+            load.take_on(backend.max);
+            let target = match &backend.address.value {
                 BackendAddress::Ip(address) => Target::Ip(*address),
                 BackendAddress::Name { host, port } => Target::Name(names.get(host), *port),
                 BackendAddress::Unix(name) => Target::Unix(name.clone()),
-            },
-            mark: Mark::default(),
-            load: Load::new(backend.max),
+            };
+            Backend { label, target, number, mark, load }
         });
+        let backends: Box<[_]> = backends.collect();
+        let mut numbers: Box<[_]> =
+            backends.iter().map(|backend| backend.number).zip((0..).map(BackendIndex)).collect();
+        numbers.sort_unstable();
+        let (primaries, backups) = (members(Role::Primary), members(Role::Backup));
+        if let Some(previous) = previous {
+            primaries.resume(&previous.primaries);
+            backups.resume(&previous.backups);
+        }
+        let memory = |sticky| {
+            let known = previous.and_then(|pool| pool.sticky.clone());
+            let known = known.filter(|table| table.is_for(sticky));
+            known.unwrap_or_else(|| Arc::new(StickyTable::new(sticky, Tick::now())))
+        };
         Self {
             name: pool.name.value.as_str().into(),
-            backends: backends.collect(),
-            primaries: members(Role::Primary),
-            backups: members(Role::Backup),
-            sticky: pool.sticky.map(|sticky| StickyTable::new(sticky, Tick::now())),
+            backends,
+            numbers,
+            next_number: known.next_number,
+            primaries,
+            backups,
+            sticky: pool.sticky.map(memory),
             retry_down: pool.retry_down,
             slow_start: pool.slow_start,
+            on_removed: pool.on_removed,
             source: pool.source.as_ref().map(|source| source.value.clone()),
         }
     }
@@ -157,22 +223,172 @@ impl Pool {
     pub fn backend(&self, index: BackendIndex) -> &Backend {
         &self.backends[index.get()]
     }
+
+    /// The place of the member with this number, if it still is one.
+    pub fn numbered(&self, number: BackendNumber) -> Option<BackendIndex> {
+        let at = self.numbers.binary_search_by_key(&number, |(number, _)| *number).ok()?;
+        Some(self.numbers[at].1)
+    }
+}
+
+/// What is known of the backends of a pool that is compiled anew.
+struct Known<'a> {
+    /// By label. The same may stand there twice; they are the same in their order.
+    backends: HashMap<&'a str, VecDeque<&'a Backend>>,
+    next_number: u32,
+}
+
+impl<'a> Known<'a> {
+    fn of(previous: Option<&'a Pool>) -> Self {
+        let mut backends: HashMap<_, VecDeque<_>> = HashMap::new();
+        for backend in previous.iter().flat_map(|pool| &pool.backends) {
+            backends.entry(&*backend.label).or_default().push_back(backend);
+        }
+        Self { backends, next_number: previous.map_or(0, |pool| pool.next_number) }
+    }
+
+    fn take(&mut self, label: &str) -> (BackendNumber, Arc<Mark>, Arc<Load>) {
+        if let Some(known) = self.backends.get_mut(label).and_then(VecDeque::pop_front) {
+            return (known.number, Arc::clone(&known.mark), Arc::clone(&known.load));
+        }
+        let number = BackendNumber(self.next_number);
+        // Never the number of one that was removed, whose clients are not to move to this one.
+        // Beyond a million of them they are not remembered any more.
+        self.next_number = self.next_number.saturating_add(1);
+        (number, Arc::default(), Arc::default())
+    }
 }
 
 /// One [`Name`] per host, however many backends have it.
-#[derive(Default)]
-struct Names {
+struct Names<'a> {
+    /// Those of the previous plan, with their answers.
+    known: HashMap<&'a str, &'a Arc<Name>>,
+    by_host: HashMap<String, Arc<Name>>,
     all: Vec<Arc<Name>>,
 }
 
-impl Names {
+impl<'a> Names<'a> {
+    fn new(known: &'a [Arc<Name>]) -> Self {
+        let known = known.iter().map(|name| (name.host(), name)).collect();
+        Self { known, by_host: HashMap::new(), all: Vec::new() }
+    }
+
     fn get(&mut self, host: &str) -> Arc<Name> {
         let host = host.to_ascii_lowercase();
-        if let Some(name) = self.all.iter().find(|name| name.host() == host) {
+        if let Some(name) = self.by_host.get(&host) {
             return Arc::clone(name);
         }
-        let name = Arc::new(Name::new(host));
+        let known = self.known.get(&*host).copied().cloned();
+        let name = known.unwrap_or_else(|| Arc::new(Name::new(host.clone())));
+        self.by_host.insert(host, Arc::clone(&name));
         self.all.push(Arc::clone(&name));
         name
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pick::Pick;
+    use model::{Balance, Spanned, Sticky, StickyKey};
+
+    fn now() -> Tick {
+        Tick::from_millis(1_000_000)
+    }
+
+    fn config(targets: &[&str], on_removed: OnRemoved) -> Config {
+        let backend = |text: &&str| {
+            let address = BackendAddress::parse(text, None).expect("a legal target");
+            model::Backend::new(Spanned::default_of(address))
+        };
+        let name = || Spanned::default_of("main".to_owned());
+        let sticky = Sticky { ttl: Duration::from_secs(60), by: StickyKey::Client };
+        Config {
+            listeners: vec![model::Listener::new("main", name())],
+            pools: vec![model::Pool {
+                on_removed,
+                sticky: Some(sticky),
+                balance: Balance::RoundRobin,
+                ..model::Pool::new(name(), targets.iter().map(backend).collect())
+            }],
+            ..Config::default()
+        }
+    }
+
+    fn plan(targets: &[&str], previous: Option<&Plan>) -> Plan {
+        Plan::compile(&config(targets, OnRemoved::Keep), previous)
+    }
+
+    fn next(plan: &Plan) -> String {
+        let mut pick = Pick::new(&plan.pools[0], None, 1);
+        let place = pick.next(now()).expect("a place");
+        let label = place.backend().label.to_string();
+        let _ = place.keep();
+        label
+    }
+
+    #[test]
+    fn counts_marks_and_turns_go_on_in_the_next_plan() {
+        let first = plan(&["10.0.0.1:1", "10.0.0.2:1", "10.0.0.3:1"], None);
+        assert_eq!(next(&first), "10.0.0.1:1");
+        first.pools[0].backends[2].mark.failed(now(), Duration::from_secs(9));
+        let second = plan(&["10.0.0.3:1", "10.0.0.1:1", "10.0.0.4:1"], Some(&first));
+        let [third, one, new] = &*second.pools[0].backends else { panic!("three backends") };
+        assert_eq!((third.load.sessions(), one.load.sessions(), new.load.sessions()), (0, 1, 0));
+        // The second turn: the first is over, and the backend that has it goes on.
+        assert_eq!(next(&second), "10.0.0.1:1");
+        first.pools[0].backends[0].load.leave();
+        assert_eq!(one.load.sessions(), 1, "a session that began before leaves the same count");
+        assert_eq!(next(&second), "10.0.0.4:1", "the third is down still");
+    }
+
+    #[test]
+    fn clients_stick_to_their_backend_wherever_it_stands_now() {
+        let client = std::net::IpAddr::from([192, 0, 2, 1]);
+        let first = plan(&["10.0.0.1:1", "10.0.0.2:1"], None);
+        let remembered = |plan: &Plan| {
+            let number = plan.pools[0].sticky.as_ref()?.recall(client, now())?;
+            let index = plan.pools[0].numbered(number)?;
+            Some(plan.pools[0].backend(index).label.to_string())
+        };
+        let second_number = first.pools[0].backends[1].number;
+        let memory = first.pools[0].sticky.as_ref().expect("a sticky pool");
+        memory.remember(client, second_number, now());
+        let moved = plan(&["10.0.0.9:1", "10.0.0.2:1", "10.0.0.1:1"], Some(&first));
+        assert_eq!(remembered(&moved).as_deref(), Some("10.0.0.2:1"));
+        let gone = plan(&["10.0.0.9:1"], Some(&moved));
+        assert_eq!(remembered(&gone), None);
+        let other = plan(&["10.0.0.8:1", "10.0.0.9:1", "10.0.0.7:1"], Some(&gone));
+        assert_eq!(remembered(&other), None, "a new one never has the number of one that is gone");
+    }
+
+    #[test]
+    fn the_pool_says_what_becomes_of_sessions_of_removed_backends() {
+        let targets = ["10.0.0.1:1", "10.0.0.2:1"];
+        let minute = Duration::from_secs(60);
+        for (on_removed, ends) in [
+            (OnRemoved::Keep, None),
+            (OnRemoved::Cut, Some(now())),
+            (OnRemoved::Drain(minute), Some(now().after(minute))),
+        ] {
+            let first = Plan::compile(&config(&targets, on_removed), None);
+            let second = plan(&targets[1..], Some(&first));
+            assert_eq!(first.retire(&second, now()), ends.into_iter().collect::<Vec<_>>());
+            let [gone, stays] = &*first.pools[0].backends else { panic!("two backends") };
+            assert!(!stays.load.has_retired(Tick::NEVER));
+            assert_eq!(gone.load.has_retired(Tick::NEVER), ends.is_some());
+            if let Some(ends) = ends {
+                assert!(gone.load.has_retired(ends));
+            }
+        }
+    }
+
+    #[test]
+    fn names_keep_their_answers() {
+        let first = plan(&["db.example:1"], None);
+        first.names[0].post(vec![[192, 0, 2, 7].into()]);
+        let second = plan(&["db.example:2", "web.example:1"], Some(&first));
+        assert!(Arc::ptr_eq(&first.names[0], &second.names[0]));
+        assert_eq!(second.names.len(), 2);
     }
 }

@@ -18,13 +18,16 @@ use std::time::Duration;
 use model::{Sticky, StickyKey};
 use relay::Tick;
 
-use crate::balance::BackendIndex;
-
 /// Clients that a pool remembers at the most; 16 bytes each.
 pub const CLIENTS_MAX: usize = 32_768;
 
 /// Slots that one client may stand in.
 const WAYS: usize = 8;
+
+/// What a pool calls a backend for as long as it has it, whatever its place in the list: the
+/// memory of clients outlives the plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BackendNumber(pub u32);
 
 /// Bits for the backend: a million of them. The other 44 count milliseconds for 557 years.
 const BACKEND_BITS: u32 = 20;
@@ -33,8 +36,7 @@ const BACKEND_BITS: u32 = 20;
 #[derive(Debug)]
 pub struct StickyTable {
     slots: Box<[Slot]>,
-    ttl: Duration,
-    by: StickyKey,
+    sticky: Sticky,
     begin: Tick,
     hasher: RandomState,
 }
@@ -51,22 +53,26 @@ struct Slot {
 impl StickyTable {
     /// A table that forgets a client when its time after its last session's begin is over.
     pub fn new(sticky: Sticky, now: Tick) -> Self {
-        let Sticky { ttl, by } = sticky;
         let slots = (0..CLIENTS_MAX).map(|_| Slot::default()).collect();
-        Self { slots, ttl, by, begin: now, hasher: RandomState::new() }
+        Self { slots, sticky, begin: now, hasher: RandomState::new() }
+    }
+
+    /// Whether it remembers as `sticky` says.
+    pub fn is_for(&self, sticky: Sticky) -> bool {
+        self.sticky == sticky
     }
 
     /// The backend that `client` had, if it is remembered.
-    pub fn recall(&self, client: IpAddr, now: Tick) -> Option<BackendIndex> {
+    pub fn recall(&self, client: IpAddr, now: Tick) -> Option<BackendNumber> {
         let client = self.hash(client);
         let slot = self.ways(client).find(|slot| slot.client.load(Ordering::Relaxed) == client)?;
         let (begin, backend) = unpack(slot.memory.load(Ordering::Relaxed));
         let age = Duration::from_millis(self.millis(now).saturating_sub(begin));
-        (age <= self.ttl).then_some(backend)
+        (age <= self.sticky.ttl).then_some(backend)
     }
 
     /// Remembers that `client` has `backend` now. Backends beyond the millionth are not remembered.
-    pub fn remember(&self, client: IpAddr, backend: BackendIndex, now: Tick) {
+    pub fn remember(&self, client: IpAddr, backend: BackendNumber, now: Tick) {
         if backend.0 >> BACKEND_BITS != 0 {
             return;
         }
@@ -80,7 +86,7 @@ impl StickyTable {
     }
 
     fn hash(&self, client: IpAddr) -> u64 {
-        let client = match self.by {
+        let client = match self.sticky.by {
             StickyKey::Client => client,
             StickyKey::Network => network(client),
         };
@@ -107,13 +113,13 @@ fn network(client: IpAddr) -> IpAddr {
     }
 }
 
-fn pack(millis: u64, backend: BackendIndex) -> u64 {
+fn pack(millis: u64, backend: BackendNumber) -> u64 {
     (millis << BACKEND_BITS) | u64::from(backend.0)
 }
 
-fn unpack(memory: u64) -> (u64, BackendIndex) {
+fn unpack(memory: u64) -> (u64, BackendNumber) {
     let backend = memory & ((1 << BACKEND_BITS) - 1);
-    (memory >> BACKEND_BITS, BackendIndex(u32::try_from(backend).unwrap_or_default()))
+    (memory >> BACKEND_BITS, BackendNumber(u32::try_from(backend).unwrap_or_default()))
 }
 
 #[cfg(test)]
@@ -132,12 +138,12 @@ mod tests {
     fn a_client_is_remembered_until_its_time_is_over() {
         let table = StickyTable::new(STICKY, BEGIN);
         assert_eq!(table.recall(client(1), BEGIN), None);
-        table.remember(client(1), BackendIndex(3), BEGIN);
-        assert_eq!(table.recall(client(1), BEGIN.after(HOUR)), Some(BackendIndex(3)));
+        table.remember(client(1), BackendNumber(3), BEGIN);
+        assert_eq!(table.recall(client(1), BEGIN.after(HOUR)), Some(BackendNumber(3)));
         let later = BEGIN.after(HOUR + Duration::from_millis(1));
         assert_eq!(table.recall(client(1), later), None);
-        table.remember(client(1), BackendIndex(4), later);
-        assert_eq!(table.recall(client(1), later), Some(BackendIndex(4)));
+        table.remember(client(1), BackendNumber(4), later);
+        assert_eq!(table.recall(client(1), later), Some(BackendNumber(4)));
     }
 
     #[test]
@@ -148,7 +154,7 @@ mod tests {
             table.recall(client, BEGIN).is_some()
         };
         for first in ["192.0.2.1", "2001:db8:1:2::1"] {
-            table.remember(first.parse().expect("an address"), BackendIndex(0), BEGIN);
+            table.remember(first.parse().expect("an address"), BackendNumber(0), BEGIN);
         }
         assert!(known("192.0.2.254") && known("2001:db8:1:2:ffff::"));
         assert!(!known("192.0.3.1") && !known("2001:db8:1:3::1"));
@@ -157,9 +163,9 @@ mod tests {
     #[test]
     fn a_new_session_renews_the_memory() {
         let table = StickyTable::new(STICKY, BEGIN);
-        table.remember(client(1), BackendIndex(0), BEGIN);
-        table.remember(client(1), BackendIndex(0), BEGIN.after(HOUR));
-        assert_eq!(table.recall(client(1), BEGIN.after(2 * HOUR)), Some(BackendIndex(0)));
+        table.remember(client(1), BackendNumber(0), BEGIN);
+        table.remember(client(1), BackendNumber(0), BEGIN.after(HOUR));
+        assert_eq!(table.recall(client(1), BEGIN.after(2 * HOUR)), Some(BackendNumber(0)));
     }
 
     #[test]
@@ -168,12 +174,12 @@ mod tests {
         let crowd = u32::try_from(CLIENTS_MAX).expect("fits") * 4;
         for number in 0..crowd {
             let now = BEGIN.after(Duration::from_millis(u64::from(number) * 10));
-            table.remember(client(number), BackendIndex(number % 7), now);
+            table.remember(client(number), BackendNumber(number % 7), now);
         }
         let now = BEGIN.after(Duration::from_millis(u64::from(crowd) * 10));
         let newest = crowd - 64..crowd;
         let kept = newest
-            .filter(|number| table.recall(client(*number), now) == Some(BackendIndex(number % 7)));
+            .filter(|number| table.recall(client(*number), now) == Some(BackendNumber(number % 7)));
         assert_eq!(kept.count(), 64);
         let remembered = (0..crowd).filter(|number| table.recall(client(*number), now).is_some());
         assert!(remembered.count() <= CLIENTS_MAX);

@@ -123,6 +123,8 @@ pub struct Pool {
     /// Time in which the share of a backend that was down grows from a tenth to the whole;
     /// `None`: it has its whole share at once.
     pub slow_start: Option<Duration>,
+    /// What becomes of the sessions of a backend that a reload removes.
+    pub on_removed: OnRemoved,
     /// What connections to the backends leave from.
     pub source: Option<Spanned<SourceAddress>>,
 }
@@ -140,9 +142,22 @@ impl Pool {
             sticky: None,
             retry_down: Self::RETRY_DOWN,
             slow_start: None,
+            on_removed: OnRemoved::default(),
             source: None,
         }
     }
+}
+
+/// What becomes of the sessions of a backend that a reload removes from its pool.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnRemoved {
+    /// They go on to their end.
+    #[default]
+    Keep,
+    /// They may go on for this long.
+    Drain(Duration),
+    /// They end at once.
+    Cut,
 }
 
 /// One member of a pool.

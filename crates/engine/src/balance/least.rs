@@ -26,6 +26,10 @@ impl LeastSessions {
         Self { members: sorted.into(), turns: Rotation::new(members) }
     }
 
+    pub(super) fn resume(&self, previous: &Self) {
+        self.turns.resume(&previous.turns);
+    }
+
     pub(super) fn next<'a>(
         &self,
         occasion: &Occasion,

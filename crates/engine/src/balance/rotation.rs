@@ -24,6 +24,12 @@ impl Rotation {
         Self { order: spread(members), position: AtomicU64::new(0) }
     }
 
+    /// Goes on where `previous` is: in a plan that is replaced again and again, the first would
+    /// else have most turns.
+    pub(super) fn resume(&self, previous: &Self) {
+        self.position.store(previous.position.load(Ordering::Relaxed), Ordering::Relaxed);
+    }
+
     /// The next backend that will do, whose turn is then over.
     pub(super) fn next<'a>(
         &self,

@@ -82,7 +82,7 @@ pub(crate) async fn connect<'a>(
                 journal.notice(Notice::BackendUp { pool, backend });
             }
             if let (Some(sticky), Some(address)) = (&pool.sticky, address) {
-                sticky.remember(address, place.index(), now);
+                sticky.remember(address, backend.number, now);
             }
             return Ok(Connected { socket, place, address: reached });
         }
