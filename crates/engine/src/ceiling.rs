@@ -20,7 +20,7 @@ const DESCRIPTORS_RESERVED: u64 = 24;
 #[derive(Debug)]
 pub struct Ceiling {
     sessions: AtomicUsize,
-    max: usize,
+    max: AtomicUsize,
     freed: Notify,
     starving: AtomicUsize,
 }
@@ -43,7 +43,7 @@ impl Ceiling {
     pub fn new(max: usize) -> Arc<Self> {
         Arc::new(Self {
             sessions: AtomicUsize::new(0),
-            max: max.max(1),
+            max: AtomicUsize::new(max.max(1)),
             freed: Notify::new(),
             starving: AtomicUsize::new(0),
         })
@@ -51,7 +51,13 @@ impl Ceiling {
 
     /// Sessions there may be.
     pub fn max(&self) -> usize {
-        self.max
+        self.max.load(Ordering::Relaxed)
+    }
+
+    /// From now on at most `max` sessions, but at least one. Those beyond it are left alone.
+    pub fn set_max(&self, max: usize) {
+        self.max.store(max.max(1), Ordering::Relaxed);
+        self.freed.notify_waiters();
     }
 
     /// Sessions there are.
@@ -73,7 +79,8 @@ impl Ceiling {
     /// Takes a place, if there is one.
     pub fn enter(self: &Arc<Self>) -> Option<Permit> {
         // Relaxed: the count orders nothing but itself.
-        let below = |sessions| (sessions < self.max).then_some(sessions + 1);
+        let max = self.max();
+        let below = |sessions| (sessions < max).then_some(sessions + 1);
         self.sessions.fetch_update(Ordering::Relaxed, Ordering::Relaxed, below).ok()?;
         Some(Permit { ceiling: Arc::clone(self) })
     }
@@ -85,7 +92,7 @@ impl Ceiling {
             let mut freed = std::pin::pin!(freed);
             // Enabled before the count is read: a place freed in between is not missed.
             freed.as_mut().enable();
-            if self.sessions() < self.max {
+            if self.sessions() < self.max() {
                 return;
             }
             freed.await;
@@ -102,7 +109,7 @@ impl Drop for Starving<'_> {
 impl Drop for Permit {
     fn drop(&mut self) {
         let before = self.ceiling.sessions.fetch_sub(1, Ordering::AcqRel);
-        if before >= self.ceiling.max {
+        if before >= self.ceiling.max() {
             self.ceiling.freed.notify_waiters();
         }
     }
@@ -143,6 +150,11 @@ mod tests {
         assert!(ceiling.enter().is_some());
         drop(second);
         assert_eq!(ceiling.sessions(), 0);
+        ceiling.set_max(1);
+        let only = ceiling.enter();
+        assert!(only.is_some() && ceiling.enter().is_none());
+        ceiling.set_max(2);
+        assert!(ceiling.enter().is_some());
     }
 
     #[test]

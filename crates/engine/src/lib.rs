@@ -1,6 +1,7 @@
 //! The life of a connection, from accept to account.
 //!
-//! [`Bound`] opens the listening sockets of a configuration; [`Engine`] runs it.
+//! [`Bound`] opens the listening sockets of a configuration; [`Engine`] runs it, and puts
+//! another in its place while sessions go on ([`Engine::prepare`], [`Engine::succeed`]).
 //!
 //! A session goes through its phases in [`phase`]; `session` is that story.
 //! [`pick`], [`balance`], [`load`], [`mark`] and [`sticky`] decide which backend it tries;
@@ -36,7 +37,7 @@ use std::sync::atomic::AtomicU64;
 use std::thread::JoinHandle;
 
 use model::Config;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 pub use listen::{BindFailure, Bound};
 pub use name::Name;
@@ -45,9 +46,9 @@ pub use phase::account;
 use account::Reason;
 use ceiling::Ceiling;
 use journal::{Journal, Notice};
-use listen::UnixPath;
+use listen::Door;
 use plan::Plan;
-use shard::{Commons, Course, HANDOVERS_MAX, Neighbour, Start};
+use shard::{Adoption, Commons, Course, HANDOVERS_MAX, Neighbour, Start};
 
 /// Descriptors of a shard beside its listening sockets: epoll and event descriptors.
 const DESCRIPTORS_PER_SHARD: u64 = 4;
@@ -56,11 +57,29 @@ const DESCRIPTORS_PER_SHARD: u64 = 4;
 #[derive(Debug)]
 pub struct Engine {
     plan: Arc<Plan>,
+    doors: Vec<Door>,
     ceiling: Arc<Ceiling>,
+    journal: Journal,
     course: watch::Sender<Course>,
+    /// For each shard, the way to tell it of a new plan.
+    adoptions: Vec<mpsc::UnboundedSender<Adoption>>,
     running: watch::Receiver<usize>,
     threads: Vec<JoinHandle<io::Result<()>>>,
-    _paths: Vec<UnixPath>,
+}
+
+/// A configuration that is ready to replace the one that runs: compiled, and its new doors open.
+#[derive(Debug)]
+pub struct Successor {
+    plan: Arc<Plan>,
+    bound: Bound,
+    sessions_max: usize,
+}
+
+impl Successor {
+    /// The host names that want resolving, those that are resolved already among them.
+    pub fn names(&self) -> &[Arc<Name>] {
+        &self.plan.names
+    }
 }
 
 impl Engine {
@@ -71,44 +90,114 @@ impl Engine {
     /// When a thread cannot be started.
     pub fn start(bound: Bound, config: &Config, journal: Journal) -> io::Result<Self> {
         let plan = Arc::new(Plan::compile(config, None));
-        let ceiling = Ceiling::new(sessions_max(&bound, config, &journal)?);
-        let addresses = bound.addresses().to_vec();
+        let shards = bound.shards.len();
+        let ceiling = Ceiling::new(sessions_max(&bound.doors, shards, config, &journal)?);
         let (course, course_receiver) = watch::channel(Course::Serve);
         let (arrivals_in, arrivals_out): (Vec<_>, Vec<_>) =
-            bound.shards.iter().map(|_| mpsc::channel(HANDOVERS_MAX)).unzip();
+            (0..shards).map(|_| mpsc::channel(HANDOVERS_MAX)).unzip();
         let neighbour = |arrivals| Neighbour { sessions: Arc::default(), arrivals };
         let commons = Arc::new(Commons {
-            plan: Arc::clone(&plan),
             ceiling: Arc::clone(&ceiling),
             journal: journal.clone(),
             neighbours: arrivals_in.into_iter().map(neighbour).collect(),
             ids: AtomicU64::new(1),
             ceiling_noticed: AtomicU64::new(0),
         });
-        let (running_sender, running) = watch::channel(bound.shards.len());
+        let (running_sender, running) = watch::channel(shards);
         let running_sender = Arc::new(running_sender);
-        let mut threads = Vec::new();
-        for (index, (listening, arrivals)) in bound.shards.into_iter().zip(arrivals_out).enumerate()
-        {
-            let listener = |(socket, at): (_, usize)| (socket, Arc::clone(&plan.listeners[at]));
+        let mut engine = Self {
+            plan,
+            doors: Vec::new(),
+            ceiling,
+            journal,
+            course,
+            adoptions: Vec::new(),
+            running,
+            threads: Vec::new(),
+        };
+        let (first, _) = engine.adoptions_of(bound, Arc::default());
+        for (index, (first, arrivals)) in first.into_iter().zip(arrivals_out).enumerate() {
+            let (tell, adoptions) = mpsc::unbounded_channel();
             let start = Start {
                 index,
                 commons: Arc::clone(&commons),
-                listening: listening.into_iter().map(listener).collect(),
+                first,
+                adoptions,
                 arrivals,
                 course: course_receiver.clone(),
             };
             let running = Running(Arc::clone(&running_sender));
             let thread = std::thread::Builder::new().name(format!("shard-{index}"));
-            threads.push(thread.spawn(move || {
+            engine.adoptions.push(tell);
+            engine.threads.push(thread.spawn(move || {
                 let _running = running;
                 shard::run(start)
             })?);
         }
-        for (listener, address) in addresses {
-            journal.notice(Notice::Listening { listener, address });
+        Ok(engine)
+    }
+
+    /// Compiles `config`, which must have been checked, and opens the doors it has that are not
+    /// open yet. Nothing changes before [`Engine::succeed`]; to drop the result undoes it all.
+    ///
+    /// The number of shards stays what it was at the start.
+    ///
+    /// # Errors
+    /// One failure for each address that could not be had.
+    pub fn prepare(&self, config: &Config) -> Result<Successor, Vec<BindFailure>> {
+        let shards = self.adoptions.len();
+        let bound = Bound::beside(config, shards, &self.doors)?;
+        let sessions_max = sessions_max(&bound.doors, shards, config, &self.journal)
+            .unwrap_or_else(|_| self.ceiling.max());
+        let plan = Arc::new(Plan::compile(config, Some(&self.plan)));
+        Ok(Successor { plan, bound, sessions_max })
+    }
+
+    /// Puts a configuration in the place of the one that runs. Sessions keep what they began
+    /// with; clients that wait at a door that stays open are served by the new one, those at a
+    /// door that closes are served first. Resolves when every shard has changed over.
+    pub async fn succeed(&mut self, successor: Successor) {
+        let Successor { plan, bound, sessions_max } = successor;
+        let ends = self.plan.retire(&plan, relay::Tick::now());
+        self.plan = plan;
+        self.ceiling.set_max(sessions_max);
+        let (adoptions, done) = self.adoptions_of(bound, ends.into());
+        for (shard, adoption) in self.adoptions.iter().zip(adoptions) {
+            // A shard that has died takes no clients; the others go on.
+            let _ = shard.send(adoption);
         }
-        Ok(Self { plan, ceiling, course, running, threads, _paths: bound.paths })
+        for done in done {
+            // Never sent, only dropped.
+            let _ = done.await;
+        }
+    }
+
+    /// What each shard is to change for `bound` to be open, and when it has.
+    fn adoptions_of(
+        &mut self,
+        bound: Bound,
+        ends: Arc<[relay::Tick]>,
+    ) -> (Vec<Adoption>, Vec<oneshot::Receiver<()>>) {
+        for door in bound.doors.iter().filter(|door| bound.is_new(door)) {
+            let (listener, address) = (door.name.clone(), door.opening.address.clone());
+            self.journal.notice(Notice::Listening { listener, address });
+        }
+        let doors: Arc<[_]> =
+            bound.doors.iter().map(|door| (door.opening.id, door.listener)).collect();
+        self.doors = bound.doors;
+        let adoption = |sockets| {
+            let (done, is_done) = oneshot::channel();
+            let (plan, doors, ends) =
+                (Arc::clone(&self.plan), Arc::clone(&doors), Arc::clone(&ends));
+            (Adoption { plan, doors, sockets, ends, done }, is_done)
+        };
+        bound.shards.into_iter().map(adoption).unzip()
+    }
+
+    /// Where it listens: the name of each listener with an address, as the kernel has it.
+    pub fn addresses(&self) -> Vec<(Arc<str>, String)> {
+        let address = |door: &Door| (door.name.clone(), door.opening.address.clone());
+        self.doors.iter().map(address).collect()
     }
 
     /// The host names that want resolving: post their answers.
@@ -177,12 +266,17 @@ impl Drop for Running {
 }
 
 /// How many sessions there may be; tells when that is fewer than was asked for.
-fn sessions_max(bound: &Bound, config: &Config, journal: &Journal) -> io::Result<usize> {
+fn sessions_max(
+    doors: &[Door],
+    shards: usize,
+    config: &Config,
+    journal: &Journal,
+) -> io::Result<usize> {
     let descriptors = ceiling::raise_descriptor_limit()?;
-    let shards = bound.shards.len() as u64;
-    let sockets: usize = bound.shards.iter().map(Vec::len).sum();
+    let shards = shards as u64;
+    let sockets = doors.len() as u64 * shards;
     let pipes = 2 * relay::pipe::PIPES_PER_THREAD_MAX as u64 * shards;
-    let fixed = sockets as u64 + shards * DESCRIPTORS_PER_SHARD;
+    let fixed = sockets + shards * DESCRIPTORS_PER_SHARD;
     let possible = ceiling::sessions_for(descriptors, fixed, pipes);
     match config.limits.sessions {
         None => Ok(possible),

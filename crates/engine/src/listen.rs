@@ -4,26 +4,64 @@
 //! before rights are given up, and so that a port that cannot be had is a fault
 //! of the start. For each TCP address every shard gets its own socket
 //! (`SO_REUSEPORT`); a unix socket is shared.
+//!
+//! A [`Door`] is one address that is listened on, whatever listener it belongs
+//! to. When a configuration is replaced, the doors that it also has stay open:
+//! their sockets and the clients that wait in them are not touched.
 
+use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use model::{Bind, Config, Span, Spanned, Tcp, UnixName};
 
 use crate::socket;
 
-/// The listening sockets of a configuration: open, but nobody accepts yet.
+/// The doors of a configuration: open, but nobody accepts yet at those that are new.
 #[derive(Debug)]
 pub struct Bound {
-    /// For each shard: sockets, each with the place of its listener in the configuration.
-    pub(crate) shards: Vec<Vec<(OwnedFd, usize)>>,
-    addresses: Vec<(Arc<str>, String)>,
-    /// Unix sockets in the file system, to be removed at the end.
-    pub(crate) paths: Vec<UnixPath>,
+    /// For each shard: the listening sockets of the new doors.
+    pub(crate) shards: Vec<Vec<(OwnedFd, DoorId)>>,
+    /// In the order of the configuration.
+    pub(crate) doors: Vec<Door>,
+}
+
+/// An address that is listened on.
+#[derive(Debug)]
+pub(crate) struct Door {
+    pub(crate) opening: Arc<Opening>,
+    /// The place of its listener in the configuration.
+    pub(crate) listener: usize,
+    /// How its listener is called.
+    pub(crate) name: Arc<str>,
+}
+
+/// What a door keeps from one configuration to the next.
+#[derive(Debug)]
+pub(crate) struct Opening {
+    pub(crate) id: DoorId,
+    /// As configured.
+    bind: Bind,
+    /// As the kernel has it.
+    pub(crate) address: String,
+    _path: Option<UnixPath>,
+}
+
+/// Tells the doors of a process apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct DoorId(u64);
+
+impl DoorId {
+    /// One that no other door has.
+    fn next() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        Self(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
 }
 
 /// A listening address that could not be had.
@@ -50,16 +88,34 @@ impl Bound {
     /// One failure for each address that could not be had.
     pub fn open(config: &Config) -> Result<Self, Vec<BindFailure>> {
         let shards = config.runtime.shards.map_or_else(cores, NonZeroUsize::get);
-        let mut bound = Self {
-            shards: (0..shards).map(|_| Vec::new()).collect(),
-            addresses: Vec::new(),
-            paths: Vec::new(),
-        };
+        Self::beside(config, shards, &[])
+    }
+
+    /// Opens what is not open already.
+    pub(crate) fn beside(
+        config: &Config,
+        shards: usize,
+        open: &[Door],
+    ) -> Result<Self, Vec<BindFailure>> {
+        let mut bound =
+            Self { shards: (0..shards).map(|_| Vec::new()).collect(), doors: Vec::new() };
+        let mut known: HashMap<&Bind, VecDeque<&Arc<Opening>>> = HashMap::new();
+        for Door { opening, .. } in open {
+            known.entry(&opening.bind).or_default().push_back(opening);
+        }
         let mut failures = Vec::new();
         for (index, listener) in config.listeners.iter().enumerate() {
+            let name: Arc<str> = listener.name.as_str().into();
             for Spanned { value: bind, span } in &listener.bind {
-                match bound.open_one(index, bind, listener.tcp) {
-                    Ok(address) => bound.addresses.push((listener.name.as_str().into(), address)),
+                let known = known.get_mut(bind).and_then(VecDeque::pop_front).cloned();
+                let opening = match known {
+                    Some(opening) => Ok(opening),
+                    None => bound.open_one(bind, listener.tcp).map(Arc::new),
+                };
+                match opening {
+                    Ok(opening) => {
+                        bound.doors.push(Door { opening, listener: index, name: name.clone() });
+                    }
                     Err(error) => failures.push(BindFailure {
                         listener: listener.name.clone(),
                         bind: bind.clone(),
@@ -76,54 +132,67 @@ impl Bound {
     }
 
     /// The name of each listener with an address it listens on, as the kernel has it.
-    pub fn addresses(&self) -> &[(Arc<str>, String)] {
-        &self.addresses
+    pub fn addresses(&self) -> Vec<(Arc<str>, String)> {
+        self.doors.iter().map(|door| (door.name.clone(), door.opening.address.clone())).collect()
     }
 
-    fn open_one(&mut self, listener: usize, bind: &Bind, tcp: Tcp) -> io::Result<String> {
-        match bind {
-            Bind::Unix(name) => self.open_unix(listener, name),
+    /// Whether `door` was opened for this, and not before.
+    pub(crate) fn is_new(&self, door: &Door) -> bool {
+        self.shards
+            .first()
+            .is_some_and(|sockets| sockets.iter().any(|(_, id)| *id == door.opening.id))
+    }
+
+    fn open_one(&mut self, bind: &Bind, tcp: Tcp) -> io::Result<Opening> {
+        let id = DoorId::next();
+        let mut path = None;
+        let address = match bind {
+            Bind::Unix(name) => {
+                self.open_unix(id, name)?;
+                if let UnixName::Path(name) = name {
+                    path = Some(UnixPath(name.clone()));
+                }
+                name.to_string()
+            }
             Bind::Tcp { address: Some(address), port } => {
                 let address = SocketAddr::new(*address, *port);
-                self.open_tcp(listener, address, false, tcp).map(|address| address.to_string())
+                self.open_tcp(id, address, false, tcp)?.to_string()
             }
             Bind::Tcp { address: None, port } => {
                 let all = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), *port);
-                let address = match self.open_tcp(listener, all, true, tcp) {
+                let address = match self.open_tcp(id, all, true, tcp) {
                     Err(error) if lacks_ipv6(&error) => {
                         let all = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), *port);
-                        self.open_tcp(listener, all, false, tcp)?
+                        self.open_tcp(id, all, false, tcp)?
                     }
                     result => result?,
                 };
-                Ok(format!(":{}", address.port()))
+                format!(":{}", address.port())
             }
-        }
+        };
+        Ok(Opening { id, bind: bind.clone(), address, _path: path })
     }
 
     fn open_tcp(
         &mut self,
-        listener: usize,
+        id: DoorId,
         mut address: SocketAddr,
         dual_stack: bool,
         tcp: Tcp,
     ) -> io::Result<SocketAddr> {
         address.set_port(socket::probe_tcp(address, dual_stack)?);
         for shard in &mut self.shards {
-            shard.push((socket::listen_tcp(address, dual_stack, tcp)?, listener));
+            shard.push((socket::listen_tcp(address, dual_stack, tcp)?, id));
         }
         Ok(address)
     }
 
-    fn open_unix(&mut self, listener: usize, name: &UnixName) -> io::Result<String> {
+    fn open_unix(&mut self, id: DoorId, name: &UnixName) -> io::Result<()> {
         let socket = socket::listen_unix(name)?;
-        if let UnixName::Path(path) = name {
-            self.paths.push(UnixPath(path.clone()));
-        }
         for shard in &mut self.shards {
-            shard.push((socket.try_clone()?, listener));
+            shard.push((socket.try_clone()?, id));
         }
-        Ok(name.to_string())
+        Ok(())
     }
 }
 

@@ -74,6 +74,11 @@ impl Seats {
         }
     }
 
+    /// Has every session look at what has become of it.
+    pub(crate) fn wake_all(&self) {
+        self.sweep(Tick::NEVER);
+    }
+
     /// Orders all sessions to end, those that are still to come included.
     pub(crate) fn end_all(&self, reason: Reason) {
         self.standing.set(Some(reason));

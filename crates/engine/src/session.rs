@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
+use model::OnRemoved;
 use relay::{Direction, End, Relay, Side, Socket, Stamp, Tick};
 
 use crate::balance::BackendIndex;
@@ -200,7 +201,7 @@ impl Session {
     }
 
     fn join(&self, client: Socket, backend: Socket) -> Relay {
-        let direction = || match self.shard.plan.splice {
+        let direction = || match self.shard.splice.get() {
             true => Direction::default(),
             false => Direction::default().copy_only(),
         };
@@ -215,12 +216,27 @@ impl Session {
         if let Poll::Ready(end) = relay.poll(cx) {
             return Poll::Ready(Outcome::of(&end));
         }
+        if self.shard.has_retired.get()
+            && let Some(reason) = self.removed()
+        {
+            return Poll::Ready(Outcome { reason, by: By::Replug });
+        }
         let (due, outcome) = Rest::of(relay).deadline(&self.listener.timeouts);
         if Tick::now() >= due {
             return Poll::Ready(outcome);
         }
         self.shard.seats.wait(&self.seat, cx, due);
         Poll::Pending
+    }
+
+    /// Why the session ends, if its backend was removed and it is not to go on without it.
+    fn removed(&self) -> Option<Reason> {
+        let pool = &self.listener.pool;
+        let has_retired = pool.backend(self.backend?).load.has_retired(Tick::now());
+        has_retired.then_some(match pool.on_removed {
+            OnRemoved::Cut => Reason::Killed,
+            OnRemoved::Drain(_) | OnRemoved::Keep => Reason::Drained,
+        })
     }
 
     /// Phase *account*, for a session that got as far as relay.

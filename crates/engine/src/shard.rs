@@ -5,6 +5,7 @@
 //! spreads many clients well, but a few long-lived ones by chance.
 
 use std::cell::Cell;
+use std::collections::HashMap;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
@@ -14,11 +15,13 @@ use std::time::Duration;
 
 use relay::Tick;
 use tokio::runtime::{Builder, LocalOptions};
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::task::JoinSet;
 
 use crate::ceiling::Ceiling;
 use crate::journal::{Journal, Level, Notice};
-use crate::phase::accept::accept_clients;
+use crate::listen::DoorId;
+use crate::phase::accept::{Duty, accept_clients};
 use crate::phase::account::Reason;
 use crate::plan::{Listener, Plan};
 use crate::seats::{Seats, sweep_period};
@@ -55,7 +58,6 @@ pub(crate) struct Neighbour {
 /// What all shards share.
 #[derive(Debug)]
 pub(crate) struct Commons {
-    pub(crate) plan: Arc<Plan>,
     pub(crate) ceiling: Arc<Ceiling>,
     pub(crate) journal: Journal,
     pub(crate) neighbours: Vec<Neighbour>,
@@ -66,11 +68,16 @@ pub(crate) struct Commons {
 /// One shard, as its own tasks see it.
 #[derive(Debug)]
 pub(crate) struct Shard {
-    pub(crate) plan: Arc<Plan>,
     pub(crate) ceiling: Arc<Ceiling>,
     pub(crate) journal: Journal,
     pub(crate) seats: Seats,
-    pub(crate) course: watch::Receiver<Course>,
+    /// Whether bulk may go through `splice(2)`.
+    pub(crate) splice: Cell<bool>,
+    /// Whether there may be sessions that have to end because their backend was removed.
+    pub(crate) has_retired: Cell<bool>,
+    /// How often sessions are woken to look at their timeouts. Never less often than some plan
+    /// asked for: its sessions may still be there.
+    sweep_period: Cell<Duration>,
     /// Sessions of this shard, arrivals on their way to it included.
     pub(crate) count: Arc<AtomicUsize>,
     index: usize,
@@ -84,9 +91,25 @@ pub(crate) struct Shard {
 pub(crate) struct Start {
     pub(crate) index: usize,
     pub(crate) commons: Arc<Commons>,
-    pub(crate) listening: Vec<(OwnedFd, Arc<Listener>)>,
+    pub(crate) first: Adoption,
+    pub(crate) adoptions: mpsc::UnboundedReceiver<Adoption>,
     pub(crate) arrivals: mpsc::Receiver<Arrival>,
     pub(crate) course: watch::Receiver<Course>,
+}
+
+/// A plan, and what a shard is to change for it.
+#[derive(Debug)]
+pub(crate) struct Adoption {
+    pub(crate) plan: Arc<Plan>,
+    /// The doors that are open from now on, each with the place of its listener in the plan.
+    /// Any other is closed.
+    pub(crate) doors: Arc<[(DoorId, usize)]>,
+    /// The listening sockets of those that are new.
+    pub(crate) sockets: Vec<(OwnedFd, DoorId)>,
+    /// When sessions end whose backends are not in the plan any more.
+    pub(crate) ends: Arc<[Tick]>,
+    /// Dropped when the shard has adopted the plan.
+    pub(crate) done: oneshot::Sender<()>,
 }
 
 /// Runs a shard on this thread until it has drained.
@@ -101,23 +124,22 @@ pub(crate) fn run(start: Start) -> io::Result<()> {
 
 impl Start {
     async fn run(self) {
-        let Self { index, commons, listening, mut arrivals, mut course } = self;
+        let Self { index, commons, first, mut adoptions, mut arrivals, mut course } = self;
         let shard = Rc::new(Shard {
-            plan: Arc::clone(&commons.plan),
             ceiling: Arc::clone(&commons.ceiling),
             journal: commons.journal.clone(),
             seats: Seats::default(),
-            course: course.clone(),
+            splice: Cell::new(true),
+            has_retired: Cell::new(false),
+            sweep_period: Cell::new(sweep_period([])),
             count: Arc::clone(&commons.neighbours[index].sessions),
             index,
             commons,
             drains: Cell::new(false),
             emptied: Notify::new(),
         });
-        let mut doors = tokio::task::JoinSet::new();
-        for (socket, listener) in listening {
-            doors.spawn_local(accept_clients(socket, listener, Rc::clone(&shard)));
-        }
+        let mut doors = Doors::default();
+        shard.adopt(first, &mut doors);
         let sweeping = tokio::task::spawn_local(sweep(Rc::clone(&shard)));
         tokio::task::spawn_local({
             let shard = Rc::clone(&shard);
@@ -127,15 +149,73 @@ impl Start {
                 }
             }
         });
-        // A sender that is gone means the same as an order to end.
-        let _ = course.wait_for(|course| *course != Course::Serve).await;
-        doors.join_all().await;
+        loop {
+            tokio::select! {
+                biased;
+                // A sender that is gone means the same as an order to end.
+                _ = course.wait_for(|course| *course != Course::Serve) => break,
+                Some(adoption) = adoptions.recv() => shard.adopt(adoption, &mut doors),
+            }
+        }
+        doors.close().await;
         shard.drain(&mut course).await;
         sweeping.abort();
     }
 }
 
+/// The open listening sockets of a shard.
+#[derive(Default)]
+struct Doors {
+    duties: HashMap<DoorId, Rc<Duty>>,
+    tasks: JoinSet<()>,
+}
+
+impl Doors {
+    /// Takes the clients that wait, and closes all.
+    async fn close(self) {
+        self.duties.values().for_each(|duty| duty.end());
+        self.tasks.join_all().await;
+    }
+}
+
 impl Shard {
+    /// Carries out a plan from now on. Sessions keep the one they began with.
+    fn adopt(self: &Rc<Self>, adoption: Adoption, doors: &mut Doors) {
+        let Adoption { plan, doors: open, sockets, ends, done } = adoption;
+        let mut before = std::mem::take(&mut doors.duties);
+        let mut sockets: HashMap<_, _> = sockets.into_iter().map(|(fd, id)| (id, fd)).collect();
+        for (id, listener) in open.iter() {
+            let listener = Arc::clone(&plan.listeners[*listener]);
+            if let Some(duty) = before.remove(id) {
+                duty.pass_to(listener);
+                doors.duties.insert(*id, duty);
+            } else if let Some(socket) = sockets.remove(id) {
+                let duty = Rc::new(Duty::new(listener));
+                doors.duties.insert(*id, Rc::clone(&duty));
+                doors.tasks.spawn_local(accept_clients(socket, duty, Rc::clone(self)));
+            }
+        }
+        before.values().for_each(|duty| duty.end());
+        while doors.tasks.try_join_next().is_some() {}
+        self.splice.set(plan.splice);
+        let timeouts = plan.listeners.iter().flat_map(|listener| {
+            [listener.timeouts.idle, listener.timeouts.half_closed].into_iter().flatten()
+        });
+        self.sweep_period.set(self.sweep_period.get().min(sweep_period(timeouts)));
+        for &end in ends.iter() {
+            self.has_retired.set(true);
+            let shard = Rc::clone(self);
+            tokio::task::spawn_local(async move {
+                // The clock of ticks lags behind the one of timers by a moment.
+                while Tick::now() < end {
+                    tokio::time::sleep(end.since(Tick::now())).await;
+                }
+                shard.seats.wake_all();
+            });
+        }
+        drop(done);
+    }
+
     /// Serves a client here, or hands it to a shard that has clearly fewer sessions.
     pub(crate) fn place(self: &Rc<Self>, arrival: Arrival) {
         let neighbours = &self.commons.neighbours;
@@ -226,13 +306,8 @@ fn clearly_lighter(own: usize, counts: impl Iterator<Item = usize> + Clone) -> O
 
 /// Wakes sessions whose timeouts have come.
 async fn sweep(shard: Rc<Shard>) {
-    let timeouts = shard.plan.listeners.iter().flat_map(|listener| {
-        [listener.timeouts.idle, listener.timeouts.half_closed].into_iter().flatten()
-    });
-    let mut ticks = tokio::time::interval(sweep_period(timeouts));
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
-        ticks.tick().await;
+        tokio::time::sleep(shard.sweep_period.get()).await;
         shard.seats.sweep(Tick::now());
     }
 }

@@ -1,5 +1,6 @@
 //! Phase *accept*: clients come in, and go to the shard that serves them.
 
+use std::cell::RefCell;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
@@ -7,14 +8,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use relay::{Stamp, Watched};
-use tokio::sync::watch;
+use tokio::sync::Notify;
 
 use crate::ceiling::Permit;
 use crate::journal::Notice;
 use crate::phase::account::ClientAddress;
 use crate::plan::Listener;
 use crate::session::Arrival;
-use crate::shard::{Course, Shard};
+use crate::shard::Shard;
 use crate::socket::{self, Accepted};
 
 /// How long to rest when descriptors or memory have run out.
@@ -26,36 +27,61 @@ const NOTICE_EVERY: Duration = Duration::from_secs(1);
 /// Clients that are accepted in a row before other tasks of the shard get their turn.
 const ROW: usize = 16;
 
-/// Accepts clients until the engine drains, or the listening socket is gone.
-pub(crate) async fn accept_clients(socket: OwnedFd, listener: Arc<Listener>, shard: Rc<Shard>) {
-    let mut course = shard.course.clone();
+/// For which listener a listening socket takes clients; its shard says so, and when that is over.
+#[derive(Debug)]
+pub(crate) struct Duty {
+    listener: RefCell<Arc<Listener>>,
+    over: Notify,
+}
+
+impl Duty {
+    /// Takes clients for `listener`.
+    pub(crate) fn new(listener: Arc<Listener>) -> Self {
+        Self { listener: RefCell::new(listener), over: Notify::new() }
+    }
+
+    /// The listener of the client that comes next.
+    pub(crate) fn listener(&self) -> Arc<Listener> {
+        Arc::clone(&self.listener.borrow())
+    }
+
+    /// Takes clients for `listener` from now on.
+    pub(crate) fn pass_to(&self, listener: Arc<Listener>) {
+        self.listener.replace(listener);
+    }
+
+    /// No more clients than those that wait already.
+    pub(crate) fn end(&self) {
+        self.over.notify_one();
+    }
+
+    async fn ended(&self) {
+        self.over.notified().await;
+    }
+}
+
+/// Accepts clients until its duty ends, or the listening socket is gone.
+pub(crate) async fn accept_clients(socket: OwnedFd, duty: Rc<Duty>, shard: Rc<Shard>) {
     let watched = match Watched::new(socket) {
         Ok(watched) => watched,
-        Err(error) => return shard.listener_lost(&listener, &error),
+        Err(error) => return shard.listener_lost(&duty.listener(), &error),
     };
-    let mut door = Door { listener, shard, watched, last_notice: None, unnoticed: 0 };
+    let over = Rc::clone(&duty);
+    let mut door = Door { duty, shard, watched, last_notice: None, unnoticed: 0 };
     loop {
         tokio::select! {
             biased;
-            () = drains(&mut course) => return door.take_the_waiting(),
-            entered = door.enter() => match entered {
-                Next::Client => {}
-                Next::Rest => tokio::time::sleep(REST).await,
-                Next::Closed(error) => return door.shard.listener_lost(&door.listener, &error),
+            () = over.ended() => return door.take_the_waiting(),
+            next = door.next() => if let Some(error) = next {
+                return door.shard.listener_lost(&over.listener(), &error);
             },
         }
     }
 }
 
-/// Resolves when the engine no longer takes clients.
-async fn drains(course: &mut watch::Receiver<Course>) {
-    // An engine that is gone takes no clients either.
-    let _ = course.wait_for(|course| *course != Course::Serve).await;
-}
-
 /// A listening socket of one shard.
 struct Door {
-    listener: Arc<Listener>,
+    duty: Rc<Duty>,
     shard: Rc<Shard>,
     watched: Watched,
     last_notice: Option<Instant>,
@@ -70,6 +96,18 @@ enum Next {
 }
 
 impl Door {
+    /// Takes in what comes next, and rests if need be. An error is the end.
+    async fn next(&mut self) -> Option<io::Error> {
+        match self.enter().await {
+            Next::Client => None,
+            Next::Rest => {
+                tokio::time::sleep(REST).await;
+                None
+            }
+            Next::Closed(error) => Some(error),
+        }
+    }
+
     /// Waits for clients and a free place, and takes in a row of them.
     async fn enter(&mut self) -> Next {
         if let Err(error) = self.watched.readable().await {
@@ -112,7 +150,7 @@ impl Door {
     }
 
     fn welcome(&self, socket: OwnedFd, client: ClientAddress, permit: Permit) {
-        let (listener, accepted) = (Arc::clone(&self.listener), Stamp::now());
+        let (listener, accepted) = (self.duty.listener(), Stamp::now());
         self.shard.place(Arrival { socket, client, listener, permit, accepted });
     }
 
@@ -123,7 +161,7 @@ impl Door {
         }
         self.last_notice = Some(Instant::now());
         self.shard.journal.notice(Notice::AcceptRests {
-            listener: self.listener.name.clone(),
+            listener: self.duty.listener().name.clone(),
             error: error.to_string(),
             times: std::mem::take(&mut self.unnoticed),
         });
