@@ -6,6 +6,7 @@
 //! here and in `listener` and `pool` each value is given its meaning. [`write()`]
 //! writes a [`Config`] that reads back as the same.
 
+mod difference;
 mod listener;
 mod pool;
 mod table;
@@ -15,13 +16,15 @@ mod write;
 use std::collections::HashMap;
 
 use model::config::Verbosity;
-use model::{Code, Config, Diagnostic, SourceId, Sources, Span, check};
+use model::{Bind, Code, Config, Diagnostic, SourceId, Sources, Span, Spanned, UnixName, check};
 use toml::de::DeTable;
 
 use crate::suggest;
+use crate::term::address::{self, Purpose};
 use crate::term::{Dialect, value};
 use table::{Schema, Table};
 
+pub use difference::difference;
 pub use write::{write, write_effective};
 
 /// What files say.
@@ -38,9 +41,12 @@ pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 const ROOT: Schema = Schema {
     place: "a configuration",
-    keys: &["listener", "pool", "limits", "log", "runtime"],
-    later: &["admin"],
+    keys: &["listener", "pool", "limits", "log", "runtime", "admin"],
+    later: &[],
 };
+
+const ADMIN: Schema =
+    Schema { place: "[admin]", keys: &["bind"], later: &["dashboard", "token", "tls", "allow"] };
 
 const LIMITS: Schema = Schema {
     place: "[limits]",
@@ -120,6 +126,30 @@ impl Reader<'_> {
                 self.config.runtime.splice = splice;
             }
         }
+        if let Some(admin) = self.only(&root, "admin") {
+            self.keys(&admin, &ADMIN);
+            self.config.admin.bind = self.admin_bind(&admin);
+        }
+    }
+
+    fn admin_bind(&mut self, admin: &Table<'_>) -> Option<Spanned<UnixName>> {
+        const HELP: &str = "write `bind = \"unix:/run/replug/admin.sock\"`";
+        if admin.get("bind").is_none() {
+            self.missing(admin, "[admin] has no `bind`".to_owned(), HELP);
+        }
+        let text = self.text(admin, "bind")?;
+        let fault = match Bind::parse(&text.value) {
+            Ok(Bind::Unix(name)) => return Some(Spanned::at(name, text.span)),
+            Ok(Bind::Tcp { .. }) => {
+                let message = "orders by TCP are not in this version";
+                Diagnostic::new(Code::NotYet, text.span, message)
+                    .label("not in this version")
+                    .help(HELP)
+            }
+            Err(fault) => address::fault(text.word(), &fault, Purpose::Bind).help(HELP),
+        };
+        self.faults.push(fault);
+        None
     }
 
     fn log(&mut self, log: &Table<'_>) {

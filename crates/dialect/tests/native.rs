@@ -49,3 +49,32 @@ fn several_listeners_share_a_pool() {
          [runtime]\nsplice = false\n",
     );
 }
+
+#[test]
+fn a_difference_names_each_key_that_changes() {
+    let old = "[listener.web]\nbind = [\":8080\", \":9000\"]\nto = \"10.0.0.1:80\"\n\
+               [listener.old]\nbind = \":1\"\npool = \"db\"\n\
+               [pool.db]\nbackends = [\"10.0.0.2:1\", \"10.0.0.3:1\"]\n";
+    let new = "[listener.web]\nbind = [\":8081\", \":9000\"]\nto = \"10.0.0.1:80\"\n\
+               timeouts = { idle = \"5m\" }\n\
+               [listener.new]\nbind = \":1\"\npool = \"db\"\n\
+               [pool.db]\nbackends = [\"10.0.0.3:1\", \"10.0.0.2:1\"]\nbalance = \"maglev\"\n\
+               sticky = { by = \"client\" }\n\
+               [limits]\nsessions = 100\n";
+    let (old, new) = (read(old).config, read(new).config);
+    assert_eq!(native::difference(&old, &old), Vec::<String>::new());
+    assert_eq!(
+        native::difference(&old, &new),
+        [
+            "~ limits.sessions: unset -> 100",
+            "+ listener.new",
+            "~ listener.web.bind: + \":8081\" - \":8080\"",
+            "~ listener.web.timeouts.idle: \"1h\" -> \"5m\"",
+            "~ pool.db.backends: in another order",
+            "~ pool.db.balance: \"round-robin\" -> \"maglev\"",
+            "~ pool.db.sticky.by: unset -> \"client\"",
+            "~ pool.db.sticky.ttl: unset -> \"1h\"",
+            "- listener.old",
+        ]
+    );
+}

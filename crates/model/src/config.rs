@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::address::{BackendAddress, Bind, SourceAddress};
+use crate::address::{BackendAddress, Bind, SourceAddress, UnixName};
 use crate::source::Spanned;
 
 /// Everything a running replug needs to know.
@@ -24,6 +24,15 @@ pub struct Config {
     pub runtime: Runtime,
     /// What is written down about sessions.
     pub log: Log,
+    /// How a running replug is spoken to.
+    pub admin: Admin,
+}
+
+/// How a running replug is spoken to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Admin {
+    /// The unix socket that it listens on; `None`: it takes signals only.
+    pub bind: Option<Spanned<UnixName>>,
 }
 
 /// A place where clients arrive.

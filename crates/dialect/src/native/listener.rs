@@ -29,6 +29,7 @@ const LISTENER: Schema = Schema {
         "balance",
         "sticky",
         "retry_down",
+        "on_removed",
         "source",
     ],
     later: &[
@@ -43,7 +44,6 @@ const LISTENER: Schema = Schema {
         "via",
         "send_proxy",
         "health",
-        "on_removed",
         "on_down",
         "queue",
     ],

@@ -1,21 +1,24 @@
 //! `[pool.NAME]`, and the same keys on a listener with `to`.
 
-use model::{Backend, Balance, Code, Diagnostic, Pool, SourceAddress, Spanned, Sticky, StickyKey};
+use model::{
+    Backend, Balance, Code, Diagnostic, OnRemoved, Pool, SourceAddress, Spanned, Sticky, StickyKey,
+};
 use toml::de::DeValue;
 
 use super::table::{Schema, Table};
 use super::{Kind, Reader};
+use crate::suggest;
 use crate::term::address::{self, Purpose};
 use crate::term::target::DefaultPort;
 use crate::term::value;
 
 /// The keys that may also stand on a listener with `to`.
-pub(super) const POOL_KEYS: &[&str] = &["balance", "sticky", "retry_down", "source"];
+pub(super) const POOL_KEYS: &[&str] = &["balance", "sticky", "retry_down", "on_removed", "source"];
 
 const POOL: Schema = Schema {
     place: "a pool",
-    keys: &["backends", "balance", "sticky", "retry_down", "source"],
-    later: &["via", "send_proxy", "tls", "health", "on_removed", "on_down", "queue", "limits"],
+    keys: &["backends", "balance", "sticky", "retry_down", "on_removed", "source"],
+    later: &["via", "send_proxy", "tls", "health", "on_down", "queue", "limits"],
 };
 
 const STICKY: Schema = Schema { place: "sticky", keys: &["by", "ttl"], later: &["entries"] };
@@ -58,6 +61,7 @@ impl Reader<'_> {
             balance: balance.unwrap_or_default(),
             sticky: self.sticky(table),
             retry_down: retry_down.unwrap_or(Pool::RETRY_DOWN),
+            on_removed: self.on_removed(table),
             source: self.source(table),
             ..Pool::new(name, backends)
         }
@@ -78,6 +82,42 @@ impl Reader<'_> {
             value::duration_not_zero(word, "leave `sticky` out to spread clients")
         });
         Some(Sticky { ttl: ttl.unwrap_or(Sticky::TTL), by: by.unwrap_or_default() })
+    }
+
+    /// What becomes of sessions of a backend that is removed: a word, or `drain` and a time.
+    fn on_removed(&mut self, table: &Table<'_>) -> OnRemoved {
+        const HELP: &str = "write `keep`, `cut`, or `drain` with a time, as in `drain 5m`";
+        let Some(text) = self.text(table, "on_removed") else { return OnRemoved::default() };
+        let word = text.word();
+        let (name, rest) = word.text.split_once(' ').unwrap_or((word.text, ""));
+        let fault = match (name, rest.trim()) {
+            ("keep", "") => return OnRemoved::Keep,
+            ("cut", "") => return OnRemoved::Cut,
+            ("drain", "") => {
+                Diagnostic::new(Code::Duration, word.span, "`drain` does not say for how long")
+                    .label("no time here")
+                    .help("write `drain 5m`")
+            }
+            ("drain", _) => {
+                let time = word.from(word.text.len() - rest.trim_start().len());
+                match value::duration_not_zero(time, "to end sessions at once, write `cut`") {
+                    Ok(time) => return OnRemoved::Drain(time),
+                    Err(fault) => fault,
+                }
+            }
+            _ => {
+                let message = format!("`{}` is nothing that can become of sessions", word.text);
+                let meant = suggest::nearest(name, ["keep", "drain", "cut"]);
+                Diagnostic::new(Code::Choice, word.span, message).label("not one of them").help(
+                    match meant {
+                        Some(meant) => format!("did you mean `{meant}`? {HELP}"),
+                        None => HELP.to_owned(),
+                    },
+                )
+            }
+        };
+        self.faults.push(fault);
+        OnRemoved::default()
     }
 
     fn source(&mut self, table: &Table<'_>) -> Option<Spanned<SourceAddress>> {

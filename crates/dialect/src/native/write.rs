@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use model::config::Verbosity;
 use model::{
-    Backend, Bind, Config, Listener, Log, LogFormat, LogTarget, Pool, Role, Runtime, Sticky, Tcp,
-    Timeouts, Weight, unit,
+    Backend, Bind, Config, Listener, Log, LogFormat, LogTarget, OnRemoved, Pool, Role, Runtime,
+    Sticky, Tcp, Timeouts, Weight, unit,
 };
 
 use super::VERBOSITIES;
@@ -54,7 +54,14 @@ impl Writer {
         self.optional("shards", shards, "one for each core");
         let splice = config.runtime.splice;
         self.value("splice", &splice.to_string(), splice == Runtime::default().splice);
+        if let Some(bind) = &config.admin.bind {
+            self.header("admin");
+            self.value("bind", &quoted(&bind.value.to_string()), false);
+        }
         self.drop_empty();
+        if config.admin.bind.is_none() && self.defaults == Defaults::Show {
+            self.text += "\n# admin.bind: signals only  # default\n";
+        }
         self.text
     }
 
@@ -100,6 +107,12 @@ impl Writer {
         self.optional("sticky", sticky, "clients are spread");
         let retry = pool.retry_down;
         self.value("retry_down", &time(Some(retry)), retry == Pool::RETRY_DOWN);
+        let on_removed = match pool.on_removed {
+            OnRemoved::Keep => "keep".to_owned(),
+            OnRemoved::Drain(time) => format!("drain {}", unit::show(time)),
+            OnRemoved::Cut => "cut".to_owned(),
+        };
+        self.value("on_removed", &quoted(&on_removed), pool.on_removed == OnRemoved::default());
         let source = pool.source.as_ref().map(|source| quoted(&source.value.to_string()));
         self.optional("source", source, "as the kernel chooses");
     }

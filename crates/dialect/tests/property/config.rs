@@ -7,9 +7,9 @@ use dialect::native;
 use dialect::render::{Colour, render};
 use model::config::Verbosity;
 use model::{
-    Access, Backend, BackendAddress, Balance, Bind, Config, Limits, Listener, Log, LogFormat,
-    LogTarget, Pool, Role, Runtime, SourceAddress, Sources, Spanned, Sticky, StickyKey, Tcp,
-    Timeouts, Weight,
+    Access, Admin, Backend, BackendAddress, Balance, Bind, Config, Limits, Listener, Log,
+    LogFormat, LogTarget, OnRemoved, Pool, Role, Runtime, SourceAddress, Sources, Spanned, Sticky,
+    StickyKey, Tcp, Timeouts, Weight,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -31,9 +31,15 @@ pub(crate) fn reads_back(config: &Config) {
 pub(crate) fn any() -> impl Strategy<Value = Config> {
     let listeners = vec(listener(), 1..4);
     let pools = vec(pool(), 1..4);
-    let process = (option::of(1usize..1 << 29), option::of(1usize..1024), proptest::bool::ANY);
+    let admin = option::of(select(vec!["unix:/run/replug/admin.sock", "unix:@replug"]));
+    let process =
+        (option::of(1usize..1 << 29), option::of(1usize..1024), proptest::bool::ANY, admin);
     (listeners, pools, process, log()).prop_map(|(listeners, pools, process, log)| {
-        let (sessions, shards, splice) = process;
+        let (sessions, shards, splice, admin) = process;
+        let admin = admin.map(|text| match Bind::parse(text) {
+            Ok(Bind::Unix(name)) => unwritten(name),
+            _ => unreachable!("these are legal unix binds"),
+        });
         Config {
             // Names are taken once.
             listeners: listeners
@@ -49,6 +55,7 @@ pub(crate) fn any() -> impl Strategy<Value = Config> {
             limits: Limits { sessions: sessions.and_then(NonZeroUsize::new) },
             runtime: Runtime { shards: shards.and_then(NonZeroUsize::new), splice },
             log,
+            admin: Admin { bind: admin },
         }
     })
 }
@@ -105,8 +112,11 @@ fn pool() -> impl Strategy<Value = Pool> {
             unwritten(SourceAddress::parse(text).expect("these are legal sources"))
         }));
     let retry = prop_oneof![Just(Duration::ZERO), time()];
-    (vec(backend, 1..5), balance, sticky, retry, source).prop_map(
-        |(backends, balance, sticky, retry_down, source)| Pool {
+    let on_removed =
+        prop_oneof![Just(OnRemoved::Keep), Just(OnRemoved::Cut), time().prop_map(OnRemoved::Drain)];
+    (vec(backend, 1..5), balance, sticky, retry, on_removed, source).prop_map(
+        |(backends, balance, sticky, retry_down, on_removed, source)| Pool {
+            on_removed,
             balance,
             sticky,
             retry_down,
