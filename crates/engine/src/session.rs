@@ -146,7 +146,8 @@ impl Session {
     }
 
     /// Phases *route* (so far each listener has one pool) and *connect*. Ends early for a client
-    /// that has reset its connection; one that has only sent its FIN still wants its answer.
+    /// that has reset its connection, unless it has brought something that is to be delivered; one
+    /// that has only sent its FIN still wants its answer.
     async fn connect(&mut self, client: &mut Socket) -> Result<Socket, Outcome> {
         let mut attempts = Vec::new();
         let found = {
@@ -163,7 +164,7 @@ impl Session {
                 if let Some(reason) = self.shard.seats.order(&self.seat) {
                     return Poll::Ready(Err(Outcome { reason, by: By::Replug }));
                 }
-                if let Poll::Ready(error) = client.poll_broken(cx) {
+                if let Poll::Ready(error) = client.poll_gone(cx) {
                     let end = End::Reset { by: Side::Client, error };
                     return Poll::Ready(Err(Outcome::of(&end)));
                 }

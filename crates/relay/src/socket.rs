@@ -20,6 +20,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, Shutdown};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -31,6 +32,9 @@ use crate::sys;
 pub struct Socket {
     state: State,
     farewell: Farewell,
+    /// The peer has reset the connection, and the kernel has said so already: it will show an end
+    /// of stream behind what is left to read.
+    is_cut: bool,
 }
 
 #[derive(Debug)]
@@ -86,7 +90,7 @@ impl Found {
 impl Socket {
     /// Takes in a socket, which must be connected (or connecting) and non-blocking.
     pub fn new(socket: OwnedFd) -> Self {
-        Self { state: State::Fresh(socket), farewell: Farewell::Reset }
+        Self { state: State::Fresh(socket), farewell: Farewell::Reset, is_cut: false }
     }
 
     /// From now on, dropping the socket closes it in good order: its session has ended well.
@@ -103,7 +107,8 @@ impl Socket {
         }
     }
 
-    /// Waits until a connect under way has come to its end, and says which.
+    /// Waits until a connect under way has come to its end, and says which. A connection that
+    /// stood, brought something and was reset before anybody looked is a connection.
     ///
     /// # Errors
     /// Why the connection could not be made.
@@ -116,10 +121,13 @@ impl Socket {
             Poll::Ready(io::Result::Ok(is_sound))
         })
         .await?;
-        match is_sound {
-            true => Ok(()),
-            // Failed, or ended again already: the kernel tells which.
-            false => Ok(rustix::net::sockopt::socket_error(self.descriptor())??),
+        if is_sound {
+            return Ok(());
+        }
+        // Failed, or ended again already: the kernel tells which.
+        match rustix::net::sockopt::socket_error(self.descriptor())? {
+            Err(errno) if !self.is_cut_behind_bytes(errno) => Err(errno.into()),
+            _ => Ok(()),
         }
     }
 
@@ -129,6 +137,11 @@ impl Socket {
         cx: &mut Context<'_>,
         mut read: impl FnMut(BorrowedFd<'_>) -> io::Result<Found>,
     ) -> Poll<io::Result<usize>> {
+        let is_cut = self.is_cut;
+        let mut read = |socket: BorrowedFd<'_>| match read(socket) {
+            Ok(Found::More(0)) if is_cut => Err(Errno::CONNRESET.into()),
+            result => result,
+        };
         if let Some(result) = self.first_try(&mut read) {
             return Poll::Ready(result);
         }
@@ -211,6 +224,27 @@ impl Socket {
             // first (`write_now`), so forgetting it loses nothing.
             guard.clear_ready();
         }
+    }
+
+    /// Looks out for the death of a peer, from which nothing is read yet: ready with the error
+    /// once the connection is broken and has brought nothing that is to be delivered first.
+    pub fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        if self.is_cut {
+            return Poll::Pending;
+        }
+        let error = ready!(self.poll_broken(cx));
+        match Errno::from_io_error(&error) {
+            Some(errno) if self.is_cut_behind_bytes(errno) => Poll::Pending,
+            _ => Poll::Ready(error),
+        }
+    }
+
+    /// Whether a connection that broke by `errno`, which the kernel tells once, has bytes that
+    /// were received before. If so, reading them ends in that error.
+    fn is_cut_behind_bytes(&mut self, errno: Errno) -> bool {
+        let unread = || rustix::io::ioctl_fionread(self.descriptor()).unwrap_or_default();
+        self.is_cut = errno == Errno::CONNRESET && unread() > 0;
+        self.is_cut
     }
 
     /// Sends the FIN of this side.
@@ -317,4 +351,53 @@ fn forget_urgent(registered: &AsyncFd<OwnedFd>) {
     // The runtime forgets a readiness when an operation that relied on it would block.
     let _ = registered
         .try_io(Interest::PRIORITY, |_| io::Result::<()>::Err(io::ErrorKind::WouldBlock.into()));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write as _;
+    use std::net::{TcpListener, TcpStream};
+
+    /// A socket whose peer has sent `bytes` and reset the connection before anybody looked.
+    fn cut(bytes: &[u8]) -> Socket {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let near =
+            TcpStream::connect(listener.local_addr().expect("an address")).expect("connects");
+        let (mut far, _) = listener.accept().expect("accepts");
+        far.write_all(bytes).expect("there is room");
+        rustix::net::sockopt::set_socket_linger(&far, Some(Duration::ZERO)).expect("linger");
+        drop(far);
+        near.set_nonblocking(true).expect("non-blocking");
+        Socket::new(near.into())
+    }
+
+    async fn read(socket: &mut Socket) -> io::Result<usize> {
+        let mut buffer = [0; 64];
+        std::future::poll_fn(|cx| socket.poll_read(cx, |socket| receive(socket, &mut buffer))).await
+    }
+
+    #[tokio::test]
+    async fn what_came_before_a_reset_is_read_before_it() {
+        let reset = io::ErrorKind::ConnectionReset;
+        let mut backend = cut(b"answer");
+        backend.connected().await.expect("it stood");
+        assert_eq!(read(&mut backend).await.expect("the answer"), 6);
+        assert_eq!(read(&mut backend).await.expect_err("the reset").kind(), reset);
+
+        let mut client = cut(b"question");
+        let gone = std::future::poll_fn(|cx| Poll::Ready(client.poll_gone(cx).is_ready())).await;
+        assert!(!gone, "there is a question to deliver");
+        assert_eq!(read(&mut client).await.expect("the question"), 8);
+        assert_eq!(read(&mut client).await.expect_err("the reset").kind(), reset);
+    }
+
+    #[tokio::test]
+    async fn a_reset_behind_nothing_is_a_failure() {
+        let reset = io::ErrorKind::ConnectionReset;
+        assert_eq!(cut(b"").connected().await.expect_err("the reset").kind(), reset);
+        let mut client = cut(b"");
+        let gone = std::future::poll_fn(|cx| client.poll_gone(cx)).await;
+        assert_eq!(gone.kind(), reset);
+    }
 }
