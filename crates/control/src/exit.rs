@@ -41,7 +41,7 @@ impl Exit {
         known.unwrap_or(Self::Failed)
     }
 
-    fn code(self) -> u8 {
+    pub(crate) fn code(self) -> u8 {
         match self {
             Self::Done => 0,
             Self::Failed => 1,

@@ -5,6 +5,8 @@
 //! - `process`: the story of a process from start to exit, in order; [`run`] is
 //!   all that the program calls; `exit`: its codes, and faults at the start;
 //! - `supervise`: what signals do, and how a process drains;
+//! - `reload`: a new configuration in the place of the one that runs; `admin`:
+//!   the socket by which that is ordered; `watch`: files that are looked at for changes;
 //! - `log`: session records and notices on their way to a file, a stream or
 //!   syslog, on a thread of their own;
 //! - `names`: host names of backends, resolved again and again;
@@ -13,6 +15,7 @@
 //! One runtime, on the thread that called [`run`], carries signals and names.
 //! It never touches a session: it asks the engine, which asks its shards.
 
+mod admin;
 mod daemon;
 mod exit;
 mod log;
@@ -20,8 +23,12 @@ mod names;
 mod pidfile;
 mod privileges;
 mod process;
+mod reload;
 mod supervise;
+mod watch;
 
+pub use admin::ask;
 pub use daemon::is_launched;
 pub use exit::Exit;
 pub use process::{Process, run};
+pub use reload::{Files, Reading};

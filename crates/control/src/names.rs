@@ -7,12 +7,14 @@
 //! takes; failures are told once, when they begin, and tried again with growing
 //! rests.
 
+use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use engine::journal::{Journal, Notice};
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 mod resolver;
@@ -57,9 +59,12 @@ impl Listing for engine::Name {
 }
 
 /// The names under way. Their tasks end when this is dropped.
-#[derive(Debug)]
 pub(crate) struct Names {
     again: watch::Sender<()>,
+    resolver: Arc<Resolver>,
+    journal: Journal,
+    /// By host. Those that are not wanted any more end with their handle.
+    followed: HashMap<String, JoinSet<()>>,
 }
 
 impl Names {
@@ -69,18 +74,37 @@ impl Names {
         sources: Sources,
         journal: &Journal,
     ) -> Self {
-        let (again, due) = watch::channel(());
-        let resolver = Arc::new(Resolver::new(sources, journal.clone()));
+        let mut followed = Self {
+            again: watch::channel(()).0,
+            resolver: Arc::new(Resolver::new(sources, journal.clone())),
+            journal: journal.clone(),
+            followed: HashMap::new(),
+        };
+        followed.add(names);
+        followed
+    }
+
+    /// Follows each of `names`, those that are followed already as before.
+    pub(crate) fn add<L: Listing>(&mut self, names: &[Arc<L>]) {
         for name in names {
-            let follower = Follower {
-                name: Arc::clone(name),
-                resolver: Arc::clone(&resolver),
-                journal: journal.clone(),
-                failures: 0,
-            };
-            tokio::spawn(follower.run(due.clone()));
+            self.followed.entry(name.host().to_owned()).or_insert_with(|| {
+                let follower = Follower {
+                    name: Arc::clone(name),
+                    resolver: Arc::clone(&self.resolver),
+                    journal: self.journal.clone(),
+                    failures: 0,
+                };
+                let mut task = JoinSet::new();
+                task.spawn(follower.run(self.again.subscribe()));
+                task
+            });
         }
-        Self { again }
+    }
+
+    /// Follows none but `names` any more.
+    pub(crate) fn keep<L: Listing>(&mut self, names: &[Arc<L>]) {
+        let wanted: HashSet<_> = names.iter().map(|name| name.host()).collect();
+        self.followed.retain(|host, _| wanted.contains(&**host));
     }
 
     /// Has every name resolved again now.

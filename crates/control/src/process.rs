@@ -11,16 +11,20 @@ use std::sync::Arc;
 use engine::journal::{Level, Notice};
 use engine::{Bound, Engine};
 use model::config::Verbosity;
-use model::{Config, LogTarget};
+use model::{Config, LogTarget, Spanned, UnixName};
 use tokio::runtime::Runtime;
+use tokio::sync::mpsc;
 
+use crate::admin::{Desk, Door, ORDERS_MAX};
 use crate::daemon::{Launch, Launcher, launch};
 use crate::exit::{Exit, Fault, exit_of, refuse, tell};
 use crate::log::{self, Log};
 use crate::names::{Names, Sources};
 use crate::pidfile::{self, PidFile};
 use crate::privileges::Identity;
+use crate::reload::{Files, Running};
 use crate::supervise::{End, Signals, Supervisor};
+use crate::watch::Watch;
 
 /// How the process runs, besides what it does.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -33,12 +37,17 @@ pub struct Process {
     pub user: Option<String>,
 }
 
-/// Runs `config` until a signal ends it. Calls `ready` once, when clients are accepted, with the
+/// Runs `config`, which was read from `files` if it can be read again, until a signal ends it. Calls `ready` once, when clients are accepted, with the
 /// name and the address of each listener.
 ///
 /// With [`Process::daemon`] this starts the program a second time, with the same words, and
 /// returns when that one is ready; in that one it runs as described.
-pub fn run(config: &Config, process: &Process, ready: impl FnOnce(&[(Arc<str>, String)])) -> Exit {
+pub fn run(
+    config: Config,
+    files: Option<Files>,
+    process: &Process,
+    ready: impl FnOnce(&[(Arc<str>, String)]),
+) -> Exit {
     let launcher = match process.daemon {
         false => None,
         true => match Launcher::of_this_process() {
@@ -47,8 +56,8 @@ pub fn run(config: &Config, process: &Process, ready: impl FnOnce(&[(Arc<str>, S
             Err(error) => return refuse(Fault::failed("cannot leave the terminal", &error)),
         },
     };
-    match start(config, process) {
-        Ok(started) => started.serve(config, launcher, ready),
+    match start(&config, process) {
+        Ok(started) => started.serve(config, files, launcher, ready),
         Err(fault) => refuse(fault),
     }
 }
@@ -72,6 +81,7 @@ struct Started {
     runtime: Runtime,
     signals: Signals,
     bound: Bound,
+    door: Option<Door>,
     log: log::Running,
     _pidfile: Option<PidFile>,
 }
@@ -91,6 +101,7 @@ fn start(config: &Config, process: &Process) -> Result<Started, Fault> {
         lines: failures.iter().map(ToString::to_string).collect(),
         exit: Exit::NotPermitted,
     })?;
+    let door = config.admin.bind.as_ref().map(open_door).transpose()?;
     let pidfile = process.pidfile.as_deref().map(take_pidfile).transpose()?;
     if let Some(identity) = identity {
         let (user, group) = identity.ids();
@@ -98,22 +109,29 @@ fn start(config: &Config, process: &Process) -> Result<Started, Fault> {
             let what = format!("cannot give the log file to user {user}, group {group}");
             Fault::io(&what, &error, "name another with --log-to")
         })?;
+        if let (Some(door), Some(bind)) = (&door, &config.admin.bind) {
+            door.give_to(user, group).map_err(|error| {
+                let what = format!("cannot give {} to user {user}", bind.value);
+                Fault::io(&what, &error, "name another with [admin] bind")
+            })?;
+        }
         identity.assume().map_err(Fault::privileges)?;
     }
     let log = log.start().map_err(|error| Fault::failed("cannot start a thread", &error))?;
-    Ok(Started { runtime, signals, bound, log, _pidfile: pidfile })
+    Ok(Started { runtime, signals, bound, door, log, _pidfile: pidfile })
 }
 
 impl Started {
     fn serve(
         self,
-        config: &Config,
+        config: Config,
+        files: Option<Files>,
         launcher: Option<Launcher>,
         ready: impl FnOnce(&[(Arc<str>, String)]),
     ) -> Exit {
-        let Self { runtime, signals, bound, log, _pidfile } = self;
-        let addresses = bound.addresses().to_vec();
-        let engine = match Engine::start(bound, config, log.journal().clone()) {
+        let Self { runtime, signals, bound, door, log, _pidfile } = self;
+        let addresses = bound.addresses();
+        let engine = match Engine::start(bound, &config, log.journal().clone()) {
             Ok(engine) => engine,
             Err(error) => {
                 finish(log);
@@ -127,15 +145,19 @@ impl Started {
                 && let Err(error) = launcher.ready()
             {
                 // Whoever started it has gone, or has been told to stop.
-                return Err(error);
+                return Err(Fault::failed("cannot tell the launcher", &error));
             }
-            let supervisor = Supervisor { engine: &engine, names: &names, log: &log, signals };
-            Ok(supervisor.run().await)
+            let (tell, orders) = mpsc::channel(ORDERS_MAX);
+            let desk = door.map(|door| Desk::open(door, &tell)).transpose();
+            let desk = desk.map_err(|error| Fault::failed("cannot take orders", &error))?;
+            let watch = Watch::new(files.as_ref().map_or(&[], |files| &files.watched));
+            let running = Running { engine, names, log: &log, config, files, desk, orders: tell };
+            Ok(Supervisor { running, signals, orders, watch }.run().await)
         });
         let exit = match end {
-            Ok(End::Clean) => join(engine, &log),
-            Ok(End::Stuck) => Exit::Failed,
-            Err(error) => refuse(Fault::failed("cannot tell the launcher", &error)),
+            Ok((End::Clean, engine)) => join(engine, &log),
+            Ok((End::Stuck, _)) => Exit::Failed,
+            Err(fault) => refuse(fault),
         };
         finish(log);
         exit
@@ -193,6 +215,14 @@ fn open_log(config: &Config, process: &Process) -> Result<Log, Fault> {
             &error,
             "name a file that can be written with --log-to",
         )
+    })
+}
+
+fn open_door(bind: &Spanned<UnixName>) -> Result<Door, Fault> {
+    Door::open(&bind.value).map_err(|error| {
+        let what = format!("cannot listen on {} for orders", bind.value);
+        let hint = "another replug may run; name another socket with [admin] bind";
+        Fault { exit: Exit::NotPermitted, ..Fault::io(&what, &error, hint) }
     })
 }
 

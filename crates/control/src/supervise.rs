@@ -9,7 +9,8 @@
 //!                without limit  TERM, INT
 //! ```
 //!
-//! HUP, USR1 and USR2 are answered in every state but the last.
+//! HUP, USR1 and USR2 are answered in every state but the last. While it serves, HUP, an order by
+//! the socket of [`crate::admin`], or a change of a watched file reload the configuration.
 
 use std::io;
 use std::time::Duration;
@@ -18,10 +19,13 @@ use engine::Engine;
 use engine::account::Reason;
 use engine::journal::{Level, Notice};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use crate::log;
-use crate::names::Names;
+use crate::admin::{Answer, Asked, Order};
+use crate::exit::Exit;
+use crate::reload::{Extent, Refusal, Reloaded, Running};
+use crate::watch::Watch;
 
 /// How long sessions may go on after TERM or INT.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -40,24 +44,30 @@ pub(crate) enum End {
 
 /// What is supervised, and what it is done with.
 pub(crate) struct Supervisor<'a> {
-    pub(crate) engine: &'a Engine,
-    pub(crate) names: &'a Names,
-    pub(crate) log: &'a log::Running,
+    pub(crate) running: Running<'a>,
     pub(crate) signals: Signals,
+    /// What comes in by the socket for orders.
+    pub(crate) orders: mpsc::Receiver<Asked>,
+    pub(crate) watch: Watch,
 }
 
 impl Supervisor<'_> {
     /// Serves until told to end, and drains.
-    pub(crate) async fn run(mut self) -> End {
+    pub(crate) async fn run(mut self) -> (End, Engine) {
         let mut all_shards_live = true;
         let limit = loop {
             tokio::select! {
                 ask = self.signals.next() => match ask {
                     Ask::End => break Some(DRAIN),
                     Ask::EndWhenDone => break None,
+                    Ask::Reload => self.hang_up().await,
                     ask => self.answer(ask),
                 },
-                () = self.engine.shard_lost(), if all_shards_live => {
+                Some(asked) = self.orders.recv() => self.obey(asked).await,
+                () = self.watch.changed() => {
+                    self.reload(Extent::All).await;
+                }
+                () = self.running.engine.shard_lost(), if all_shards_live => {
                     all_shards_live = false;
                     let text = "a shard has died and its sessions with it; the others go on, \
                                 restart replug when it suits";
@@ -65,9 +75,54 @@ impl Supervisor<'_> {
                 }
             }
         };
-        self.engine.stop_accepting();
+        self.running.engine.stop_accepting();
         self.tell_draining(limit);
-        self.drain(limit.map(|limit| Instant::now() + limit)).await
+        let end = self.drain(limit.map(|limit| Instant::now() + limit)).await;
+        (end, self.running.engine)
+    }
+
+    /// SIGHUP: whatever may have changed outside is looked at again.
+    async fn hang_up(&mut self) {
+        self.running.log.reopen();
+        self.running.names.resolve_again();
+        match self.running.files {
+            Some(_) => drop(self.reload(Extent::All).await),
+            None => {
+                let text = "SIGHUP: names are resolved again and log files opened anew";
+                self.remark(Level::Info, text.to_owned());
+            }
+        }
+    }
+
+    async fn reload(&mut self, extent: Extent) -> Reloaded {
+        if extent == Extent::DryRun {
+            return self.running.reload(extent).await;
+        }
+        self.watch.take_note();
+        let reloaded = self.running.reload(extent).await;
+        self.running.report(&reloaded);
+        if let Some(files) = &self.running.files {
+            self.watch.follow(&files.watched);
+        }
+        reloaded
+    }
+
+    async fn obey(&mut self, asked: Asked) {
+        let Order::Reload(extent) = asked.order;
+        let (exit, text) = match self.reload(extent).await {
+            Reloaded::Done(lines) => {
+                (Exit::Done, lines.into_iter().map(|line| line + "\n").collect())
+            }
+            Reloaded::Refused(refusal) => (refusal.exit, refusal.told),
+        };
+        // Whoever asked may have gone.
+        let _ = asked.answer.send(Answer { exit, text });
+    }
+
+    /// While it drains there is nothing to reload any more.
+    fn refuse(asked: Asked) {
+        let refusal = Refusal::of("it is draining; nothing has changed", Exit::Failed);
+        let _ = asked.answer.send(Answer { exit: refusal.exit, text: refusal.told });
     }
 
     async fn drain(&mut self, mut until: Option<Instant>) -> End {
@@ -80,8 +135,9 @@ impl Supervisor<'_> {
             };
             tokio::select! {
                 biased;
-                () = self.engine.drained() => return End::Clean,
+                () = self.running.engine.drained() => return End::Clean,
                 () = time_is_over => return self.end_sessions(Reason::Drained).await,
+                Some(asked) = self.orders.recv() => Self::refuse(asked),
                 ask = self.signals.next() => match ask {
                     Ask::End if until.is_some() => return self.end_sessions(Reason::Killed).await,
                     Ask::End => {
@@ -97,11 +153,11 @@ impl Supervisor<'_> {
     }
 
     async fn end_sessions(&self, reason: Reason) -> End {
-        self.engine.end_sessions(reason);
-        match timeout(END_MAX, self.engine.drained()).await {
+        self.running.engine.end_sessions(reason);
+        match timeout(END_MAX, self.running.engine.drained()).await {
             Ok(()) => End::Clean,
             Err(_) => {
-                let sessions = self.engine.sessions();
+                let sessions = self.running.engine.sessions();
                 self.remark(Level::Error, format!("{sessions} sessions do not end; giving up"));
                 End::Stuck
             }
@@ -112,14 +168,12 @@ impl Supervisor<'_> {
     fn answer(&self, ask: Ask) {
         match ask {
             Ask::Reload => {
-                self.names.resolve_again();
-                self.log.reopen();
-                let text = "SIGHUP: names are resolved again and log files opened anew; \
-                            the configuration is not read again by this version";
+                self.running.log.reopen();
+                let text = "SIGHUP: it is draining; log files are opened anew, and no more";
                 self.remark(Level::Info, text.to_owned());
             }
             Ask::Reopen => {
-                self.log.reopen();
+                self.running.log.reopen();
             }
             Ask::Upgrade => {
                 let text = "SIGUSR2: this version cannot be upgraded in place; nothing is done";
@@ -130,12 +184,12 @@ impl Supervisor<'_> {
     }
 
     fn tell_draining(&self, within: Option<Duration>) {
-        let sessions = self.engine.sessions();
-        self.log.journal().notice(Notice::Draining { sessions, within });
+        let sessions = self.running.engine.sessions();
+        self.running.log.journal().notice(Notice::Draining { sessions, within });
     }
 
     fn remark(&self, level: Level, text: String) {
-        self.log.journal().notice(Notice::Remark { level, text });
+        self.running.log.journal().notice(Notice::Remark { level, text });
     }
 }
 

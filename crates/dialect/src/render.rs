@@ -42,6 +42,23 @@ pub fn render(diagnostics: &[Diagnostic], sources: &Sources, colour: Colour) -> 
     text
 }
 
+/// A diagnostic on one line, for a log: where, what, and what to do.
+pub fn line(diagnostic: &Diagnostic, sources: &Sources) -> String {
+    let mut line = String::new();
+    if let Some(span) = diagnostic.span {
+        let source = sources.get(span.source);
+        let before = &source.text[..span.start];
+        let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
+        let row = before.matches('\n').count() + 1;
+        line += &format!("{}:{row}:{column}: ", source.name);
+    }
+    line += &format!("{} ({})", visible(&diagnostic.message), diagnostic.code.as_str());
+    if let Some(help) = &diagnostic.help {
+        line += &format!("; {}", visible(help));
+    }
+    line
+}
+
 fn group<'a>(diagnostic: &'a Diagnostic, sources: &'a Sources) -> Group<'a> {
     let level = match diagnostic.severity() {
         Severity::Error => Level::ERROR,

@@ -80,23 +80,30 @@ impl Name {
         false
     }
 
+    /// Waits until somebody has looked it up, with or without success.
+    pub async fn looked_up(&self) {
+        loop {
+            let answered = self.answered.notified();
+            if !matches!(&**self.answer.load(), Answer::Awaited) {
+                return;
+            }
+            answered.await;
+        }
+    }
+
     /// The addresses to try, in order; each call begins with the next one of the answer, so
     /// that all take their turn. Waits while nobody has looked the name up; empty when every
     /// look-up has failed.
     pub(crate) async fn addresses(&self) -> Vec<IpAddr> {
-        loop {
-            let answered = self.answered.notified();
-            match &**self.answer.load() {
-                Answer::Awaited => {}
-                Answer::None => return Vec::new(),
-                Answer::Good(addresses) => {
-                    let mut addresses = addresses.clone();
-                    let turn = self.turn.fetch_add(1, Ordering::Relaxed) % addresses.len();
-                    addresses.rotate_left(turn);
-                    return addresses;
-                }
+        self.looked_up().await;
+        match &**self.answer.load() {
+            Answer::Awaited | Answer::None => Vec::new(),
+            Answer::Good(addresses) => {
+                let mut addresses = addresses.clone();
+                let turn = self.turn.fetch_add(1, Ordering::Relaxed) % addresses.len();
+                addresses.rotate_left(turn);
+                addresses
             }
-            answered.await;
         }
     }
 }

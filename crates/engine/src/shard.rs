@@ -16,7 +16,7 @@ use std::time::Duration;
 use relay::Tick;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
-use tokio::task::JoinSet;
+use tokio::task::JoinHandle;
 
 use crate::ceiling::Ceiling;
 use crate::journal::{Journal, Level, Notice};
@@ -165,16 +165,16 @@ impl Start {
 
 /// The open listening sockets of a shard.
 #[derive(Default)]
-struct Doors {
-    duties: HashMap<DoorId, Rc<Duty>>,
-    tasks: JoinSet<()>,
-}
+struct Doors(HashMap<DoorId, (Rc<Duty>, JoinHandle<()>)>);
 
 impl Doors {
     /// Takes the clients that wait, and closes all.
     async fn close(self) {
-        self.duties.values().for_each(|duty| duty.end());
-        self.tasks.join_all().await;
+        self.0.values().for_each(|(duty, _)| duty.end());
+        for (_, task) in self.0.into_values() {
+            // One that has panicked is closed as well.
+            let _ = task.await;
+        }
     }
 }
 
@@ -182,21 +182,19 @@ impl Shard {
     /// Carries out a plan from now on. Sessions keep the one they began with.
     fn adopt(self: &Rc<Self>, adoption: Adoption, doors: &mut Doors) {
         let Adoption { plan, doors: open, sockets, ends, done } = adoption;
-        let mut before = std::mem::take(&mut doors.duties);
+        let mut before = std::mem::take(doors);
         let mut sockets: HashMap<_, _> = sockets.into_iter().map(|(fd, id)| (id, fd)).collect();
         for (id, listener) in open.iter() {
             let listener = Arc::clone(&plan.listeners[*listener]);
-            if let Some(duty) = before.remove(id) {
+            if let Some((duty, task)) = before.0.remove(id) {
                 duty.pass_to(listener);
-                doors.duties.insert(*id, duty);
+                doors.0.insert(*id, (duty, task));
             } else if let Some(socket) = sockets.remove(id) {
                 let duty = Rc::new(Duty::new(listener));
-                doors.duties.insert(*id, Rc::clone(&duty));
-                doors.tasks.spawn_local(accept_clients(socket, duty, Rc::clone(self)));
+                let accepting = accept_clients(socket, Rc::clone(&duty), Rc::clone(self));
+                doors.0.insert(*id, (duty, tokio::task::spawn_local(accepting)));
             }
         }
-        before.values().for_each(|duty| duty.end());
-        while doors.tasks.try_join_next().is_some() {}
         self.splice.set(plan.splice);
         let timeouts = plan.listeners.iter().flat_map(|listener| {
             [listener.timeouts.idle, listener.timeouts.half_closed].into_iter().flatten()
@@ -213,7 +211,10 @@ impl Shard {
                 shard.seats.wake_all();
             });
         }
-        drop(done);
+        tokio::task::spawn_local(async move {
+            before.close().await;
+            drop(done);
+        });
     }
 
     /// Serves a client here, or hands it to a shard that has clearly fewer sessions.

@@ -16,6 +16,7 @@ use dialect::render::{Colour, render};
 use model::{Code, Config, Diagnostic, Severity, Sources};
 
 use crate::help;
+use crate::reload::Reload;
 
 /// The program's name wherever it speaks of itself.
 pub(crate) const PROGRAM: &str = "replug";
@@ -28,9 +29,11 @@ pub(crate) enum Order {
     /// Show how forwarding looks.
     Demo(Demo),
     /// Forward what a file says.
-    Run(PathBuf),
+    Run(Run),
     /// Look for faults in a file.
     Check(Check),
+    /// Have a running one read its file again.
+    Reload(Reload),
     /// Print this to standard output.
     Show(String),
     /// Nothing: the words were wrong.
@@ -53,17 +56,22 @@ pub(crate) enum Command {
     Run(Run),
     /// Show every fault of a configuration file
     Check(Check),
+    /// Have a running replug read its configuration again; print what changes
+    Reload(Reload),
 }
 
 /// Where the configuration is, unless told.
-const CONFIG: &str = "/etc/replug/replug.toml";
+pub(crate) const CONFIG: &str = "/etc/replug/replug.toml";
 
 /// The options of `replug run`.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Run {
     /// A TOML file, or a directory whose *.toml are read in the order of their names
     #[arg(short, long, value_name = "FILE|DIR", default_value = CONFIG)]
-    config: PathBuf,
+    pub(crate) config: PathBuf,
+    /// Reload by itself when a file changes, not only on SIGHUP
+    #[arg(short, long)]
+    pub(crate) watch: bool,
 }
 
 /// The words behind `replug check`.
@@ -124,8 +132,9 @@ fn read_command(words: &[OsString], colour: Colour) -> (Order, String) {
     let matches = help::command().try_get_matches_from([&program].into_iter().chain(words));
     let complaint = match matches.and_then(|matches| Command::from_arg_matches(&matches)) {
         Ok(Command::Demo(demo)) => return (Order::Demo(demo), String::new()),
-        Ok(Command::Run(run)) => return (Order::Run(run.config), String::new()),
+        Ok(Command::Run(run)) => return (Order::Run(run), String::new()),
         Ok(Command::Check(check)) => return (Order::Check(check), String::new()),
+        Ok(Command::Reload(reload)) => return (Order::Reload(reload), String::new()),
         Err(complaint) => complaint,
     };
     if matches!(complaint.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {

@@ -51,7 +51,7 @@ pub(crate) fn run(demo: &Demo) -> Exit {
     };
     let (tried, trial) = mpsc::channel();
     let once = demo.once;
-    let exit = control::run(&config, &Process::default(), |addresses| {
+    let exit = control::run(config, None, &Process::default(), |addresses| {
         let address = addresses.first().map_or("", |(_, address)| address).to_owned();
         match once {
             false => say(&invitation(&words, &address)),

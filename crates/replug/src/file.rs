@@ -4,20 +4,20 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use control::Reading;
 use dialect::native;
-use dialect::render::{Colour, render};
-use model::{Code, Config, Diagnostic, Severity, Sources};
+use dialect::render::{Colour, line, render};
+use model::{Code, Diagnostic, Severity, Sources};
 
 /// Largest file that is read, in bytes: more is no configuration but a mistake.
 const FILE_BYTES_MAX: u64 = 16 << 20;
 
 /// Reads a file, or the `*.toml` of a directory as one configuration.
-///
-/// The text tells all faults and is for standard error; `None`: they are no mere warnings.
-pub(crate) fn read(path: &Path, colour: Colour) -> (Option<Config>, String) {
+pub(crate) fn read(path: &Path, colour: Colour) -> Reading {
     let mut sources = Sources::default();
     let mut diagnostics = Vec::new();
     let mut files = Vec::new();
+    let mut watched = vec![path.to_owned()];
     match paths(path) {
         Ok(paths) if paths.is_empty() => {
             let message = format!("there is no *.toml in {}", path.display());
@@ -28,6 +28,7 @@ pub(crate) fn read(path: &Path, colour: Colour) -> (Option<Config>, String) {
         }
         Ok(paths) => {
             for path in paths {
+                watched.push(path.clone());
                 match text(&path) {
                     Ok(text) => files.push(sources.add(path.display().to_string(), text)),
                     Err(error) => diagnostics.push(unread(&path, &error)),
@@ -46,7 +47,14 @@ pub(crate) fn read(path: &Path, colour: Colour) -> (Option<Config>, String) {
         false => None,
     };
     let sound = diagnostics.iter().all(|fault| fault.severity() < Severity::Error);
-    (config.filter(|_| sound), render(&diagnostics, &sources, colour))
+    let faults = diagnostics.iter().filter(|fault| fault.severity() == Severity::Error);
+    watched.dedup();
+    Reading {
+        config: config.filter(|_| sound),
+        faults: faults.map(|fault| line(fault, &sources)).collect(),
+        told: render(&diagnostics, &sources, colour),
+        watched,
+    }
 }
 
 /// The files to read.

@@ -44,7 +44,8 @@ Exit codes:
 Signals:
   TERM, INT   accept no more, wait up to 10 s for sessions, end; again: at once
   QUIT        the same without the limit
-  HUP         resolve names again, open the log file anew
+  HUP         read the configuration file again, resolve names again, open the
+              log file anew
   USR1        open the log file anew";
 
 /// The command line as clap knows it.
@@ -52,7 +53,7 @@ pub(crate) fn command() -> Command {
     let command = Command::new(cli::PROGRAM)
         .version(env!("CARGO_PKG_VERSION"))
         .override_usage(
-            "replug [OPTIONS] LISTEN[/SOURCE] TARGET...\n       replug run [-c FILE|DIR]\n       replug check [--dump] [FILE|DIR]\n       replug demo [--once]",
+            "replug [OPTIONS] LISTEN[/SOURCE] TARGET...\n       replug run [-c FILE|DIR]\n       replug check [--dump] [FILE|DIR]\n       replug reload [--dry-run]\n       replug demo [--once]",
         )
         .help_template(format!(
             "{{about}}\n\n{EXAMPLES}\n{{usage-heading}} {{usage}}\n\n{WORDS}\n{{all-args}}\n\n{ENDING}\n"

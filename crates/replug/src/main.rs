@@ -7,6 +7,7 @@ mod cli;
 mod demo;
 mod file;
 mod help;
+mod reload;
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::process::ExitCode;
@@ -23,21 +24,23 @@ fn main() -> ExitCode {
         tell(&told);
     }
     let exit = match order {
-        Order::Forward(forward) => control::run(&forward.config, &forward.process, |_| {}),
+        Order::Forward(forward) => control::run(forward.config, None, &forward.process, |_| {}),
         Order::Demo(demo) => demo::run(&demo),
-        Order::Run(path) => match read(&path) {
-            Some(config) => control::run(&config, &control::Process::default(), |_| {}),
-            None => Exit::Configuration,
-        },
-        Order::Check(check) => match read(&check.config) {
-            Some(config) => {
-                if check.dump {
-                    say(&dialect::native::write_effective(&config));
+        Order::Run(run) => forward(&run),
+        Order::Check(check) => {
+            let reading = file::read(&check.config, colour());
+            tell(&reading.told);
+            match reading.config {
+                Some(config) => {
+                    if check.dump {
+                        say(&dialect::native::write_effective(&config));
+                    }
+                    Exit::Done
                 }
-                Exit::Done
+                None => Exit::Configuration,
             }
-            None => Exit::Configuration,
-        },
+        }
+        Order::Reload(order) => reload::run(&order, colour()),
         Order::Show(text) => {
             say(&text);
             Exit::Done
@@ -47,11 +50,24 @@ fn main() -> ExitCode {
     exit.into()
 }
 
-/// A configuration file without errors; what is to be told about it is told.
-fn read(path: &std::path::Path) -> Option<model::Config> {
-    let (config, told) = file::read(path, colour());
-    tell(&told);
-    config
+/// Forwards what a configuration file says, and reads it again when asked to.
+fn forward(run: &cli::Run) -> Exit {
+    let reading = file::read(&run.config, colour());
+    tell(&reading.told);
+    let Some(config) = reading.config else {
+        return Exit::Configuration;
+    };
+    let (path, watch) = (run.config.clone(), run.watch);
+    let read = move || {
+        let mut reading = file::read(&path, Colour::Never);
+        if !watch {
+            reading.watched.clear();
+        }
+        reading
+    };
+    let watched = if watch { reading.watched } else { Vec::new() };
+    let files = control::Files { read: Box::new(read), watched };
+    control::run(config, Some(files), &control::Process::default(), |_| {})
 }
 
 /// Colour is for people: a terminal that can show it, and nobody who asked for none

@@ -1,0 +1,223 @@
+//! A new configuration in the place of the one that runs.
+//!
+//! ```text
+//! read ─▶ check ─▶ compare ─▶ open what is new ─▶ resolve new names ─▶ swap ─▶ close what is gone
+//! ```
+//!
+//! Up to the swap nothing has changed, and whatever fails leaves everything as
+//! it was. Sessions keep what they began with.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use engine::journal::{Level, Notice};
+use engine::{BindFailure, Engine, Successor};
+use model::Config;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use crate::admin::{Asked, Desk, Door};
+use crate::exit::Exit;
+use crate::log;
+use crate::names::Names;
+
+/// Longest wait for the first answers about names that are new. Sessions wait for later ones.
+const NAMES_MAX: Duration = Duration::from_secs(3);
+
+/// What there is to read a configuration from.
+pub struct Files {
+    /// Reads it, as it is now.
+    pub read: Box<dyn Fn() -> Reading>,
+    /// What was read for the configuration that runs, if it is to be read again by itself when
+    /// one of these changes.
+    pub watched: Vec<PathBuf>,
+}
+
+/// What was read.
+#[derive(Debug)]
+pub struct Reading {
+    /// The configuration, if it is without errors.
+    pub config: Option<Config>,
+    /// Each fault on one line.
+    pub faults: Vec<String>,
+    /// All faults, each under its words, for a terminal.
+    pub told: String,
+    /// What was read, if changes of it matter.
+    pub watched: Vec<PathBuf>,
+}
+
+/// What becomes of an order to reload.
+#[derive(Debug)]
+pub(crate) enum Reloaded {
+    /// It runs now. Each difference on one line; none: it is the same.
+    Done(Vec<String>),
+    /// Nothing has changed.
+    Refused(Refusal),
+}
+
+/// Why a configuration was not taken.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    /// What to say in a log, line by line.
+    pub(crate) lines: Vec<String>,
+    /// What to say to a person.
+    pub(crate) told: String,
+    pub(crate) exit: Exit,
+}
+
+/// Whether to change anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Extent {
+    /// Do it.
+    All,
+    /// Only tell what it would do.
+    DryRun,
+}
+
+/// What runs, and what it was read from.
+pub(crate) struct Running<'a> {
+    pub(crate) engine: Engine,
+    pub(crate) names: Names,
+    pub(crate) log: &'a log::Running,
+    pub(crate) config: Config,
+    /// `None`: it was written on a command line.
+    pub(crate) files: Option<Files>,
+    /// Where orders come in, and where they go.
+    pub(crate) desk: Option<Desk>,
+    pub(crate) orders: mpsc::Sender<Asked>,
+}
+
+/// What becomes of the place where orders come in.
+enum NextDesk {
+    /// It stays as it is.
+    Same,
+    Closed,
+    Open(Desk),
+}
+
+impl Running<'_> {
+    /// Reads the configuration again and lets it run.
+    pub(crate) async fn reload(&mut self, extent: Extent) -> Reloaded {
+        let Some(files) = &mut self.files else {
+            return Reloaded::Refused(Refusal::of(
+                "the configuration is a command line, which cannot be read again; \
+                 `replug run` runs a file",
+                Exit::Failed,
+            ));
+        };
+        let Reading { config, faults: lines, told, watched } = (files.read)();
+        if extent == Extent::All {
+            files.watched = watched;
+        }
+        let Some(config) = config else {
+            return Reloaded::Refused(Refusal { lines, told, exit: Exit::Configuration });
+        };
+        let mut lines = dialect::native::difference(&self.config, &config);
+        lines.extend(self.waits_for_a_start(&config));
+        if extent == Extent::DryRun {
+            // Whether the new addresses can be had is part of the answer.
+            return match self.engine.prepare(&config) {
+                Ok(_) => Reloaded::Done(lines),
+                Err(failures) => Reloaded::Refused(Refusal::of_binds(&failures)),
+            };
+        }
+        match self.prepare(&config) {
+            Ok((successor, desk)) => {
+                self.swap(config, successor, desk).await;
+                Reloaded::Done(lines)
+            }
+            Err(refusal) => Reloaded::Refused(refusal),
+        }
+    }
+
+    /// Opens all that is new.
+    fn prepare(&self, config: &Config) -> Result<(Successor, NextDesk), Refusal> {
+        let desk = match &config.admin.bind {
+            bind if *bind == self.config.admin.bind => NextDesk::Same,
+            None => NextDesk::Closed,
+            Some(bind) => {
+                let open = || Desk::open(Door::open(&bind.value)?, &self.orders);
+                NextDesk::Open(open().map_err(|error| {
+                    let text = format!("cannot listen on {} for orders: {error}", bind.value);
+                    Refusal::of(text, Exit::NotPermitted)
+                })?)
+            }
+        };
+        let successor = self.engine.prepare(config).map_err(|why| Refusal::of_binds(&why))?;
+        Ok((successor, desk))
+    }
+
+    async fn swap(&mut self, config: Config, successor: Successor, desk: NextDesk) {
+        self.names.add(successor.names());
+        let looked_up = async {
+            for name in successor.names() {
+                name.looked_up().await;
+            }
+        };
+        // One that takes longer is waited for by its sessions.
+        let _ = timeout(NAMES_MAX, looked_up).await;
+        self.engine.succeed(successor).await;
+        self.names.keep(self.engine.names());
+        match desk {
+            NextDesk::Same => {}
+            NextDesk::Closed => self.desk = None,
+            NextDesk::Open(desk) => self.desk = Some(desk),
+        }
+        self.config = config;
+    }
+
+    /// What `config` asks for that only a start can do.
+    fn waits_for_a_start(&self, config: &Config) -> Vec<String> {
+        let mut lines = Vec::new();
+        let mut waits = |key: &str| lines.push(format!("! {key}: only at the next start"));
+        if config.runtime.shards != self.config.runtime.shards {
+            waits("runtime.shards");
+        }
+        if config.log != self.config.log {
+            waits("log");
+        }
+        lines
+    }
+
+    /// Tells a log what became of a reload.
+    pub(crate) fn report(&self, reloaded: &Reloaded) {
+        let remark = |level, text| self.log.journal().notice(Notice::Remark { level, text });
+        match reloaded {
+            Reloaded::Done(lines) if lines.is_empty() => {
+                remark(Level::Info, "reloaded: nothing has changed".to_owned());
+            }
+            Reloaded::Done(lines) => {
+                for line in lines {
+                    remark(Level::Info, format!("reloaded: {line}"));
+                }
+            }
+            Reloaded::Refused(Refusal { lines, .. }) => {
+                for line in lines {
+                    remark(Level::Error, format!("not reloaded, all is as it was: {line}"));
+                }
+            }
+        }
+    }
+}
+
+impl Refusal {
+    pub(crate) fn of(text: impl Into<String>, exit: Exit) -> Self {
+        let line = text.into();
+        Self { told: format!("replug: {line}\n"), lines: vec![line], exit }
+    }
+
+    fn of_binds(failures: &[BindFailure]) -> Self {
+        let told = failures.iter().map(|failure| format!("replug: {failure}\n")).collect();
+        // The second line of each says what to do.
+        let line = |failure: &BindFailure| failure.to_string().replace("\n ", ";");
+        let lines = failures.iter().map(line).collect();
+        Self { lines, told, exit: Exit::NotPermitted }
+    }
+}
+
+impl fmt::Debug for Files {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Files").field("watched", &self.watched).finish_non_exhaustive()
+    }
+}

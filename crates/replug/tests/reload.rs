@@ -1,0 +1,248 @@
+//! A configuration that changes while sessions run.
+
+use std::fs;
+use std::process::{Command, Output, Stdio};
+
+use rig::{Address, Backend, Forwarder, Peer, Scratch};
+use rustix::process::Signal;
+
+#[path = "reload/storm.rs"]
+mod storm;
+
+/// A running replug and the file it was started with.
+struct Rig {
+    forwarder: Forwarder,
+    scratch: Scratch,
+}
+
+impl Rig {
+    /// Starts it with `text` and a socket for orders, and waits for `listeners` addresses.
+    fn start(text: &str, listeners: usize) -> Self {
+        Self::start_with(&[], text, listeners)
+    }
+
+    fn start_with(words: &[&str], text: &str, listeners: usize) -> Self {
+        let scratch = Scratch::new();
+        let path = scratch.join("replug.toml");
+        write(&scratch, text);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_replug"));
+        command.args(["run", "-c", &path]).args(words);
+        let forwarder = Forwarder::start_command(&mut command, listeners);
+        Self { forwarder, scratch }
+    }
+
+    fn write(&self, text: &str) {
+        write(&self.scratch, text);
+    }
+
+    /// Has it read the file again, and waits until it says so.
+    fn hang_up(&self, told: &str) -> String {
+        self.forwarder.signal(Signal::HUP);
+        self.forwarder.messages().expect(told)
+    }
+
+    fn reload(&self, words: &[&str]) -> Output {
+        let path = self.scratch.join("replug.toml");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_replug"));
+        command.args(["reload", "-c", &path]).args(words).stdin(Stdio::null());
+        command.output().expect("replug can be started")
+    }
+
+    /// Orders a reload; checks the exit code, and what stands on standard output and error.
+    #[track_caller]
+    fn check_reload(&self, words: &[&str], code: i32, stdout: &str, stderr: &[&str]) {
+        let output = self.reload(words);
+        let told = String::from_utf8(output.stderr).expect("messages are text");
+        assert_eq!(output.status.code(), Some(code), "{told}");
+        assert_eq!(String::from_utf8(output.stdout).expect("data is text"), stdout, "{told}");
+        for expected in stderr {
+            assert!(told.contains(expected), "no {expected:?} in\n{told}");
+        }
+    }
+}
+
+/// Writes the file as editors do: no reader ever sees half of it.
+fn write(scratch: &Scratch, text: &str) {
+    let text = format!(
+        "{text}\n[admin]\nbind = \"unix:{}\"\n[log]\nformat = \"json\"\nto = \"-\"\n",
+        scratch.join("admin.sock")
+    );
+    let (draft, path) = (scratch.join("draft"), scratch.join("replug.toml"));
+    fs::write(&draft, text).expect("a scratch file can be written");
+    fs::rename(&draft, &path).expect("a scratch file can be renamed");
+}
+
+/// One listener that leads to `targets`; `more` stands in its table.
+fn web(targets: &[&Backend], more: &str) -> String {
+    let targets: Vec<_> = targets.iter().map(|backend| backend.address().to_string()).collect();
+    format!("[listener.web]\nbind = \"127.0.0.1:0\"\nto = {targets:?}\n{more}\n")
+}
+
+/// A session from `from` to `to`, and that it carries bytes.
+#[track_caller]
+fn session(from: &Address, to: &Backend) -> (Peer, Peer) {
+    let client = Peer::connect(from);
+    let backend = to.accept();
+    check_carries(&client, &backend);
+    (client, backend)
+}
+
+#[track_caller]
+fn check_carries(client: &Peer, backend: &Peer) {
+    client.send(b"ask");
+    backend.expect(b"ask");
+    backend.send(b"answer");
+    client.expect(b"answer");
+}
+
+#[test]
+fn new_sessions_go_by_the_new_file_and_old_ones_go_on() {
+    let [first, second] = [Backend::bind(), Backend::bind()];
+    let rig = Rig::start(&web(&[&first], ""), 1);
+    let address = rig.forwarder.address();
+    let old = session(address, &first);
+    rig.write(&web(&[&second], ""));
+    let told = rig.hang_up("reloaded: ~ pool.web.backends");
+    assert!(told.contains(&first.address().to_string()), "{told}");
+    let new = session(address, &second);
+    check_carries(&old.0, &old.1);
+    check_carries(&new.0, &new.1);
+    rig.hang_up("reloaded: nothing has changed");
+}
+
+#[test]
+fn a_broken_file_changes_nothing_and_is_told() {
+    let backend = Backend::bind();
+    let rig = Rig::start(&web(&[&backend], ""), 1);
+    let descriptors = rig.forwarder.descriptors();
+    rig.write("[listener.web]\nbnid = \":1\"\nto = \"10.0.0.1:80000\"\n");
+    let told = rig.hang_up("not reloaded, all is as it was");
+    assert!(told.contains("replug.toml:"), "{told}");
+    rig.check_reload(&[], 3, "", &["E0005", "did you mean `bind`?", "E0101"]);
+    session(rig.forwarder.address(), &backend);
+    rig.forwarder.expect_descriptors(descriptors);
+}
+
+#[test]
+fn the_order_prints_the_difference() {
+    let [first, second] = [Backend::bind(), Backend::bind()];
+    let rig = Rig::start(&web(&[&first], ""), 1);
+    rig.check_reload(&[], 0, "", &[]);
+    rig.write(&web(&[&first, &second], "balance = \"first\""));
+    let difference = format!(
+        "~ pool.web.backends: + \"{}\"\n~ pool.web.balance: \"round-robin\" -> \"first\"\n",
+        second.address()
+    );
+    rig.check_reload(&["--dry-run"], 0, &difference, &[]);
+    rig.check_reload(&["--dry-run"], 0, &difference, &[]);
+    rig.check_reload(&[], 0, &difference, &[]);
+    rig.check_reload(&[], 0, "", &[]);
+}
+
+#[test]
+fn an_address_that_cannot_be_had_changes_nothing() {
+    let backend = Backend::bind();
+    let rig = Rig::start(&web(&[&backend], ""), 1);
+    let taken = Backend::bind();
+    let other = format!(
+        "[listener.other]\nbind = \"{}\"\nto = \"{}\"\n",
+        taken.address(),
+        backend.address()
+    );
+    rig.write(&(web(&[&backend], "balance = \"first\"") + &other));
+    rig.check_reload(&["--dry-run"], 4, "", &["cannot listen on", "another process"]);
+    rig.check_reload(&[], 4, "", &["cannot listen on", "another process"]);
+    rig.write(&web(&[&backend], "balance = \"first\""));
+    let difference = "~ pool.web.balance: \"round-robin\" -> \"first\"\n";
+    rig.check_reload(&[], 0, difference, &[]);
+    session(rig.forwarder.address(), &backend);
+}
+
+#[test]
+fn listeners_come_and_go() {
+    let backend = Backend::bind();
+    let rig = Rig::start(&web(&[&backend], ""), 1);
+    let scratch = rig.scratch.join("listener.sock");
+    let unix = Address::parse(&format!("unix:{scratch}"));
+    let both = web(&[&backend], "")
+        + &format!("[listener.unix]\nbind = \"unix:{scratch}\"\npool = \"web\"\n");
+    rig.write(&both);
+    rig.check_reload(&[], 0, "+ listener.unix\n", &[]);
+    let by_unix = session(&unix, &backend);
+    session(rig.forwarder.address(), &backend);
+    rig.write(&format!(
+        "[listener.unix]\nbind = \"unix:{scratch}\"\nto = \"{}\"\n",
+        backend.address()
+    ));
+    let output = rig.reload(&[]);
+    assert_eq!(output.status.code(), Some(0));
+    session(&unix, &backend);
+    check_carries(&by_unix.0, &by_unix.1);
+    assert!(Peer::try_connect(rig.forwarder.address()).is_err(), "nobody listens there");
+    rig.write(&web(&[&backend], ""));
+    assert_eq!(rig.reload(&[]).status.code(), Some(0));
+    assert!(!fs::exists(&scratch).expect("the directory is there"), "the socket's file is gone");
+    check_carries(&by_unix.0, &by_unix.1);
+}
+
+#[test]
+fn sessions_of_a_removed_backend_end_as_the_pool_says() {
+    for (on_removed, reason) in [("cut", "killed"), ("drain 50ms", "drained")] {
+        let [first, second] = [Backend::bind(), Backend::bind()];
+        let more = format!("on_removed = \"{on_removed}\"\nbalance = \"first\"\n");
+        let rig = Rig::start(&web(&[&first, &second], &more), 1);
+        let removed = session(rig.forwarder.address(), &first);
+        rig.write(&web(&[&second], &more));
+        assert_eq!(rig.reload(&[]).status.code(), Some(0));
+        let stays = session(rig.forwarder.address(), &second);
+        removed.0.expect_reset();
+        removed.1.expect_reset();
+        check_carries(&stays.0, &stays.1);
+        assert_eq!(rig.forwarder.record().reason(), reason, "{on_removed}");
+    }
+}
+
+#[test]
+fn a_watched_file_is_read_again_by_itself() {
+    let [first, second] = [Backend::bind(), Backend::bind()];
+    let rig = Rig::start_with(&["--watch"], &web(&[&first], ""), 1);
+    rig.write(&web(&[&second], ""));
+    rig.forwarder.messages().expect("reloaded: ~ pool.web.backends");
+    session(rig.forwarder.address(), &second);
+    rig.write("[listener.web]\n");
+    rig.forwarder.messages().expect("not reloaded");
+    session(rig.forwarder.address(), &second);
+}
+
+#[test]
+fn orders_find_nobody_or_nothing_to_do() {
+    let scratch = Scratch::new();
+    let run = |words: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_replug"));
+        let output = command.args(words).output().expect("replug can be started");
+        let told = String::from_utf8(output.stderr).expect("messages are text");
+        (output.status.code(), told)
+    };
+    let path = scratch.join("replug.toml");
+    write(&scratch, "[listener.a]\nbind = \":1\"\nto = \"10.0.0.1:80\"\n");
+    let (code, told) = run(&["reload", "-c", &path]);
+    assert!(code == Some(5) && told.contains("no replug runs with this socket"), "{told}");
+    fs::write(&path, "[listener.a]\nbind = \":1\"\nto = \"10.0.0.1:80\"\n").expect("written");
+    let (code, told) = run(&["reload", "-c", &path]);
+    assert!(code == Some(5) && told.contains("has no [admin]"), "{told}");
+    let (code, told) = run(&["reload", "--socket", "127.0.0.1:1"]);
+    assert!(code == Some(2) && told.contains("not a unix socket"), "{told}");
+    let (code, _) = run(&["reload", "-c", &scratch.join("missing")]);
+    assert_eq!(code, Some(3));
+}
+
+/// A command line cannot be read again; the signal does what else it means.
+#[test]
+fn a_command_line_survives_a_hang_up() {
+    let backend = Backend::bind();
+    let target = backend.address().to_string();
+    let forwarder = Forwarder::start(env!("CARGO_BIN_EXE_replug"), &["127.0.0.1:0", &target]);
+    forwarder.signal(Signal::HUP);
+    forwarder.messages().expect("SIGHUP: names are resolved again");
+    session(forwarder.address(), &backend);
+}
