@@ -5,7 +5,7 @@
 //! of the start. For each TCP address every shard gets its own socket
 //! (`SO_REUSEPORT`); a unix socket is shared.
 //!
-//! A [`Door`] is one address that is listened on, whatever listener it belongs
+//! A door is one address that is listened on, whatever listener it belongs
 //! to. When a configuration is replaced, the doors that it also has stay open:
 //! their sockets and the clients that wait in them are not touched.
 

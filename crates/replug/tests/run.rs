@@ -89,6 +89,28 @@ fn the_files_of_a_directory_are_one_configuration() {
 }
 
 #[test]
+fn a_thousand_listeners_with_three_thousand_backends_forward() {
+    let scratch = Scratch::new();
+    let backend = Backend::bind();
+    // Nobody is at any of the others; none of them is asked.
+    let others = (0..3_000).map(|number| format!("\"10.99.{}.{}:9\"", number / 250, number % 250));
+    let others: Vec<_> = others.collect();
+    let mut text = format!(
+        "[pool.p]\nbalance = \"first\"\nbackends = [\"{}\", {}]\n[log]\nto = \"-\"\n",
+        backend.address(),
+        others.join(", ")
+    );
+    for number in 0..1_000 {
+        text += &format!("[listener.l{number}]\nbind = \"127.0.0.1:0\"\npool = \"p\"\n");
+    }
+    let path = write(&scratch, "replug.toml", &text);
+    let forwarder = Forwarder::start_command(&mut replug(&["run", "-c", &path]), 1_000);
+    for at in [0, 500, 999] {
+        check_forwards(&forwarder.addresses()[at], &backend);
+    }
+}
+
+#[test]
 fn check_tells_all_faults_and_starts_nothing() {
     let scratch = Scratch::new();
     let sound = write(&scratch, "sound", "[listener.a]\nbind = \":1\"\nto = \"10.0.0.1:80\"\n");
