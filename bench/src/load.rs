@@ -21,6 +21,7 @@ pub(crate) mod closed;
 pub(crate) mod connect;
 pub(crate) mod hold;
 pub(crate) mod open;
+mod poll;
 
 /// Threads that make requests or connections.
 pub(crate) const THREADS: usize = 2;
@@ -124,6 +125,28 @@ pub(crate) struct Measured {
 
 /// A worker: connects, passes the barrier once (whatever happened), then works until the window ends.
 pub(crate) type Worker = Box<dyn FnOnce(&Window, &Barrier) -> Tally + Send>;
+
+/// The worker that opens something, passes the barrier, and then works with it until the window ends.
+fn worker<T>(
+    open: impl FnOnce() -> io::Result<T> + Send + 'static,
+    work: impl FnOnce(T, &Window, &mut Tally) -> io::Result<()> + Send + 'static,
+) -> Worker {
+    Box::new(move |window, barrier| {
+        let mut tally = Tally::default();
+        let opened = open();
+        barrier.wait();
+        if let Err(error) = opened.and_then(|opened| work(opened, window, &mut tally)) {
+            tally.fail(&error);
+        }
+        tally
+    })
+}
+
+/// The numbers below `count`, divided among at most [`THREADS`] threads.
+fn shares(count: usize) -> impl Iterator<Item = Vec<u64>> {
+    let threads = THREADS.min(count);
+    (0..threads).map(move |thread| (thread as u64..count as u64).step_by(threads).collect())
+}
 
 /// Runs groups of workers side by side through one window of `length`.
 pub(crate) fn measure(groups: Vec<Vec<Worker>>, meter: &Meter, length: Duration) -> Measured {

@@ -2,9 +2,8 @@
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::sync::Barrier;
 
-use super::{PATIENCE, Tally, Window, Worker, connect};
+use super::{PATIENCE, Tally, Window, Worker, connect, worker};
 use crate::pattern;
 
 /// Which way the bytes go, seen from the client.
@@ -18,31 +17,14 @@ pub(crate) enum Direction {
 
 /// Workers for `flows` flows; an operation is a byte.
 pub(crate) fn workers(target: SocketAddr, flows: usize, direction: Direction) -> Vec<Worker> {
-    (0..flows)
-        .map(|flow| -> Worker {
-            Box::new(move |window, barrier| work(target, flow as u64, direction, window, barrier))
+    let flow = |flow| {
+        let open = move || open(target, flow, direction);
+        worker(open, move |mut stream, window, tally| match direction {
+            Direction::Up => send(&mut stream, window, tally),
+            Direction::Down => take(&mut stream, window, tally),
         })
-        .collect()
-}
-
-fn work(
-    target: SocketAddr,
-    flow: u64,
-    direction: Direction,
-    window: &Window,
-    barrier: &Barrier,
-) -> Tally {
-    let mut tally = Tally::default();
-    let opened = open(target, flow, direction);
-    barrier.wait();
-    let worked = opened.and_then(|mut stream| match direction {
-        Direction::Up => send(&mut stream, window, &mut tally),
-        Direction::Down => take(&mut stream, window, &mut tally),
-    });
-    if let Err(error) = worked {
-        tally.fail(&error);
-    }
-    tally
+    };
+    (0..flows as u64).map(flow).collect()
 }
 
 fn open(target: SocketAddr, flow: u64, direction: Direction) -> io::Result<TcpStream> {

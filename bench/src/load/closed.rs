@@ -2,27 +2,22 @@
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::os::fd::OwnedFd;
-use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
-use rustix::buffer::spare_capacity;
-use rustix::event::Timespec;
-use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
+use rustix::event::epoll::EventFlags;
 
 use super::hold::served;
-use super::{LOOK, PATIENCE, THREADS, Tally, Window, Worker};
+use super::poll::Poll;
+use super::{Tally, Window, Worker, shares, worker};
 use crate::pattern;
+
+/// Bytes of one read; no reply is larger.
+const BUFFER: usize = 16 << 10;
 
 /// Workers for request-reply with `size` bytes on `connections` connections to `target`.
 pub(crate) fn workers(target: SocketAddr, connections: usize, size: usize) -> Vec<Worker> {
-    let threads = THREADS.min(connections);
-    (0..threads)
-        .map(|thread| -> Worker {
-            let mine: Vec<_> = (thread..connections).step_by(threads).collect();
-            Box::new(move |window, barrier| work(target, &mine, size, window, barrier))
-        })
-        .collect()
+    let thread = |numbers: Vec<u64>| worker(move || open(target, &numbers, size), turn);
+    shares(connections).map(thread).collect()
 }
 
 /// A connection and the request it waits for.
@@ -75,86 +70,26 @@ impl Exchange {
     }
 }
 
-fn work(
-    target: SocketAddr,
-    numbers: &[usize],
-    size: usize,
-    window: &Window,
-    barrier: &Barrier,
-) -> Tally {
-    let mut tally = Tally::default();
-    let opened = open(target, numbers, size);
-    barrier.wait();
-    let worked = opened.and_then(|(epoll, mut all)| turn(&epoll, &mut all, window, &mut tally));
-    if let Err(error) = worked {
-        tally.fail(&error);
-    }
-    tally
+fn open(target: SocketAddr, numbers: &[u64], size: usize) -> io::Result<Vec<Exchange>> {
+    let exchange = |number: &u64| Exchange::new(served(target, *number)?, *number, size);
+    numbers.iter().map(exchange).collect()
 }
 
-fn open(
-    target: SocketAddr,
-    numbers: &[usize],
-    size: usize,
-) -> io::Result<(OwnedFd, Vec<Exchange>)> {
-    let epoll = epoll::create(CreateFlags::CLOEXEC)?;
-    let mut exchanges = Vec::with_capacity(numbers.len());
-    for (index, number) in numbers.iter().enumerate() {
-        let exchange = Exchange::new(served(target, *number as u64)?, *number as u64, size)?;
-        let data = EventData::new_u64(index as u64);
-        epoll::add(&epoll, exchange.stream(), data, EventFlags::IN)?;
-        exchanges.push(exchange);
-    }
-    Ok((epoll, exchanges))
-}
-
-fn turn(
-    epoll: &OwnedFd,
-    exchanges: &mut [Exchange],
-    window: &Window,
-    tally: &mut Tally,
-) -> io::Result<()> {
-    let mut events = Vec::with_capacity(exchanges.len().min(256));
-    let mut buffer = vec![0; 16 << 10];
-    for exchange in exchanges.iter_mut() {
+fn turn(mut exchanges: Vec<Exchange>, window: &Window, tally: &mut Tally) -> io::Result<()> {
+    let poll = Poll::new()?;
+    for (index, exchange) in exchanges.iter_mut().enumerate() {
+        poll.add(exchange.stream(), index as u64, EventFlags::IN)?;
         exchange.request()?;
     }
-    let mut progress = Instant::now();
-    while !window.ended() {
-        if !wait(epoll, &mut events, Some(LOOK))? {
-            if progress.elapsed() > PATIENCE {
-                return Err(io::ErrorKind::TimedOut.into());
+    let mut buffer = vec![0; BUFFER];
+    poll.serve(window, |index| {
+        let exchange = &mut exchanges[usize::try_from(index).expect("an index was stored")];
+        if let Some(elapsed) = exchange.reply(&mut buffer)? {
+            if window.counts() {
+                tally.record(elapsed);
             }
-            continue;
+            exchange.request()?;
         }
-        progress = Instant::now();
-        for event in &events {
-            let index = usize::try_from(event.data.u64()).expect("an index was stored");
-            let exchange = &mut exchanges[index];
-            if let Some(elapsed) = exchange.reply(&mut buffer)? {
-                if window.counts() {
-                    tally.record(elapsed);
-                }
-                exchange.request()?;
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Waits for events; `false` when `limit` passed without one.
-pub(super) fn wait(
-    epoll: &OwnedFd,
-    events: &mut Vec<Event>,
-    limit: Option<Duration>,
-) -> io::Result<bool> {
-    events.clear();
-    let limit = limit.map(|limit| Timespec {
-        tv_sec: i64::try_from(limit.as_secs()).unwrap_or(i64::MAX),
-        tv_nsec: limit.subsec_nanos().into(),
-    });
-    match epoll::wait(epoll, spare_capacity(events), limit.as_ref()) {
-        Ok(_) | Err(rustix::io::Errno::INTR) => Ok(!events.is_empty()),
-        Err(error) => Err(error.into()),
-    }
+        Ok(())
+    })
 }

@@ -3,24 +3,23 @@
 use std::collections::HashMap;
 use std::io::{self, Read};
 use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::os::fd::OwnedFd;
-use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
-use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
+use rustix::event::epoll::EventFlags;
 
-use super::closed::{Exchange, wait};
-use super::{LOOK, PATIENCE, THREADS, Tally, Window, Worker, source_socket};
+use super::closed::Exchange;
+use super::poll::{Poll, Ready};
+use super::{LOOK, PATIENCE, Tally, Window, Worker, shares, source_socket, worker};
 
 /// Workers that keep `connections` connections under way: one byte each way, then the client ends first.
 pub(crate) fn workers(target: SocketAddr, connections: usize) -> Vec<Worker> {
-    let threads = THREADS.min(connections);
-    (0..threads)
-        .map(|thread| -> Worker {
-            let under_way = (thread..connections).step_by(threads).count();
-            Box::new(move |window, barrier| work(target, thread as u64, under_way, window, barrier))
+    let thread = |mine: Vec<u64>| {
+        let step = connections as u64;
+        worker(Poll::new, move |poll, window, tally| {
+            turn(target, &poll, &mine, step, window, tally)
         })
-        .collect()
+    };
+    shares(connections).map(thread).collect()
 }
 
 /// One connection, from connect to the last FIN.
@@ -39,70 +38,39 @@ enum Stage {
     Closed,
 }
 
-fn work(
-    target: SocketAddr,
-    thread: u64,
-    under_way: usize,
-    window: &Window,
-    barrier: &Barrier,
-) -> Tally {
-    let mut tally = Tally::default();
-    let epoll = epoll::create(CreateFlags::CLOEXEC);
-    barrier.wait();
-    let worked = epoll
-        .map_err(io::Error::from)
-        .and_then(|epoll| turn(target, &epoll, thread, under_way, window, &mut tally));
-    if let Err(error) = worked {
-        tally.fail(&error);
-    }
-    tally
-}
-
+/// Keeps one visit under way in each of `places`; the number of the next one there is larger by `step`.
 fn turn(
     target: SocketAddr,
-    epoll: &OwnedFd,
-    thread: u64,
-    under_way: usize,
+    poll: &Poll,
+    places: &[u64],
+    step: u64,
     window: &Window,
     tally: &mut Tally,
 ) -> io::Result<()> {
-    let mut number = thread;
-    let mut visits: HashMap<u64, Visit> = HashMap::with_capacity(under_way);
-    let mut events = Vec::with_capacity(64);
-    let mut progress = Instant::now();
-    while !window.ended() {
-        while visits.len() < under_way {
-            visits.insert(number, begin(target, epoll, number)?);
-            number += THREADS as u64;
-        }
-        if !wait(epoll, &mut events, Some(LOOK))? {
-            if progress.elapsed() > PATIENCE {
-                return Err(io::ErrorKind::TimedOut.into());
-            }
-            continue;
-        }
-        progress = Instant::now();
-        for event in &events {
-            let number = event.data.u64();
-            let visit = visits.get_mut(&number).expect("events name open visits");
-            match visit.advance(epoll, number) {
-                Ok(Stage::Closed) if window.counts() => tally.record(visit.started.elapsed()),
-                Ok(Stage::Closed) => {}
-                Ok(Stage::Served) => match visit.exchange.stream().shutdown(Shutdown::Write) {
-                    Ok(()) => continue,
-                    Err(error) => tally.fail(&error),
-                },
-                Ok(_) => continue,
-                Err(error) => tally.fail(&error),
-            }
-            visits.remove(&number);
-        }
+    let mut visits: HashMap<u64, Visit> = HashMap::with_capacity(places.len());
+    for number in places {
+        visits.insert(*number, begin(target, poll, *number)?);
     }
-    Ok(())
+    poll.serve(window, |number| {
+        let visit = visits.get_mut(&number).expect("events name open visits");
+        match visit.advance(poll, number) {
+            Ok(Stage::Closed) if window.counts() => tally.record(visit.started.elapsed()),
+            Ok(Stage::Closed) => {}
+            Ok(Stage::Served) => match visit.exchange.stream().shutdown(Shutdown::Write) {
+                Ok(()) => return Ok(()),
+                Err(error) => tally.fail(&error),
+            },
+            Ok(_) => return Ok(()),
+            Err(error) => tally.fail(&error),
+        }
+        visits.remove(&number);
+        visits.insert(number + step, begin(target, poll, number + step)?);
+        Ok(())
+    })
 }
 
 /// Connects without waiting, and sends the byte already if the connection stands.
-fn begin(target: SocketAddr, epoll: &OwnedFd, number: u64) -> io::Result<Visit> {
+fn begin(target: SocketAddr, poll: &Poll, number: u64) -> io::Result<Visit> {
     let started = Instant::now();
     let socket = source_socket(number)?;
     socket.set_nonblocking(true)?;
@@ -118,20 +86,20 @@ fn begin(target: SocketAddr, epoll: &OwnedFd, number: u64) -> io::Result<Visit> 
         }
         Err(error) => return Err(error),
     };
-    epoll::add(epoll, exchange.stream(), EventData::new_u64(number), flags)?;
+    poll.add(exchange.stream(), number, flags)?;
     Ok(Visit { exchange, started, stage })
 }
 
 impl Visit {
     /// Goes on after an event; says how far it has come.
-    fn advance(&mut self, epoll: &OwnedFd, number: u64) -> io::Result<Stage> {
+    fn advance(&mut self, poll: &Poll, number: u64) -> io::Result<Stage> {
         match self.stage {
             Stage::Connecting => {
                 let stream = self.exchange.stream();
                 if let Some(error) = stream.take_error()? {
                     return Err(error);
                 }
-                epoll::modify(epoll, stream, EventData::new_u64(number), EventFlags::IN)?;
+                poll.modify(stream, number, EventFlags::IN)?;
                 self.exchange.request()?;
                 self.stage = Stage::Asked;
             }
@@ -162,26 +130,25 @@ pub(crate) struct Burst {
 /// # Errors
 /// Those of epoll and of making sockets; a connection that fails is counted instead.
 pub(crate) fn burst(target: SocketAddr, connections: u64) -> io::Result<Burst> {
-    let epoll = epoll::create(CreateFlags::CLOEXEC)?;
+    let poll = Poll::new()?;
     let mut tally = Tally::default();
     let mut waiting: HashMap<u64, Visit> = HashMap::new();
     let mut served = Vec::new();
     let started = Instant::now();
     for number in 0..connections {
-        match begin(target, &epoll, number) {
+        match begin(target, &poll, number) {
             Ok(visit) => drop(waiting.insert(number, visit)),
             Err(error) => tally.fail(&error),
         }
     }
     let mut elapsed = Duration::ZERO;
-    let mut events = Vec::with_capacity(256);
+    let mut ready = Ready::default();
     while !waiting.is_empty() && started.elapsed() < PATIENCE {
-        wait(&epoll, &mut events, Some(LOOK))?;
-        for event in &events {
-            let number = event.data.u64();
+        poll.wait(&mut ready, LOOK)?;
+        for number in ready.keys() {
             // A served connection stays open and may be reset; that is no longer part of the burst.
             let Some(visit) = waiting.get_mut(&number) else { continue };
-            match visit.advance(&epoll, number) {
+            match visit.advance(&poll, number) {
                 Ok(Stage::Served) => {
                     elapsed = started.elapsed();
                     tally.record(elapsed);

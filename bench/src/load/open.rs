@@ -4,14 +4,12 @@
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
-use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::epoll::EventFlags;
 
-use super::closed::wait;
-use super::{PATIENCE, Tally, Window, Worker, hold};
+use super::poll::{Poll, Ready, sleep_exactly};
+use super::{PATIENCE, Tally, Window, Worker, hold, worker};
 use crate::pattern;
 
 /// Requests under way at most; a candidate that is further behind has failed.
@@ -19,16 +17,8 @@ const UNDER_WAY: usize = 20_000;
 
 /// The worker that sends `rate` requests of one byte in each second over `connections` connections.
 pub(crate) fn workers(target: SocketAddr, connections: usize, rate: u32) -> Vec<Worker> {
-    vec![Box::new(move |window, barrier| {
-        let mut tally = Tally::default();
-        let opened: io::Result<_> =
-            (0..connections as u64).map(|number| Line::open(target, number)).collect();
-        barrier.wait();
-        if let Err(error) = opened.and_then(|lines| turn(lines, rate, window, &mut tally)) {
-            tally.fail(&error);
-        }
-        tally
-    })]
+    let open = move || (0..connections as u64).map(|number| Line::open(target, number)).collect();
+    vec![worker(open, move |lines, window, tally| turn(lines, rate, window, tally))]
 }
 
 /// A connection and the requests under way on it, with the times they were meant to leave.
@@ -75,14 +65,13 @@ impl Line {
 }
 
 fn turn(mut lines: Vec<Line>, rate: u32, window: &Window, tally: &mut Tally) -> io::Result<()> {
-    let epoll = epoll::create(CreateFlags::CLOEXEC)?;
+    let poll = Poll::new()?;
     for (index, line) in lines.iter().enumerate() {
-        epoll::add(&epoll, &line.stream, EventData::new_u64(index as u64), EventFlags::IN)?;
+        poll.add(&line.stream, index as u64, EventFlags::IN)?;
     }
-    // The kernel may round sleeps of a thread up by this much; the default is 50 us.
-    rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1))?;
+    sleep_exactly()?;
     let interval = Duration::from_secs(1) / rate;
-    let mut events = Vec::with_capacity(lines.len());
+    let mut ready = Ready::default();
     let mut intended = Instant::now();
     let (mut request, mut under_way, mut progress) = (0, 0, Instant::now());
     while !window.ended() {
@@ -97,13 +86,12 @@ fn turn(mut lines: Vec<Line>, rate: u32, window: &Window, tally: &mut Tally) -> 
         if under_way > UNDER_WAY || progress.elapsed() > PATIENCE {
             return Err(io::ErrorKind::TimedOut.into());
         }
-        sleep(&epoll, intended.saturating_duration_since(Instant::now()))?;
-        if !wait(&epoll, &mut events, Some(Duration::ZERO))? {
+        if !poll.sleep(&mut ready, intended.saturating_duration_since(Instant::now()))? {
             continue;
         }
         progress = Instant::now();
-        for event in &events {
-            let index = usize::try_from(event.data.u64()).expect("an index was stored");
+        for index in ready.keys() {
+            let index = usize::try_from(index).expect("an index was stored");
             lines[index].replies(|intended| {
                 under_way -= 1;
                 if window.counts() {
@@ -113,16 +101,4 @@ fn turn(mut lines: Vec<Line>, rate: u32, window: &Window, tally: &mut Tally) -> 
         }
     }
     Ok(())
-}
-
-/// Waits until a reply is there, at most for `limit`. `ppoll` has nanoseconds, `epoll_wait` milliseconds.
-fn sleep(epoll: &OwnedFd, limit: Duration) -> io::Result<()> {
-    let limit = Timespec {
-        tv_sec: i64::try_from(limit.as_secs()).unwrap_or(i64::MAX),
-        tv_nsec: limit.subsec_nanos().into(),
-    };
-    match poll(&mut [PollFd::new(epoll, PollFlags::IN)], Some(&limit)) {
-        Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
-        Err(error) => Err(error.into()),
-    }
 }
