@@ -1,5 +1,6 @@
 //! The service behind every candidate: a child process with two epoll threads that echo, and one blocking
-//! thread for each bulk flow. The first byte of a connection says which (see [`pattern`]).
+//! thread for each bulk flow. The first byte of a connection says which (see [`pattern`]). Two more threads
+//! echo datagrams.
 
 use std::collections::HashMap;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -15,7 +16,9 @@ use socket2::{Domain, Socket, Type};
 
 use crate::pattern;
 
-/// Epoll threads of the backend.
+pub(crate) mod udp;
+
+/// Threads of the backend for each of TCP and UDP.
 const THREADS: usize = 2;
 /// Connections the kernel may hold for a thread before it accepts them.
 const BACKLOG: i32 = 8192;
@@ -28,15 +31,24 @@ pub(crate) const ARGUMENT: &str = "__backend";
 #[derive(Debug)]
 pub(crate) struct Backend {
     child: Child,
-    /// The port it listens on, on all addresses of the loopback network.
-    pub(crate) port: u16,
+    /// Where it listens.
+    pub(crate) ports: Ports,
+}
+
+/// Where a backend listens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Ports {
+    /// For TCP, on all addresses of the loopback network.
+    pub(crate) tcp: u16,
+    /// For UDP, on 127.0.0.1 alone: a reply has to come from the address that was asked.
+    pub(crate) udp: u16,
 }
 
 impl Backend {
-    /// Starts this same executable as a backend and waits for its port.
+    /// Starts this same executable as a backend and waits for its ports.
     ///
     /// # Errors
-    /// When the process cannot start or does not name a port.
+    /// When the process cannot start or does not name ports.
     pub(crate) fn start() -> io::Result<Self> {
         let mut child = Command::new(std::env::current_exe()?)
             .arg(ARGUMENT)
@@ -46,10 +58,14 @@ impl Backend {
             .spawn()?;
         let mut line = String::new();
         BufReader::new(child.stdout.take().expect("stdout is piped")).read_line(&mut line)?;
-        let port =
-            line.trim().parse().map_err(|_| io::Error::other("the backend did not start"))?;
-        Ok(Self { child, port })
+        let ports = parse(&line).ok_or_else(|| io::Error::other("the backend did not start"))?;
+        Ok(Self { child, ports })
     }
+}
+
+fn parse(line: &str) -> Option<Ports> {
+    let (tcp, udp) = line.trim().split_once(' ')?;
+    Some(Ports { tcp: tcp.parse().ok()?, udp: udp.parse().ok()? })
 }
 
 impl Drop for Backend {
@@ -64,13 +80,13 @@ impl Drop for Backend {
 /// # Errors
 /// When it cannot listen.
 pub(crate) fn serve() -> io::Result<()> {
-    let port = listen()?;
-    writeln!(io::stdout(), "{port}")?;
+    let (tcp, udp) = (listen()?, udp::listen()?);
+    writeln!(io::stdout(), "{tcp} {udp}")?;
     io::copy(&mut io::stdin(), &mut io::sink())?;
     Ok(())
 }
 
-/// Starts the threads of a backend in this process; they end with it. Returns the port.
+/// Starts the TCP threads of a backend in this process; they end with it. Returns the port.
 ///
 /// # Errors
 /// When it cannot listen.

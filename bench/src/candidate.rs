@@ -3,20 +3,24 @@
 
 use std::fs;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use crate::backend::Ports;
 use crate::cost::Meter;
-use crate::load::{self, hold};
+use crate::load::{self, hold, udp};
 use crate::nat::Nat;
 use crate::process::Group;
+use crate::scenario::{Scenario, Transport};
 
 mod configuration;
 
 /// How long a candidate may take until it forwards.
 const START: Duration = Duration::from_secs(5);
+/// The exit code of a replug that does not know what its command line says.
+const USAGE: i32 = 2;
 
 /// Which part a candidate plays in the comparison.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,9 +71,35 @@ pub(crate) struct Candidate {
 }
 
 impl Candidate {
-    /// Whether it starts a process for each connection, so that thousands at a time are out of its reach.
-    pub(crate) fn forks(&self) -> bool {
-        matches!(self.kind, Kind::Redir | Kind::Socat)
+    /// Whether it takes part in `scenario`.
+    pub(crate) fn suits(&self, scenario: Scenario) -> bool {
+        let tcp = scenario.transport() == Transport::Tcp;
+        match self.kind {
+            Kind::Direct | Kind::Nat | Kind::Replug(_) | Kind::Nginx => true,
+            Kind::Haproxy { .. } => tcp,
+            // It makes one datagram of those that a flow sends faster than it passes them on.
+            Kind::Rinetd => tcp || scenario == Scenario::UdpRr,
+            // A process for each connection: thousands at a time are out of their reach.
+            Kind::Redir | Kind::Socat => tcp && !scenario.has_thousands(),
+        }
+    }
+
+    /// Whether `scenario` takes it much longer than the others, too long for a quick run.
+    pub(crate) fn is_slow(&self, scenario: Scenario) -> bool {
+        // It goes through all its sessions whenever something happens in one.
+        self.kind == Kind::Rinetd && scenario == Scenario::Idle
+    }
+
+    /// What a reader must know about where it is missing.
+    pub(crate) fn absence(&self) -> Option<&'static str> {
+        match self.kind {
+            Kind::Direct | Kind::Nat | Kind::Replug(_) | Kind::Nginx => None,
+            Kind::Haproxy { .. } => Some("not in udp-*: it has no UDP"),
+            Kind::Rinetd => Some("of udp-* only in udp-rr: it joins datagrams that come faster"),
+            Kind::Redir | Kind::Socat => Some(
+                "a process for each connection: not in udp-*, idle, burst, nor with 1000 connections",
+            ),
+        }
     }
 
     /// What the program says about its version.
@@ -103,7 +133,7 @@ pub(crate) fn kernel() -> String {
 #[derive(Debug)]
 pub(crate) struct Stage {
     directory: PathBuf,
-    backend: u16,
+    backend: Ports,
 }
 
 impl Stage {
@@ -111,42 +141,70 @@ impl Stage {
     ///
     /// # Errors
     /// When it cannot be made.
-    pub(crate) fn new(backend: u16) -> io::Result<Self> {
+    pub(crate) fn new(backend: Ports) -> io::Result<Self> {
         let directory = std::env::temp_dir().join(format!("replug-bench-{}", std::process::id()));
         fs::create_dir_all(&directory)?;
         Ok(Self { directory, backend })
     }
 
+    /// Where the backend is reached by candidate number `index`.
+    pub(crate) fn backend(&self, transport: Transport, index: u8) -> SocketAddr {
+        match transport {
+            // An address of its own for each: connections of one do not use up the ports of another.
+            Transport::Tcp => (Ipv4Addr::new(127, 0, 1, index), self.backend.tcp).into(),
+            Transport::Udp => (Ipv4Addr::LOCALHOST, self.backend.udp).into(),
+        }
+    }
+
     /// Starts candidate number `index` and waits until it forwards.
     ///
     /// # Errors
-    /// When it cannot start or does not forward in [`START`]; says what it wrote.
-    pub(crate) fn start(&self, candidate: &Candidate, index: u8) -> io::Result<Running> {
-        // An address of its own for each candidate: connections of one do not use up the ports of another.
-        let backend = SocketAddr::from((Ipv4Addr::new(127, 0, 1, index), self.backend));
+    /// When it cannot start or does not forward in [`START`]; says what it wrote. `Unsupported` when it is a
+    /// replug from before there was UDP.
+    pub(crate) fn start(
+        &self,
+        candidate: &Candidate,
+        index: u8,
+        transport: Transport,
+    ) -> io::Result<Running> {
+        let backend = self.backend(transport, index);
         if candidate.kind == Kind::Direct {
             return Ok(Running { target: backend, process: None, nat: None });
         }
-        let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
+        let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port(transport)?));
         if candidate.kind == Kind::Nat {
-            let nat = Nat::new(listen.port(), self.backend);
+            let nat = Nat::new(transport, listen.port(), backend.port());
             let running = Running { target: listen, process: None, nat: Some(nat) };
             running.enter()?;
-            let tried = hold::open(listen, 1);
+            let tried = serve_one(transport, listen);
             running.leave();
-            return tried.map(|_| running);
+            return tried.map(|()| running);
         }
-        let log = self.directory.join(format!("{index}.log"));
-        let mut command = configuration::command(candidate, listen, backend, &self.directory)?;
+        let log = self.directory.join(format!("{index}-{transport}.log"));
+        let link = configuration::Link { transport, listen, backend };
+        let mut command = configuration::command(candidate, link, &self.directory)?;
         let mut process = Group::start(&mut command, &log)?;
         let started = Instant::now();
-        while let Err(error) = hold::open(listen, 1) {
-            if process.ended().is_some() || started.elapsed() > START {
-                return Err(io::Error::other(format!("{error}; it wrote: {}", last_lines(&log))));
+        while let Err(error) = serve_one(transport, listen) {
+            let ended = process.ended();
+            if ended.is_some() || started.elapsed() > START {
+                let of_old = matches!(candidate.kind, Kind::Replug(_))
+                    && transport == Transport::Udp
+                    && ended.is_some_and(|status| status.code() == Some(USAGE));
+                let kind = if of_old { io::ErrorKind::Unsupported } else { io::ErrorKind::Other };
+                let text = format!("{error}; it wrote: {}", last_lines(&log));
+                return Err(io::Error::new(kind, text));
             }
             load::pause(Duration::from_millis(10));
         }
         Ok(Running { target: listen, process: Some(process), nat: None })
+    }
+}
+
+fn serve_one(transport: Transport, target: SocketAddr) -> io::Result<()> {
+    match transport {
+        Transport::Tcp => hold::open(target, 1).map(drop),
+        Transport::Udp => udp::served(target),
     }
 }
 
@@ -156,10 +214,30 @@ impl Drop for Stage {
     }
 }
 
+/// A candidate that takes part, with one instance of it.
+#[derive(Debug)]
+pub(crate) struct Started {
+    /// What it is.
+    pub(crate) candidate: Candidate,
+    /// Its number.
+    pub(crate) index: u8,
+    /// What the instance forwards.
+    pub(crate) transport: Transport,
+    /// The instance.
+    pub(crate) running: Running,
+}
+
+impl Started {
+    /// Whether this instance is the one to measure in `scenario`.
+    pub(crate) fn suits(&self, scenario: Scenario) -> bool {
+        self.transport == scenario.transport() && self.candidate.suits(scenario)
+    }
+}
+
 /// A candidate that forwards.
 #[derive(Debug)]
 pub(crate) struct Running {
-    /// Where clients connect.
+    /// Where clients connect or send.
     pub(crate) target: SocketAddr,
     process: Option<Group>,
     nat: Option<Nat>,
@@ -187,8 +265,13 @@ impl Running {
     }
 }
 
-fn free_port() -> io::Result<u16> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+fn free_port(transport: Transport) -> io::Result<u16> {
+    let any = (Ipv4Addr::LOCALHOST, 0);
+    let address = match transport {
+        Transport::Tcp => TcpListener::bind(any)?.local_addr()?,
+        Transport::Udp => UdpSocket::bind(any)?.local_addr()?,
+    };
+    Ok(address.port())
 }
 
 fn last_lines(log: &Path) -> String {

@@ -114,7 +114,8 @@ fn escaped(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scenario::{Sample, Scenario};
+    use crate::sample::Sample;
+    use crate::scenario::Scenario;
 
     #[test]
     fn a_smaller_value_is_a_longer_bar_where_lower_is_better() {

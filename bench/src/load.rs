@@ -22,6 +22,7 @@ pub(crate) mod connect;
 pub(crate) mod hold;
 pub(crate) mod open;
 mod poll;
+pub(crate) mod udp;
 
 /// Threads that make requests or connections.
 pub(crate) const THREADS: usize = 2;
@@ -54,10 +55,14 @@ impl Window {
 /// What a worker, or all workers of a sample together, counted.
 #[derive(Debug)]
 pub(crate) struct Tally {
-    /// Requests, connections or bytes that completed in the window.
+    /// Requests, connections, bytes or datagrams that completed in the window.
     pub(crate) operations: u64,
     /// Nanoseconds of each operation, where it is one that has a duration.
     pub(crate) latency: Histogram<u64>,
+    /// Datagrams sent in the window.
+    pub(crate) sent: u64,
+    /// Datagrams sent in the window that did not come back, or much too late.
+    pub(crate) lost: u64,
     /// Operations or flows that failed, in the window or outside.
     pub(crate) failures: u64,
     /// Failures that were bytes lost, added, changed or mixed up.
@@ -69,7 +74,15 @@ pub(crate) struct Tally {
 impl Default for Tally {
     fn default() -> Self {
         let latency = Histogram::new_with_bounds(1, 100_000_000_000, 3).expect("bounds are valid");
-        Self { operations: 0, latency, failures: 0, damaged: 0, first_failure: None }
+        Self {
+            operations: 0,
+            latency,
+            sent: 0,
+            lost: 0,
+            failures: 0,
+            damaged: 0,
+            first_failure: None,
+        }
     }
 }
 
@@ -94,6 +107,8 @@ impl Tally {
     pub(crate) fn add(&mut self, other: &Self) {
         self.operations += other.operations;
         self.latency.add(&other.latency).expect("all have the same bounds");
+        self.sent += other.sent;
+        self.lost += other.lost;
         self.failures += other.failures;
         self.damaged += other.damaged;
         if self.first_failure.is_none() {
@@ -250,6 +265,57 @@ mod tests {
     fn bulk_both_ways() {
         sample(|target| bulk::workers(target, 2, bulk::Direction::Up));
         sample(|target| bulk::workers(target, 2, bulk::Direction::Down));
+    }
+
+    fn udp_sample(workers: impl Fn(SocketAddr) -> Vec<Worker>) -> Tally {
+        let port = backend::udp::listen().expect("loopback has a free port");
+        let target = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        udp::served(target).expect("it echoes");
+        let meter = Meter { group: None };
+        let mut measured = measure(vec![workers(target)], &meter, Duration::from_millis(200));
+        let tally = measured.tallies.remove(0);
+        assert_eq!(tally.failures, 0, "{:?}", tally.first_failure);
+        tally
+    }
+
+    #[test]
+    fn datagrams_as_fast_as_they_come_back() {
+        let tally = udp_sample(|target| udp::closed(target, 4, 1200, 3));
+        assert!(tally.operations > 0 && tally.sent > 0, "{tally:?}");
+        assert_eq!(tally.latency.len(), tally.operations);
+    }
+
+    #[test]
+    fn datagrams_at_a_fixed_rate() {
+        let tally = udp_sample(|target| udp::paced(target, 4, 64, 2000));
+        // 400 in the window, as far as this machine has time for them.
+        assert!((1..=600).contains(&tally.sent), "{tally:?}");
+    }
+
+    #[test]
+    fn lost_and_changed_datagrams_are_noticed() {
+        let backend = std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+        let target = backend.local_addr().expect("it is bound");
+        // Answers the first of each of two flows, then swallows all of one and changes those of the other.
+        let server = thread::spawn(move || {
+            let mut known: Vec<SocketAddr> = Vec::new();
+            let mut bytes = [0; 64];
+            while known.len() < 2 || bytes[0] < 2 {
+                let (_, from) = backend.recv_from(&mut bytes).expect("clients come");
+                match known.iter().position(|client| *client == from) {
+                    None => known.push(from),
+                    Some(0) => continue,
+                    Some(_) => bytes[63] ^= 1,
+                }
+                backend.send_to(&bytes, from).expect("the client is there");
+            }
+        });
+        let workers = vec![udp::closed(target, 2, 64, 1)];
+        let measured = measure(workers, &Meter { group: None }, Duration::from_millis(300));
+        drop(server);
+        let tally = &measured.tallies[0];
+        assert_eq!(tally.damaged, 1, "{tally:?}");
+        assert!(tally.lost > 0 && tally.operations == 0, "{tally:?}");
     }
 
     #[test]

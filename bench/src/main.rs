@@ -11,6 +11,7 @@ mod backend;
 mod candidate;
 mod chart;
 mod cost;
+mod datagrams;
 mod load;
 mod memory;
 mod namespace;
@@ -21,6 +22,7 @@ mod process;
 mod record;
 mod report;
 mod run;
+mod sample;
 mod scenario;
 mod statistics;
 

@@ -4,6 +4,8 @@ use std::fs;
 use std::io::{self, Write};
 use std::process::{Command, Stdio};
 
+use crate::scenario::Transport;
+
 /// The table's name; only this run's namespace has it.
 const TABLE: &str = "ip replug_bench";
 
@@ -15,8 +17,8 @@ pub(crate) struct Nat {
 
 impl Nat {
     /// Rules that redirect `listen` to `backend` on 127.0.0.1.
-    pub(crate) fn new(listen: u16, backend: u16) -> Self {
-        let rule = format!("ip daddr 127.0.0.1 tcp dport {listen} redirect to :{backend}");
+    pub(crate) fn new(transport: Transport, listen: u16, backend: u16) -> Self {
+        let rule = format!("ip daddr 127.0.0.1 {transport} dport {listen} redirect to :{backend}");
         let chain = "type nat hook output priority -100;";
         Self { rules: format!("table {TABLE} {{\nchain output {{\n{chain}\n{rule}\n}}\n}}\n") }
     }

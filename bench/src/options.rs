@@ -4,9 +4,12 @@ use std::path::PathBuf;
 
 use clap::Parser;
 
-use crate::scenario::Scenario;
+use crate::scenario::{Scenario, Transport};
 
-/// Compares replug with other TCP forwarders on this machine, over loopback.
+/// Seconds of a sample of `--quick`.
+const QUICK: f64 = 0.3;
+
+/// Compares replug with other forwarders of TCP and UDP on this machine, over loopback.
 #[derive(Debug, Clone, Parser)]
 #[command(name = "bench")]
 pub(crate) struct Options {
@@ -31,7 +34,7 @@ pub(crate) struct Options {
     /// How long each sample counts, after a warm-up
     #[arg(long, default_value_t = 1.0, value_parser = seconds)]
     pub(crate) seconds: f64,
-    /// About a minute: idle, rr64, bulk16-down and crr, one round of half a second
+    /// Half a minute: idle, rr64, bulk16-down, crr and all of UDP, one round of 0.3 seconds
     #[arg(long, conflicts_with_all = ["rounds", "seconds"])]
     pub(crate) quick: bool,
     /// Write all samples there
@@ -48,11 +51,13 @@ pub(crate) struct Options {
 impl Options {
     /// The scenarios asked for, in the order they run, each once.
     pub(crate) fn scenarios(&self) -> Vec<Scenario> {
-        let quick = [Scenario::Idle, Scenario::Rr64, Scenario::Bulk16Down, Scenario::Crr];
+        let tcp = [Scenario::Idle, Scenario::Rr64, Scenario::Bulk16Down, Scenario::Crr];
+        let quick = |one: &Scenario| one.transport() == Transport::Udp || tcp.contains(one);
+        let all = <Scenario as clap::ValueEnum>::value_variants().iter().copied();
         let mut scenarios = match &self.scenario {
             Some(scenarios) => scenarios.clone(),
-            None if self.quick => quick.to_vec(),
-            None => <Scenario as clap::ValueEnum>::value_variants().to_vec(),
+            None if self.quick => all.filter(quick).collect(),
+            None => all.collect(),
         };
         scenarios.sort_unstable();
         scenarios.dedup();
@@ -66,7 +71,7 @@ impl Options {
 
     /// Length of a sample.
     pub(crate) fn length(&self) -> std::time::Duration {
-        std::time::Duration::from_secs_f64(if self.quick { 0.5 } else { self.seconds })
+        std::time::Duration::from_secs_f64(if self.quick { QUICK } else { self.seconds })
     }
 }
 
@@ -109,15 +114,18 @@ mod tests {
     #[test]
     fn everything_by_default() {
         let options = parse("").unwrap();
-        assert_eq!(options.scenarios().len(), 13);
+        assert_eq!(options.scenarios().len(), 19);
         assert_eq!(options.rounds(), 5);
         assert_eq!(options.length().as_secs(), 1);
     }
 
     #[test]
-    fn quick_is_four_scenarios_and_one_round() {
+    fn quick_is_some_scenarios_and_one_round() {
         let options = parse("--quick").unwrap();
-        assert_eq!(options.scenarios().len(), 4);
+        let names: Vec<String> =
+            options.scenarios().iter().map(|scenario| scenario.name()).collect();
+        let quick = "idle rr64 bulk16-down crr udp-rr udp-pps udp-pps-1200 udp-half";
+        assert_eq!(names.join(" "), quick);
         assert_eq!(options.rounds(), 1);
         assert!(parse("--quick --rounds 3").is_err());
     }

@@ -3,11 +3,14 @@
 //! Request-reply: each byte depends on the connection and on the number of the request. Bulk: blocks of
 //! [`BLOCK`] bytes that start with a header (flow and block number); the first [`CHECKED`] bytes of each
 //! block are compared, the rest is counted. The last header has [`END`] set and carries the exact total.
+//! Datagrams have a file of their own.
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 
 use rustix::net::RecvFlags;
+
+pub(crate) mod datagram;
 
 /// First byte of a connection that asks the backend to send blocks until it reads another byte.
 pub(crate) const ASK_SOURCE: u8 = 254;

@@ -9,7 +9,7 @@ use crate::candidate::{Role, kernel};
 use crate::namespace;
 use crate::options::Options;
 use crate::run::Results;
-use crate::scenario::Sample;
+use crate::sample::Sample;
 use crate::statistics::{Outcome, Series, Spread};
 
 /// The whole run as JSON.
@@ -96,6 +96,8 @@ fn sample(sample: &Sample) -> Value {
         "system_cost": sample.system_cost,
         "candidate_cost": sample.candidate_cost,
         "extra": sample.extra,
+        "datagrams_sent": sample.datagrams.map(|datagrams| datagrams.sent),
+        "datagrams_lost": sample.datagrams.map(|datagrams| datagrams.lost),
         "failures": sample.failures,
         "damaged": sample.damaged,
         "first_failure": sample.first_failure,

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::candidate::Role;
-use crate::scenario::Sample;
+use crate::sample::{Datagrams, Sample, float};
 use crate::statistics::{Outcome, Series, Spread};
 
 /// One scenario as an aligned table.
@@ -31,6 +31,7 @@ pub(crate) fn table(outcome: &Outcome) -> String {
         "x best p99",
         "p99.9 us",
         "extra",
+        "lost",
         "failed",
     ];
     let mut rows = vec![head.map(str::to_owned).to_vec()];
@@ -64,11 +65,22 @@ fn row(outcome: &Outcome, series: &Series) -> Vec<String> {
         short_ratio(against(outcome.best_tail(), |sample| sample.latency[1])),
         median(|sample| sample.latency[2]),
         median(|sample| sample.extra),
+        lost(series),
         match series.failures() {
             0 => String::new(),
             failures => failures.to_string(),
         },
     ]
+}
+
+/// Datagrams lost in all rounds, and which part of those sent that is.
+fn lost(series: &Series) -> String {
+    let Datagrams { sent, lost } = series.datagrams();
+    match (lost, sent) {
+        (_, 0) => String::new(),
+        (0, _) => "0".into(),
+        (lost, sent) => format!("{lost} ({:.3} %)", float(lost) * 100.0 / float(sent)),
+    }
 }
 
 fn figure(spread: Option<Spread>) -> String {

@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::backend::Backend;
-use crate::candidate::{Candidate, Kind, Role, Running, Stage};
+use crate::candidate::{Candidate, Kind, Role, Stage, Started};
 use crate::options::{NamedProgram, Options};
-use crate::scenario::{Sample, Scenario};
+use crate::sample::{Round, Sample};
+use crate::scenario::{Scenario, Transport};
 use crate::statistics::{Outcome, Series};
 
 /// What a run found.
@@ -48,7 +49,7 @@ impl Results {
 pub(crate) fn run(options: &Options, nat: bool, ended: &AtomicBool) -> io::Result<Results> {
     let mut results = Results::default();
     let backend = Backend::start()?;
-    let stage = Stage::new(backend.port)?;
+    let stage = Stage::new(backend.ports)?;
     let started = start(options, nat, &stage, &mut results)?;
     let scenarios = options.scenarios();
     for (nth, scenario) in scenarios.iter().enumerate() {
@@ -66,64 +67,90 @@ pub(crate) fn run(options: &Options, nat: bool, ended: &AtomicBool) -> io::Resul
     Ok(results)
 }
 
-type Started = Vec<(Candidate, u8, Running)>;
-
 fn start(
     options: &Options,
     nat: bool,
     stage: &Stage,
     results: &mut Results,
-) -> io::Result<Started> {
-    let mut started = Vec::new();
+) -> io::Result<Vec<Started>> {
+    let mut all = Vec::new();
+    let scenarios = options.scenarios();
     for (candidate, index) in candidates(options, nat, &mut results.notes)?.into_iter().zip(1..) {
-        match stage.start(&candidate, index) {
-            Ok(running) => {
-                results.versions.push((candidate.name.clone(), candidate.version()));
-                started.push((candidate, index, running));
-            }
-            Err(error) if candidate.role == Role::Replug => {
-                let program = candidate.program.display();
-                let hint = "build it with `cargo build --release` or name one with --replug";
-                return Err(io::Error::other(format!("{program} does not run: {error}; {hint}")));
-            }
-            Err(error) => {
-                results.not_started |= candidate.role == Role::Peer;
-                results.notes.push(format!("{} does not run: {error}", candidate.name));
+        let needs = |transport: Transport| {
+            let mut suited = scenarios.iter().filter(|scenario| candidate.suits(**scenario));
+            suited.any(|scenario| scenario.transport() == transport)
+        };
+        let before = all.len();
+        for transport in [Transport::Tcp, Transport::Udp].into_iter().filter(|one| needs(*one)) {
+            match stage.start(&candidate, index, transport) {
+                Ok(running) => {
+                    all.push(Started { candidate: candidate.clone(), index, transport, running });
+                }
+                Err(error) => not_started(&candidate, transport, &error, results)?,
             }
         }
+        if all.len() > before {
+            results.versions.push((candidate.name.clone(), candidate.version()));
+        }
+        if let Some(why) = candidate.absence() {
+            results.notes.push(format!("{}: {why}", candidate.name));
+        }
     }
-    if started.iter().any(|(candidate, _, _)| candidate.forks()) {
-        let why = "redir and socat start a process for each connection: not in rr1000, idle, burst";
-        results.notes.push(why.into());
+    Ok(all)
+}
+
+/// Notes that `candidate` does not forward.
+///
+/// # Errors
+/// When that makes the run worthless.
+fn not_started(
+    candidate: &Candidate,
+    transport: Transport,
+    error: &io::Error,
+    results: &mut Results,
+) -> io::Result<()> {
+    let Candidate { name, program, .. } = candidate;
+    if error.kind() == io::ErrorKind::Unsupported {
+        results.notes.push(format!("{name}: not in udp-*: it does not know udp://"));
+    } else if candidate.role == Role::Replug {
+        let hint = "build it with `cargo build --release` or name one with --replug";
+        let program = program.display();
+        return Err(io::Error::other(format!("{program} does not run: {error}; {hint}")));
+    } else {
+        results.not_started |= candidate.role == Role::Peer;
+        results.notes.push(format!("{name} does not forward {transport}: {error}"));
     }
-    Ok(started)
+    Ok(())
 }
 
 fn rounds(
     scenario: Scenario,
     options: &Options,
     stage: &Stage,
-    started: &Started,
+    started: &[Started],
     ended: &AtomicBool,
 ) -> Outcome {
-    let suited: Vec<_> = started.iter().filter(|(one, _, _)| scenario.suits(one)).collect();
-    let series = |(one, _, _): &&(Candidate, u8, Running)| Series {
-        name: one.name.clone(),
-        role: one.role,
+    let too_slow = |one: &Started| options.quick && one.candidate.is_slow(scenario);
+    let suited: Vec<_> =
+        started.iter().filter(|one| one.suits(scenario) && !too_slow(one)).collect();
+    let series = |one: &&Started| Series {
+        name: one.candidate.name.clone(),
+        role: one.candidate.role,
         samples: Vec::new(),
     };
     let mut outcome = Outcome { scenario, series: suited.iter().map(series).collect() };
-    for round in 0..options.rounds() {
-        for position in 0..suited.len() {
+    for number in 0..options.rounds() {
+        let round = Round::begin(scenario, stage, options.length());
+        for nth in order(number, suited.len()) {
             if ended.load(Ordering::Relaxed) {
                 return outcome;
             }
-            // Another one begins each round, so that nobody always comes after the same neighbour's load.
-            let nth = (position + round) % suited.len();
-            let (candidate, index, running) = suited[nth];
-            let of = (candidate, *index);
-            let sample = Sample::take(scenario, stage, of, running, options.length());
-            progress(&described(scenario, round, &candidate.name, &sample));
+            let sample = match &round {
+                Ok(round) => Sample::take(scenario, stage, suited[nth], *round),
+                Err(error) => Sample::failed(error),
+            };
+            let name = &suited[nth].candidate.name;
+            progress(&described(scenario, number, name, &sample));
             outcome.series[nth].samples.push(sample);
         }
     }
@@ -131,6 +158,13 @@ fn rounds(
         without_direct(&mut outcome.series);
     }
     outcome
+}
+
+/// The order in which a round visits `count` candidates. Another one begins each round, and every other round
+/// goes backwards, so that nobody always comes after the same neighbour's load.
+fn order(round: usize, count: usize) -> impl Iterator<Item = usize> {
+    let backwards = round % 2 == 1;
+    (0..count).map(move |step| (round + if backwards { count - step } else { step }) % count)
 }
 
 /// Takes the kernel's memory of `direct` from that of the others: client and backend have that anyway.
@@ -150,7 +184,10 @@ fn described(scenario: Scenario, round: usize, name: &str, sample: &Sample) -> S
         .first_failure
         .as_ref()
         .map_or_else(String::new, |what| format!("; {} failed: {what}", sample.failures));
-    format!("  {} round {} {name}: {value} {}{failed}", scenario.name(), round + 1, scenario.unit())
+    let lost = sample.datagrams.map_or(0, |datagrams| datagrams.lost);
+    let lost = if lost > 0 { format!("; {lost} lost") } else { String::new() };
+    let (scenario, unit) = (scenario.name(), scenario.unit());
+    format!("  {scenario} round {} {name}: {value} {unit}{lost}{failed}", round + 1)
 }
 
 fn progress(line: &str) {
@@ -213,4 +250,15 @@ fn installed(program: &Path) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let directories = std::env::split_paths(&path).chain(["/usr/sbin".into()]);
     directories.map(|directory| directory.join(program)).find(|file| file.is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_round_begins_with_another_and_every_other_one_goes_backwards() {
+        let orders: Vec<Vec<usize>> = (0..4).map(|round| order(round, 4).collect()).collect();
+        assert_eq!(orders, [[0, 1, 2, 3], [1, 0, 3, 2], [2, 3, 0, 1], [3, 2, 1, 0]]);
+    }
 }

@@ -2,7 +2,8 @@
 //! disturbed the machine for longer cancels out.
 
 use crate::candidate::Role;
-use crate::scenario::{Sample, Scenario};
+use crate::sample::{Datagrams, Sample};
+use crate::scenario::Scenario;
 
 /// A median and how far the rounds were from it.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -53,6 +54,15 @@ impl Series {
     ) -> Option<Spread> {
         let pairs = self.samples.iter().zip(&other.samples);
         spread(pairs.filter_map(|(own, other)| Some(of(own)? / of(other)?)))
+    }
+
+    /// Datagrams sent and lost in all rounds.
+    pub(crate) fn datagrams(&self) -> Datagrams {
+        let all = self.samples.iter().filter_map(|sample| sample.datagrams);
+        all.fold(Datagrams::default(), |sum, one| Datagrams {
+            sent: sum.sent + one.sent,
+            lost: sum.lost + one.lost,
+        })
     }
 
     /// Failures in all rounds.

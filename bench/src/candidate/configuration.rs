@@ -8,35 +8,47 @@ use std::path::Path;
 use std::process::Command;
 
 use super::{Candidate, Kind};
+use crate::scenario::Transport;
 
 /// Where Debian and most others keep the stream module of nginx when it is not built in.
 const STREAM_MODULE: &str = "/usr/lib/nginx/modules/ngx_stream_module.so";
 
-/// The command that has `candidate` forward from `listen` to `backend`; writes files into `directory`.
-pub(super) fn command(
-    candidate: &Candidate,
-    listen: SocketAddr,
-    backend: SocketAddr,
-    directory: &Path,
-) -> io::Result<Command> {
+/// From where to where a candidate forwards.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Link {
+    /// TCP or UDP.
+    pub(super) transport: Transport,
+    /// Where clients are.
+    pub(super) listen: SocketAddr,
+    /// Where the backend is.
+    pub(super) backend: SocketAddr,
+}
+
+/// The command that has `candidate` forward along `link`; writes files into `directory`.
+pub(super) fn command(candidate: &Candidate, link: Link, directory: &Path) -> io::Result<Command> {
+    let Link { transport, listen, backend } = link;
     let mut command = Command::new(&candidate.program);
-    let file = directory.join(format!("{}-{}.conf", candidate.name, listen.port()));
+    let file = directory.join(format!("{}-{transport}-{}.conf", candidate.name, listen.port()));
     match &candidate.kind {
         Kind::Direct | Kind::Nat => return Err(io::Error::other("has no program")),
         Kind::Replug(arguments) => {
             command.args(["-q", "--shards", "2"]).args(arguments);
-            command.arg(listen.to_string()).arg(backend.to_string());
+            command.arg(match transport {
+                Transport::Tcp => listen.to_string(),
+                Transport::Udp => format!("udp://{listen}"),
+            });
+            command.arg(backend.to_string());
         }
         Kind::Haproxy { splice } => {
             fs::write(&file, haproxy(listen, backend, *splice))?;
             command.arg("-db").arg("-f").arg(file);
         }
         Kind::Nginx => {
-            fs::write(&file, nginx(listen, backend, directory))?;
+            fs::write(&file, nginx(link, directory))?;
             command.arg("-p").arg(directory).arg("-c").arg(file);
         }
         Kind::Rinetd => {
-            fs::write(&file, rinetd(listen, backend, directory))?;
+            fs::write(&file, rinetd(link, directory))?;
             command.arg("-f").arg("-c").arg(file);
         }
         Kind::Redir => {
@@ -66,24 +78,36 @@ fn haproxy(listen: SocketAddr, backend: SocketAddr, splice: bool) -> String {
     )
 }
 
-fn nginx(listen: SocketAddr, backend: SocketAddr, directory: &Path) -> String {
+fn nginx(Link { transport, listen, backend }: Link, directory: &Path) -> String {
     let module = match Path::new(STREAM_MODULE).exists() {
         true => format!("load_module {STREAM_MODULE};\n"),
         false => String::new(),
     };
+    // A flow of UDP is one session until its timeout, which also clears away those of earlier samples; with
+    // `proxy_responses 1` every datagram would be a session, with a socket of its own.
+    let (timeout, options) = match transport {
+        Transport::Tcp => ("1h", "reuseport backlog=8192"),
+        Transport::Udp => ("1m", "udp reuseport rcvbuf=4m"),
+    };
     format!(
         "{module}daemon off;\nworker_processes 2;\npid {pid};\nerror_log stderr error;\n\
          events {{ worker_connections 9000; }}\n\
-         stream {{\n  access_log off;\n  proxy_buffer_size 64k;\n  proxy_timeout 1h;\n  proxy_half_close on;\n\
-         \x20 server {{ listen {listen} reuseport backlog=8192; proxy_pass {backend}; }}\n}}\n",
-        pid = directory.join(format!("nginx-{}.pid", listen.port())).display(),
+         stream {{\n  access_log off;\n  proxy_buffer_size 64k;\n  proxy_timeout {timeout};\n\
+         \x20 proxy_half_close on;\n\
+         \x20 server {{ listen {listen} {options}; proxy_pass {backend}; }}\n}}\n",
+        pid = directory.join(format!("nginx-{transport}-{}.pid", listen.port())).display(),
     )
 }
 
-fn rinetd(listen: SocketAddr, backend: SocketAddr, directory: &Path) -> String {
+fn rinetd(Link { transport, listen, backend }: Link, directory: &Path) -> String {
+    // Flows of earlier samples cost time as long as it remembers them.
+    let options = match transport {
+        Transport::Tcp => "",
+        Transport::Udp => " [timeout=5]",
+    };
     format!(
-        "pidlogfile {}\n{} {} {} {}\n",
-        directory.join(format!("rinetd-{}.pid", listen.port())).display(),
+        "pidlogfile {}\n{} {}/{transport} {} {}/{transport}{options}\n",
+        directory.join(format!("rinetd-{transport}-{}.pid", listen.port())).display(),
         listen.ip(),
         listen.port(),
         backend.ip(),
