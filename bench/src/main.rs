@@ -12,6 +12,7 @@ mod candidate;
 mod chart;
 mod cost;
 mod datagrams;
+mod goal;
 mod load;
 mod memory;
 mod namespace;

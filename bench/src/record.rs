@@ -6,6 +6,7 @@ use std::io;
 use serde_json::{Value, json};
 
 use crate::candidate::{Role, kernel};
+use crate::goal::{self, Reached, Verdict};
 use crate::namespace;
 use crate::options::Options;
 use crate::run::Results;
@@ -58,7 +59,21 @@ fn outcome(outcome: &Outcome) -> Value {
         "cost_unit": outcome.scenario.cost_unit(),
         "lower_is_better": outcome.scenario.lower_is_better(),
         "best_peer": outcome.best_peer().map(|series| &series.name),
+        "verdicts": goal::verdicts(outcome).iter().map(verdict).collect::<Vec<_>>(),
         "candidates": rows,
+    })
+}
+
+fn verdict(verdict: &Verdict) -> Value {
+    json!({
+        "name": verdict.name,
+        "text": verdict.to_string(),
+        "reached": verdict.reached().map(|reached| match reached {
+            Reached::Always => "always",
+            Reached::Median => "median",
+            Reached::Sometimes => "sometimes",
+            Reached::Never => "never",
+        }),
     })
 }
 

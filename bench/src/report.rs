@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::candidate::Role;
+use crate::goal;
 use crate::sample::{Datagrams, Sample, float};
 use crate::statistics::{Outcome, Series, Spread};
 
@@ -37,6 +38,9 @@ pub(crate) fn table(outcome: &Outcome) -> String {
     let mut rows = vec![head.map(str::to_owned).to_vec()];
     rows.extend(outcome.series.iter().map(|series| row(outcome, series)));
     text.push_str(&aligned(rows));
+    for verdict in goal::verdicts(outcome) {
+        writeln!(text, "  verdict: {verdict}").expect("a String takes everything");
+    }
     for series in &outcome.series {
         if let Some(what) = series.samples.iter().find_map(|sample| sample.first_failure.as_ref()) {
             writeln!(text, "  {} failed: {what}", series.name).expect("a String takes everything");
@@ -153,5 +157,6 @@ mod tests {
         assert_eq!(lines[1].split_whitespace().last(), Some("direct"), "{text}");
         assert!(lines[2].contains("2.00 [2.00..2.00]  0.50 [0.50..0.50]"), "{text}");
         assert!(lines[4].starts_with("  direct (limit)"), "{text}");
+        assert!(lines[5].starts_with("  verdict: replug is 2.000 "), "{text}");
     }
 }

@@ -92,6 +92,15 @@ impl Outcome {
         self.best(|sample| sample.latency[1], true)
     }
 
+    /// How many times better than `other` the values of `series` are, whichever way is better.
+    pub(crate) fn times_better(&self, series: &Series, other: &Series) -> Option<Spread> {
+        let Spread { median, min, max } = series.ratio(other, |sample| sample.value)?;
+        Some(match self.scenario.lower_is_better() {
+            true => Spread { median: 1.0 / median, min: 1.0 / max, max: 1.0 / min },
+            false => Spread { median, min, max },
+        })
+    }
+
     /// The one without a forwarder.
     pub(crate) fn direct(&self) -> Option<&Series> {
         self.series.iter().find(|series| series.name == "direct")
