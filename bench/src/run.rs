@@ -92,7 +92,8 @@ fn start(
         if all.len() > before {
             results.versions.push((candidate.name.clone(), candidate.version()));
         }
-        if let Some(why) = candidate.absence() {
+        let missing = scenarios.iter().any(|scenario| !candidate.suits(*scenario));
+        if let Some(why) = candidate.absence().filter(|_| missing) {
             results.notes.push(format!("{}: {why}", candidate.name));
         }
     }
