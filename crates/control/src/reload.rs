@@ -75,6 +75,15 @@ pub(crate) enum Extent {
     DryRun,
 }
 
+/// What a reload is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Why {
+    /// Somebody wants it.
+    Ordered,
+    /// Files have changed.
+    Watched,
+}
+
 /// What runs, and what it was read from.
 pub(crate) struct Running<'a> {
     pub(crate) engine: Engine,
@@ -180,12 +189,16 @@ impl Running<'_> {
         lines
     }
 
-    /// Tells a log what became of a reload.
-    pub(crate) fn report(&self, reloaded: &Reloaded) {
+    /// Tells a log what became of a reload, which somebody ordered or nobody.
+    pub(crate) fn report(&self, reloaded: &Reloaded, why: Why) {
         let remark = |level, text| self.log.journal().notice(Notice::Remark { level, text });
         match reloaded {
             Reloaded::Done(lines) if lines.is_empty() => {
-                remark(Level::Info, "reloaded: nothing has changed".to_owned());
+                let level = match why {
+                    Why::Ordered => Level::Info,
+                    Why::Watched => Level::Debug,
+                };
+                remark(level, "reloaded: nothing has changed".to_owned());
             }
             Reloaded::Done(lines) => {
                 for line in lines {

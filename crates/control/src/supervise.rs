@@ -24,7 +24,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::admin::{Answer, Asked, Order};
 use crate::exit::Exit;
-use crate::reload::{Extent, Refusal, Reloaded, Running};
+use crate::reload::{Extent, Refusal, Reloaded, Running, Why};
 use crate::watch::Watch;
 
 /// How long sessions may go on after TERM or INT.
@@ -65,7 +65,7 @@ impl Supervisor<'_> {
                 },
                 Some(asked) = self.orders.recv() => self.obey(asked).await,
                 () = self.watch.changed() => {
-                    self.reload(Extent::All).await;
+                    self.reload(Extent::All, Why::Watched).await;
                 }
                 () = self.running.engine.shard_lost(), if all_shards_live => {
                     all_shards_live = false;
@@ -86,7 +86,7 @@ impl Supervisor<'_> {
         self.running.log.reopen();
         self.running.names.resolve_again();
         match self.running.files {
-            Some(_) => drop(self.reload(Extent::All).await),
+            Some(_) => drop(self.reload(Extent::All, Why::Ordered).await),
             None => {
                 let text = "SIGHUP: names are resolved again and log files opened anew";
                 self.remark(Level::Info, text.to_owned());
@@ -94,13 +94,13 @@ impl Supervisor<'_> {
         }
     }
 
-    async fn reload(&mut self, extent: Extent) -> Reloaded {
+    async fn reload(&mut self, extent: Extent, why: Why) -> Reloaded {
         if extent == Extent::DryRun {
             return self.running.reload(extent).await;
         }
         self.watch.take_note();
         let reloaded = self.running.reload(extent).await;
-        self.running.report(&reloaded);
+        self.running.report(&reloaded, why);
         if let Some(files) = &self.running.files {
             self.watch.follow(&files.watched);
         }
@@ -109,7 +109,7 @@ impl Supervisor<'_> {
 
     async fn obey(&mut self, asked: Asked) {
         let Order::Reload(extent) = asked.order;
-        let (exit, text) = match self.reload(extent).await {
+        let (exit, text) = match self.reload(extent, Why::Ordered).await {
             Reloaded::Done(lines) => {
                 (Exit::Done, lines.into_iter().map(|line| line + "\n").collect())
             }

@@ -28,14 +28,15 @@ pub(crate) struct Watch {
 type Looks = BTreeMap<PathBuf, Option<(i64, i64, u64, u64)>>;
 
 impl Watch {
-    /// Looks at `paths`, on the runtime this is called in. Without paths it never sees a change.
+    /// Looks at `paths`, on the runtime this is called in. Without paths it never sees a change;
+    /// with some it sees one soon, since nobody knows what they looked like when they were read.
     pub(crate) fn new(paths: &[PathBuf]) -> Self {
         let ticks = (!paths.is_empty()).then(|| {
             let mut ticks = interval(PERIOD);
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
             ticks
         });
-        Self { ticks, known: look(paths.iter()), last: None }
+        Self { ticks, known: paths.iter().map(|path| (path.clone(), None)).collect(), last: None }
     }
 
     /// Resolves when something has changed. Loses nothing when it is dropped before.

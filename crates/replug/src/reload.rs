@@ -14,7 +14,7 @@ use crate::{cli, file, say, tell};
 /// The options of `replug reload`.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Reload {
-    /// The configuration whose [admin] names the socket of the running replug
+    /// The configuration whose `[admin]` names the socket of the running replug
     #[arg(short, long, value_name = "FILE|DIR", default_value = cli::CONFIG)]
     config: PathBuf,
     /// The socket itself: unix:/PATH or unix:@NAME
