@@ -191,6 +191,7 @@ impl Reader {
             .map(|time| times.connect = time),
             Id::Idle => value::duration_or_never(word).map(|time| times.idle = time),
             Id::HalfClosed => value::duration_or_never(word).map(|time| times.half_closed = time),
+            Id::Lifetime => value::duration_or_never(word).map(|time| times.lifetime = time),
             Id::Keepalive => value::keepalive(word)
                 .map(|time| self.listener.tcp = time.map_or_else(Tcp::default, Tcp::probing)),
             Id::Max => value::count(word, value::SESSIONS_MAX)
@@ -367,6 +368,7 @@ mod tests {
             format!("connect={}", unit::show(listener.timeouts.connect)),
             format!("idle={}", time(listener.timeouts.idle)),
             format!("half_closed={}", time(listener.timeouts.half_closed)),
+            format!("lifetime={}", time(listener.timeouts.lifetime)),
             format!("keepalive={}", time(listener.tcp.keepalive)),
             format!("max={:?}", config.limits.sessions),
             format!("shards={:?}", config.runtime.shards),
@@ -399,6 +401,7 @@ mod tests {
         check_option("--connect-timeout 250ms", "connect=250ms");
         check_option("--idle 0", "idle=never");
         check_option("--half-closed 5m", "half_closed=5m");
+        check_option("--lifetime 24h", "lifetime=1d");
         check_option("--keepalive 30s", "keepalive=30s");
         check_option("-m 500", "max=Some(500)");
         check_option("--shards 2", "shards=Some(2)");

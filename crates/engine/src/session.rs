@@ -21,7 +21,7 @@ use crate::ceiling::Permit;
 use crate::journal::{Level, Notice};
 use crate::phase::account::{Attempt, By, ClientAddress, Reached, Reason, Record, TcpFigures};
 use crate::phase::admit::Verdict;
-use crate::phase::carry::{Outcome, Rest};
+use crate::phase::carry::{self, Outcome, Rest};
 use crate::phase::connect::{self, Connected, Search, Unreached};
 use crate::plan::Listener;
 use crate::seats::Seat;
@@ -222,7 +222,10 @@ impl Session {
         {
             return Poll::Ready(Outcome { reason, by: By::Replug });
         }
-        let (due, outcome) = Rest::of(relay).deadline(&self.listener.timeouts);
+        let timeouts = &self.listener.timeouts;
+        let rest = Rest::of(relay).deadline(timeouts);
+        let life = carry::end_of_life(self.accepted, timeouts);
+        let (due, outcome) = if life.0 < rest.0 { life } else { rest };
         if Tick::now() >= due {
             return Poll::Ready(outcome);
         }

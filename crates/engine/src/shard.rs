@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use model::Timeouts;
 use relay::Tick;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
@@ -197,7 +198,8 @@ impl Shard {
         }
         self.splice.set(plan.splice);
         let timeouts = plan.listeners.iter().flat_map(|listener| {
-            [listener.timeouts.idle, listener.timeouts.half_closed].into_iter().flatten()
+            let Timeouts { idle, half_closed, lifetime, .. } = listener.timeouts;
+            [idle, half_closed, lifetime].into_iter().flatten()
         });
         self.sweep_period.set(self.sweep_period.get().min(sweep_period(timeouts)));
         for &end in ends.iter() {

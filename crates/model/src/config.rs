@@ -84,6 +84,8 @@ pub struct Timeouts {
     pub idle: Option<Duration>,
     /// No byte in either direction once one side has sent its FIN.
     pub half_closed: Option<Duration>,
+    /// The whole session, from accept on, whatever moves in it.
+    pub lifetime: Option<Duration>,
 }
 
 impl Default for Timeouts {
@@ -92,6 +94,7 @@ impl Default for Timeouts {
             connect: Duration::from_secs(5),
             idle: Some(Duration::from_secs(3600)),
             half_closed: Some(Duration::from_secs(60)),
+            lifetime: None,
         }
     }
 }

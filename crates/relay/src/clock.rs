@@ -59,6 +59,21 @@ impl Stamp {
         Self(seconds * 1_000_000_000 + u64::try_from(time.tv_nsec).unwrap_or_default())
     }
 
+    /// A moment given in nanoseconds, for tests and arithmetic.
+    pub const fn from_nanos(nanos: u64) -> Self {
+        Self(nanos)
+    }
+
+    /// Nanoseconds since the machine started.
+    pub const fn nanos(self) -> u64 {
+        self.0
+    }
+
+    /// The same moment, coarser: both clocks count from the same one.
+    pub const fn tick(self) -> Tick {
+        Tick(self.0 / 1_000_000)
+    }
+
     /// How long after `earlier` it was; zero if it was before.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))

@@ -51,8 +51,8 @@ const LISTENER: Schema = Schema {
 
 const TIMEOUTS: Schema = Schema {
     place: "timeouts",
-    keys: &["connect", "idle", "half_closed"],
-    later: &["sniff", "lifetime"],
+    keys: &["connect", "idle", "half_closed", "lifetime"],
+    later: &["sniff"],
 };
 
 const TCP: Schema = Schema {
@@ -306,6 +306,9 @@ impl Reader<'_> {
         }
         if let Some(time) = self.duration(&table, "half_closed", value::duration_or_never) {
             timeouts.half_closed = time;
+        }
+        if let Some(time) = self.duration(&table, "lifetime", value::duration_or_never) {
+            timeouts.lifetime = time;
         }
         timeouts
     }

@@ -84,6 +84,7 @@ impl Writer {
             &time(times.half_closed),
             times.half_closed == usual.half_closed,
         );
+        self.value("timeouts.lifetime", &time(times.lifetime), times.lifetime == usual.lifetime);
         let (tcp, usual) = (listener.tcp, Tcp::default());
         self.value("tcp.keepalive", &time(tcp.keepalive), tcp.keepalive == usual.keepalive);
         self.value(

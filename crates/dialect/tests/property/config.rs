@@ -78,17 +78,21 @@ fn listener() -> impl Strategy<Value = Listener> {
         let range = range.clone();
         vec(range.prop_map(|text| unwritten(text.parse().expect("a range"))), 0..3)
     };
-    let timeouts = (time(), option::of(time()), option::of(time()));
+    let timeouts = (time(), option::of(time()), option::of(time()), option::of(time()));
+    let timeouts = timeouts.prop_map(|(connect, idle, half_closed, lifetime)| Timeouts {
+        connect,
+        idle,
+        half_closed,
+        lifetime,
+    });
     let tcp = (option::of((1u64..32_768).prop_map(Duration::from_secs)), option::of(time()));
     (vec(bind, 1..9), 0usize..3, ranges(), ranges(), timeouts, tcp).prop_map(
-        |(bind, pool, allow, deny, (connect, idle, half_closed), (keepalive, user_timeout))| {
-            Listener {
-                bind,
-                access: Access { allow, deny },
-                timeouts: Timeouts { connect, idle, half_closed },
-                tcp: Tcp { keepalive, user_timeout },
-                ..Listener::new("", unwritten(format!("p-{pool}")))
-            }
+        |(bind, pool, allow, deny, timeouts, (keepalive, user_timeout))| Listener {
+            bind,
+            access: Access { allow, deny },
+            timeouts,
+            tcp: Tcp { keepalive, user_timeout },
+            ..Listener::new("", unwritten(format!("p-{pool}")))
         },
     )
 }

@@ -137,7 +137,7 @@ pub enum Reason {
     NoBackend,
     /// An access rule refused the client.
     Denied,
-    /// A limit was reached.
+    /// A limit was reached: of sessions, of their rate, of a session's lifetime.
     Limited,
     /// The time to drain was over.
     Drained,

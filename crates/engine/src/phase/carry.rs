@@ -5,7 +5,7 @@
 //! clock and without a socket.
 
 use model::Timeouts;
-use relay::{End, Relay, Side, Tick};
+use relay::{End, Relay, Side, Stamp, Tick};
 use rustix::io::Errno;
 
 use crate::phase::account::{By, Reason};
@@ -15,6 +15,15 @@ use crate::phase::account::{By, Reason};
 pub(crate) struct Outcome {
     pub(crate) reason: Reason,
     pub(crate) by: By,
+}
+
+/// When the lifetime of a session that began at `accepted` is over, and the outcome then.
+///
+/// That is a limit the operator has set, like a number of sessions: `limited`, by replug.
+pub(crate) fn end_of_life(accepted: Stamp, timeouts: &Timeouts) -> (Tick, Outcome) {
+    let outcome = Outcome { reason: Reason::Limited, by: By::Replug };
+    let due = timeouts.lifetime.map_or(Tick::NEVER, |lifetime| accepted.tick().after(lifetime));
+    (due, outcome)
 }
 
 /// What a relay shows of how long it has been at rest.
@@ -111,6 +120,16 @@ mod tests {
         check(Rest::Open(SINCE), timeouts(None, Some(60)), None);
         check(Rest::HalfClosed(SINCE), timeouts(Some(500), None), Some((1_500, Reason::Idle)));
         check(Rest::HalfClosed(SINCE), timeouts(None, None), None);
+    }
+
+    #[test]
+    fn a_lifetime_counts_from_accept() {
+        let accepted = Stamp::from_nanos(1_000_999_999);
+        let none = end_of_life(accepted, &timeouts(Some(1), Some(1)));
+        assert_eq!(none.0, Tick::NEVER);
+        let day = Timeouts { lifetime: Some(Duration::from_secs(86_400)), ..Timeouts::default() };
+        let (due, outcome) = end_of_life(accepted, &day);
+        assert_eq!((due.millis(), outcome.reason), (86_401_000, Reason::Limited));
     }
 
     #[test]

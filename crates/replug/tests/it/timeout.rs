@@ -92,6 +92,34 @@ fn an_open_session_is_not_bound_by_the_half_closed_timeout() {
 }
 
 #[test]
+fn a_lifetime_ends_a_session_in_which_bytes_move() {
+    Path::each_forwarded(|path| {
+        let Session { way, client, backend } = Session::open(path, &["--lifetime", "2s"]);
+        // Until it is over, and for as long as a test may take at the most.
+        until("the lifetime to be over", || {
+            pause(Duration::from_millis(50));
+            backend.try_send(b"tick").is_err() || client.try_send(b"tock").is_err()
+        });
+        let record = way.forwarder.record();
+        assert_eq!((record.reason(), record.side()), ("limited", "replug"));
+        assert!(record.bytes_to_client() - way.bulk() >= 4, "bytes moved until then: {record:?}");
+    });
+}
+
+/// Resting or half-closed, a session has no more time than its life.
+#[test]
+fn a_lifetime_ends_a_session_at_rest() {
+    Path::each_forwarded(|path| {
+        let Session { way, client, backend } = Session::open(path, &["--lifetime", "2s"]);
+        client.half_close();
+        backend.expect_fin();
+        client.expect_reset();
+        backend.expect_reset_after_fin();
+        way.expect_record("limited", "replug", 0, 0);
+    });
+}
+
+#[test]
 fn silent_peers_are_probed_on_both_sides() {
     let backend = Backend::bind();
     let target = backend.address().to_string();
