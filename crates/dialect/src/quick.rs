@@ -184,6 +184,7 @@ impl Reader {
                 .map(|ttl| self.pool.sticky = Some(Sticky { ttl, by: StickyKey::Client })),
             Id::Balance => value::balance(word).map(|balance| self.pool.balance = balance),
             Id::Retry => value::duration(word).map(|time| self.pool.retry_down = time),
+            Id::SlowStart => value::duration_or_never(word).map(|time| self.pool.slow_start = time),
             Id::ConnectTimeout => value::duration_not_zero(
                 word,
                 "an attempt without an end would hold its client for ever",
@@ -363,6 +364,7 @@ mod tests {
             format!("balance={:?}", pool.balance),
             format!("sticky={}", time(pool.sticky.map(|sticky| sticky.ttl))),
             format!("retry={}", unit::show(pool.retry_down)),
+            format!("slow_start={}", time(pool.slow_start)),
             format!("allow={}", ranges(&listener.access.allow)),
             format!("deny={}", ranges(&listener.access.deny)),
             format!("connect={}", unit::show(listener.timeouts.connect)),
@@ -396,6 +398,7 @@ mod tests {
         check_option("-f", "sticky=1h");
         check_option("--sticky=10m", "sticky=10m");
         check_option("-r 0", "retry=0");
+        check_option("--slow-start 30s", "slow_start=30s");
         check_option("-a 10.0.0.0/8 -a ::1", "allow=10.0.0.0/8,::1/128");
         check_option("--deny 10.0.0.7", "deny=10.0.0.7/32");
         check_option("--connect-timeout 250ms", "connect=250ms");

@@ -29,6 +29,7 @@ const LISTENER: Schema = Schema {
         "balance",
         "sticky",
         "retry_down",
+        "slow_start",
         "on_removed",
         "source",
     ],

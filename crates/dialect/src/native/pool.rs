@@ -13,11 +13,12 @@ use crate::term::target::DefaultPort;
 use crate::term::value;
 
 /// The keys that may also stand on a listener with `to`.
-pub(super) const POOL_KEYS: &[&str] = &["balance", "sticky", "retry_down", "on_removed", "source"];
+pub(super) const POOL_KEYS: &[&str] =
+    &["balance", "sticky", "retry_down", "slow_start", "on_removed", "source"];
 
 const POOL: Schema = Schema {
     place: "a pool",
-    keys: &["backends", "balance", "sticky", "retry_down", "on_removed", "source"],
+    keys: &["backends", "balance", "sticky", "retry_down", "slow_start", "on_removed", "source"],
     later: &["via", "send_proxy", "tls", "health", "on_down", "queue", "limits"],
 };
 
@@ -57,10 +58,12 @@ impl Reader<'_> {
     ) -> Pool {
         let balance = self.choice(table, "balance", BALANCES, &[]);
         let retry_down = self.duration(table, "retry_down", value::duration);
+        let slow_start = self.duration(table, "slow_start", value::duration_or_never);
         Pool {
             balance: balance.unwrap_or_default(),
             sticky: self.sticky(table),
             retry_down: retry_down.unwrap_or(Pool::RETRY_DOWN),
+            slow_start: slow_start.flatten(),
             on_removed: self.on_removed(table),
             source: self.source(table),
             ..Pool::new(name, backends)

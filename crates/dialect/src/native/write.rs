@@ -108,6 +108,7 @@ impl Writer {
         self.optional("sticky", sticky, "clients are spread");
         let retry = pool.retry_down;
         self.value("retry_down", &time(Some(retry)), retry == Pool::RETRY_DOWN);
+        self.value("slow_start", &time(pool.slow_start), pool.slow_start.is_none());
         let on_removed = match pool.on_removed {
             OnRemoved::Keep => "keep".to_owned(),
             OnRemoved::Drain(time) => format!("drain {}", unit::show(time)),

@@ -118,12 +118,13 @@ fn pool() -> impl Strategy<Value = Pool> {
     let retry = prop_oneof![Just(Duration::ZERO), time()];
     let on_removed =
         prop_oneof![Just(OnRemoved::Keep), Just(OnRemoved::Cut), time().prop_map(OnRemoved::Drain)];
-    (vec(backend, 1..5), balance, sticky, retry, on_removed, source).prop_map(
-        |(backends, balance, sticky, retry_down, on_removed, source)| Pool {
+    (vec(backend, 1..5), balance, sticky, retry, option::of(time()), on_removed, source).prop_map(
+        |(backends, balance, sticky, retry_down, slow_start, on_removed, source)| Pool {
             on_removed,
             balance,
             sticky,
             retry_down,
+            slow_start,
             source,
             ..Pool::new(unwritten(String::new()), backends)
         },
