@@ -247,6 +247,20 @@ impl Peer {
         bytes
     }
 
+    /// Receives one byte; `None` if it is reset instead.
+    ///
+    /// # Panics
+    /// When anything else happens, or nothing within [`PATIENCE`].
+    #[track_caller]
+    pub fn try_receive_byte(&self) -> Option<u8> {
+        let mut bytes = Vec::new();
+        match self.receive_some(&mut bytes, 1) {
+            Ok(1) => bytes.pop(),
+            Err(error) if is_reset(&error) => None,
+            other => panic!("{self} waited for a byte or a reset; there was {other:?}"),
+        }
+    }
+
     /// Receives the next `length` bytes of `payload`, as many as there are at a time. The wait is
     /// bounded for each piece.
     ///

@@ -14,9 +14,12 @@ mod text;
 mod write;
 
 use std::collections::HashMap;
+use std::num::NonZeroU32;
 
 use model::config::Verbosity;
-use model::{Bind, Code, Config, Diagnostic, SourceId, Sources, Span, Spanned, UnixName, check};
+use model::{
+    Bind, Code, Config, Diagnostic, Limits, SourceId, Sources, Span, Spanned, UnixName, check,
+};
 use toml::de::DeTable;
 
 use crate::suggest;
@@ -49,9 +52,9 @@ const ADMIN: Schema =
     Schema { place: "[admin]", keys: &["bind"], later: &["dashboard", "token", "tls", "allow"] };
 
 const LIMITS: Schema = Schema {
-    place: "[limits]",
-    keys: &["sessions"],
-    later: &["per_client", "rate", "rate_per_client", "bandwidth"],
+    place: "limits",
+    keys: &["sessions", "per_client", "rate", "rate_per_client"],
+    later: &["bandwidth"],
 };
 
 const LOG: Schema =
@@ -109,10 +112,7 @@ impl Reader<'_> {
         self.pools(&root);
         self.listeners(&root);
         if let Some(limits) = self.only(&root, "limits") {
-            self.keys(&limits, &LIMITS);
-            if let Some(count) = self.count(&limits, "sessions", value::SESSIONS_MAX) {
-                self.config.limits.sessions = Some(count);
-            }
+            self.config.limits = self.limits(&limits);
         }
         if let Some(log) = self.only(&root, "log") {
             self.log(&log);
@@ -150,6 +150,18 @@ impl Reader<'_> {
         };
         self.faults.push(fault);
         None
+    }
+
+    /// The limits of the process, or of a listener.
+    fn limits(&mut self, limits: &Table<'_>) -> Limits {
+        self.keys(limits, &LIMITS);
+        let per_client = self.count(limits, "per_client", value::PER_CLIENT_MAX);
+        Limits {
+            sessions: self.count(limits, "sessions", value::SESSIONS_MAX),
+            per_client: per_client.and_then(|count| NonZeroU32::try_from(count).ok()),
+            rate: self.rate(limits, "rate"),
+            rate_per_client: self.rate(limits, "rate_per_client"),
+        }
     }
 
     fn log(&mut self, log: &Table<'_>) {

@@ -14,6 +14,7 @@ pub mod options;
 
 use std::collections::HashMap;
 use std::ffi::OsString;
+use std::num::NonZeroU32;
 
 use model::config::Verbosity;
 use model::{
@@ -197,6 +198,12 @@ impl Reader {
                 .map(|time| self.listener.tcp = time.map_or_else(Tcp::default, Tcp::probing)),
             Id::Max => value::count(word, value::SESSIONS_MAX)
                 .map(|count| self.config.limits.sessions = Some(count)),
+            Id::MaxPerClient => value::count(word, value::PER_CLIENT_MAX)
+                .map(|count| self.config.limits.per_client = NonZeroU32::try_from(count).ok()),
+            Id::Rate => value::rate(word).map(|rate| self.config.limits.rate = Some(rate)),
+            Id::RatePerClient => {
+                value::rate(word).map(|rate| self.config.limits.rate_per_client = Some(rate))
+            }
             Id::Shards => value::count(word, value::SHARDS_MAX)
                 .map(|count| self.config.runtime.shards = Some(count)),
             Id::Log => value::log_format(word, Dialect::Quick)
@@ -373,6 +380,12 @@ mod tests {
             format!("lifetime={}", time(listener.timeouts.lifetime)),
             format!("keepalive={}", time(listener.tcp.keepalive)),
             format!("max={:?}", config.limits.sessions),
+            format!("max_per_client={:?}", config.limits.per_client),
+            format!("rate={:?}", config.limits.rate.map(|rate| rate.to_string())),
+            format!(
+                "rate_per_client={:?}",
+                config.limits.rate_per_client.map(|rate| rate.to_string())
+            ),
             format!("shards={:?}", config.runtime.shards),
             format!("splice={}", config.runtime.splice),
             format!("log={:?}", config.log),
@@ -407,6 +420,9 @@ mod tests {
         check_option("--lifetime 24h", "lifetime=1d");
         check_option("--keepalive 30s", "keepalive=30s");
         check_option("-m 500", "max=Some(500)");
+        check_option("--max-per-client 50", "max_per_client=Some(50)");
+        check_option("--rate 500/s", "rate=Some(\"500/s\")");
+        check_option("--rate-per-client=100/m", "rate_per_client=Some(\"100/m\")");
         check_option("--shards 2", "shards=Some(2)");
         check_option("--no-splice", "splice=false");
         check_option("--log json", "log=Log { format: Json, to: Stderr, verbosity: Normal }");

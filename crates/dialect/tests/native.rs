@@ -78,3 +78,17 @@ fn a_difference_names_each_key_that_changes() {
         ]
     );
 }
+
+#[test]
+fn limits_of_the_process_and_of_a_listener() {
+    check(
+        "[limits]\nper_client = 50\nrate = \"500/s\"\n\
+         [listener.a]\nbind = \":80\"\npool = \"p\"\ntimeouts = { lifetime = \"24h\" }\n\
+         limits = { sessions = 2000, rate_per_client = \"20/m\" }\n\
+         [pool.p]\nbackends = \"10.0.0.1:80\"\nslow_start = \"30s\"",
+        "[listener.\"a\"]\nbind = [\":80\"]\npool = \"p\"\nlimits.sessions = 2000\n\
+         limits.rate_per_client = \"20/m\"\ntimeouts.lifetime = \"1d\"\n\n[pool.\"p\"]\n\
+         backends = [\"10.0.0.1:80\"]\nslow_start = \"30s\"\n\n\
+         [limits]\nper_client = 50\nrate = \"500/s\"\n",
+    );
+}

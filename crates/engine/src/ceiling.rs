@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tokio::sync::Notify;
+
+use crate::gate::places::Places;
 
 /// Descriptors of a session: its client and its backend.
 const DESCRIPTORS_PER_SESSION: u64 = 2;
@@ -19,9 +20,8 @@ const DESCRIPTORS_RESERVED: u64 = 24;
 /// The sessions of all shards, counted against their ceiling.
 #[derive(Debug)]
 pub struct Ceiling {
-    sessions: AtomicUsize,
+    sessions: Places,
     max: AtomicUsize,
-    freed: Notify,
     starving: AtomicUsize,
 }
 
@@ -42,9 +42,8 @@ impl Ceiling {
     /// At most `max` sessions, but at least one.
     pub fn new(max: usize) -> Arc<Self> {
         Arc::new(Self {
-            sessions: AtomicUsize::new(0),
+            sessions: Places::default(),
             max: AtomicUsize::new(max.max(1)),
-            freed: Notify::new(),
             starving: AtomicUsize::new(0),
         })
     }
@@ -57,12 +56,12 @@ impl Ceiling {
     /// From now on at most `max` sessions, but at least one. Those beyond it are left alone.
     pub fn set_max(&self, max: usize) {
         self.max.store(max.max(1), Ordering::Relaxed);
-        self.freed.notify_waiters();
+        self.sessions.wake_all();
     }
 
     /// Sessions there are.
     pub fn sessions(&self) -> usize {
-        self.sessions.load(Ordering::Relaxed)
+        self.sessions.taken()
     }
 
     /// Marks a session as starving, until the mark is dropped.
@@ -78,25 +77,12 @@ impl Ceiling {
 
     /// Takes a place, if there is one.
     pub fn enter(self: &Arc<Self>) -> Option<Permit> {
-        // Relaxed: the count orders nothing but itself.
-        let max = self.max();
-        let below = |sessions| (sessions < max).then_some(sessions + 1);
-        self.sessions.fetch_update(Ordering::Relaxed, Ordering::Relaxed, below).ok()?;
-        Some(Permit { ceiling: Arc::clone(self) })
+        self.sessions.take(self.max()).then(|| Permit { ceiling: Arc::clone(self) })
     }
 
     /// Waits until there may be a place.
     pub async fn has_room(&self) {
-        loop {
-            let freed = self.freed.notified();
-            let mut freed = std::pin::pin!(freed);
-            // Enabled before the count is read: a place freed in between is not missed.
-            freed.as_mut().enable();
-            if self.sessions() < self.max() {
-                return;
-            }
-            freed.await;
-        }
+        self.sessions.has_room(|| self.max()).await;
     }
 }
 
@@ -108,10 +94,7 @@ impl Drop for Starving<'_> {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        let before = self.ceiling.sessions.fetch_sub(1, Ordering::AcqRel);
-        if before >= self.ceiling.max() {
-            self.ceiling.freed.notify_waiters();
-        }
+        self.ceiling.sessions.give_back();
     }
 }
 

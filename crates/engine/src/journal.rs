@@ -11,6 +11,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::time::Duration;
 
+use model::Rate;
+
+use crate::gate::Limit;
 use crate::phase::account::{ClientAddress, ConnectFailure, Record};
 
 /// Entries that may wait to be written. At 300 bytes each some 5 MiB at the most.
@@ -166,6 +169,34 @@ pub enum Notice {
         /// The ceiling.
         sessions: usize,
     },
+    /// All sessions that a listener may have are in use; its new clients wait.
+    ListenerFull {
+        /// The listener.
+        listener: Arc<str>,
+        /// Sessions it may have.
+        sessions: usize,
+    },
+    /// Clients come faster than they may; they wait for their turn.
+    AtRate {
+        /// Whose rate it is; `None`: that of the whole process.
+        listener: Option<Arc<str>>,
+        /// New sessions that there may be.
+        rate: Rate,
+    },
+    /// More clients are there at a time than can be counted; limits per client do not bind all.
+    ClientsUncounted {
+        /// The listener.
+        listener: Arc<str>,
+        /// Sessions that were not counted since the last such notice.
+        times: u64,
+    },
+    /// A client was refused.
+    ClientLimited {
+        /// The session's id.
+        id: u64,
+        /// What it was over.
+        limit: Limit,
+    },
     /// The descriptors do not suffice for what was asked.
     CeilingLowered {
         /// Sessions that were asked for.
@@ -211,7 +242,9 @@ impl Notice {
     /// How much it matters.
     pub fn level(&self) -> Level {
         match self {
-            Self::SessionStart { .. } | Self::AttemptFailed { .. } => Level::Debug,
+            Self::SessionStart { .. } | Self::AttemptFailed { .. } | Self::ClientLimited { .. } => {
+                Level::Debug
+            }
             Self::Listening { .. }
             | Self::BackendUp { .. }
             | Self::NameResolved { .. }
@@ -220,6 +253,9 @@ impl Notice {
             | Self::AcceptRests { .. }
             | Self::AtCeiling { .. }
             | Self::CeilingLowered { .. }
+            | Self::ListenerFull { .. }
+            | Self::AtRate { .. }
+            | Self::ClientsUncounted { .. }
             | Self::NameFailed { .. } => Level::Warning,
             Self::Remark { level, .. } => *level,
         }
@@ -240,6 +276,10 @@ impl fmt::Display for Notice {
             Self::AcceptRests { .. } | Self::AtCeiling { .. } | Self::CeilingLowered { .. } => {
                 self.fmt_scarcity(f)
             }
+            Self::ListenerFull { .. }
+            | Self::AtRate { .. }
+            | Self::ClientsUncounted { .. }
+            | Self::ClientLimited { .. } => self.fmt_limit(f),
             Self::NameResolved { .. } | Self::NameFailed { .. } => self.fmt_name(f),
             Self::Draining { sessions, within: Some(within) } => write!(
                 f,
@@ -280,6 +320,29 @@ impl Notice {
                 "{wanted} sessions were asked for, but {descriptors} descriptors allow {sessions}; \
                  raise the limit (ulimit -n, or LimitNOFILE= in a unit)"
             ),
+            _ => Ok(()),
+        }
+    }
+
+    fn fmt_limit(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ListenerFull { listener, sessions } => {
+                write!(f, "all {sessions} sessions of {listener} are in use; its new clients wait")
+            }
+            Self::AtRate { listener: Some(listener), rate } => {
+                write!(f, "{listener} has more than {rate} new clients; they wait for their turn")
+            }
+            Self::AtRate { listener: None, rate } => {
+                write!(f, "there are more than {rate} new clients; they wait for their turn")
+            }
+            Self::ClientsUncounted { listener, times } => write!(
+                f,
+                "{listener} has too many clients at a time to count each one's sessions; \
+                 {times} were let in uncounted"
+            ),
+            Self::ClientLimited { id, limit } => {
+                write!(f, "session {id}: refused, the client is over {limit}")
+            }
             _ => Ok(()),
         }
     }

@@ -8,7 +8,7 @@
 //! [`chance`] is all the chance they have.
 //! Around them: [`plan`] is the configuration compiled to run, `shard` a thread
 //! with its sessions, `seats` where orders and timeouts reach them, [`ceiling`]
-//! how many there may be, [`name`] the addresses of host names, [`journal`] the
+//! how many there may be, [`gate`] how many of each listener and client, [`name`] the addresses of host names, [`journal`] the
 //! way out for what the engine has to say, `socket` and [`listen`] the raw calls.
 //!
 //! Absent on purpose: signals, files, logs, name look-ups. `control` does those.
@@ -16,6 +16,7 @@
 pub mod balance;
 pub mod ceiling;
 pub mod chance;
+pub mod gate;
 pub mod journal;
 pub mod listen;
 pub mod load;
@@ -27,6 +28,7 @@ pub mod plan;
 pub mod sticky;
 
 mod seats;
+mod seldom;
 mod session;
 mod shard;
 mod socket;
@@ -48,6 +50,7 @@ use ceiling::Ceiling;
 use journal::{Journal, Notice};
 use listen::Door;
 use plan::Plan;
+use seldom::Seldom;
 use shard::{Adoption, Commons, Course, HANDOVERS_MAX, Neighbour, Start};
 
 /// Descriptors of a shard beside its listening sockets: epoll and event descriptors.
@@ -101,7 +104,7 @@ impl Engine {
             journal: journal.clone(),
             neighbours: arrivals_in.into_iter().map(neighbour).collect(),
             ids: AtomicU64::new(1),
-            ceiling_noticed: AtomicU64::new(0),
+            at_ceiling: Seldom::default(),
         });
         let (running_sender, running) = watch::channel(shards);
         let running_sender = Arc::new(running_sender);

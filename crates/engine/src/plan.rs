@@ -11,11 +11,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{BackendAddress, Config, OnRemoved, Role, SourceAddress, Tcp, Timeouts, UnixName};
+use model::{
+    BackendAddress, Config, Limits, OnRemoved, Role, SourceAddress, Tcp, Timeouts, UnixName,
+};
 use relay::Tick;
 
 use crate::balance::{BackendIndex, Member, Policy};
 use crate::chance::text_key;
+use crate::gate::{Gate, Gates, Scope};
 use crate::load::Load;
 use crate::mark::Mark;
 use crate::name::Name;
@@ -29,6 +32,8 @@ pub struct Plan {
     pub listeners: Vec<Arc<Listener>>,
     /// In the order of the configuration.
     pub pools: Vec<Arc<Pool>>,
+    /// The limits of the whole process, those of [`crate::ceiling`] apart.
+    pub gate: Arc<Gate>,
     /// The host names of all backends.
     pub names: Vec<Arc<Name>>,
     /// Whether bulk may go through `splice(2)`.
@@ -42,6 +47,8 @@ pub struct Listener {
     pub name: Arc<str>,
     /// Which clients may come.
     pub access: Access,
+    /// How many, here and in the whole process.
+    pub gates: Gates,
     /// Where its sessions go.
     pub pool: Arc<Pool>,
     /// How long the phases may take.
@@ -105,37 +112,48 @@ pub enum Target {
 
 impl Plan {
     /// Compiles a configuration that has been checked (`model::check`). What `previous` counted
-    /// and remembered goes on where it is about the same: pools are the same by their names, and
-    /// backends by their pool and their address.
+    /// and remembered goes on where it is about the same: listeners and pools are the same by their
+    /// names, and backends by their pool and their address.
     ///
     /// # Panics
     /// On a listener whose pool does not exist.
     pub fn compile(config: &Config, previous: Option<&Self>) -> Self {
         let mut names = Names::new(previous.map_or(&[], |plan| &plan.names));
-        let previous: HashMap<&str, &Pool> = previous
+        let pools_before: HashMap<&str, &Pool> = previous
             .iter()
             .flat_map(|plan| &plan.pools)
             .map(|pool| (&*pool.name, &**pool))
             .collect();
         let pools = config.pools.iter().map(|pool| {
-            let before = previous.get(&*pool.name.value).copied();
+            let before = pools_before.get(&*pool.name.value).copied();
             Arc::new(Pool::compile(pool, before, &mut names))
         });
         let pools: Vec<_> = pools.collect();
         let by_name: HashMap<&str, &Arc<Pool>> =
             pools.iter().map(|pool| (&*pool.name, pool)).collect();
+        // The sessions of the whole process are counted by their ceiling.
+        let process = Limits { sessions: None, ..config.limits };
+        let process = Arc::new(Gate::new(&process, previous.map(|plan| &*plan.gate)));
+        let gates: HashMap<&str, &Gates> = previous
+            .iter()
+            .flat_map(|plan| &plan.listeners)
+            .map(|listener| (&*listener.name, &listener.gates))
+            .collect();
         let listeners = config.listeners.iter().map(|listener| {
             let pool = by_name.get(&*listener.pool.value).expect("a checked listener has its pool");
+            let before = gates.get(&*listener.name).map(|gates| gates.gate(Scope::Listener));
+            let gate = Gate::new(&listener.limits, before);
             Arc::new(Listener {
                 name: listener.name.as_str().into(),
                 access: Access::new(&listener.access),
+                gates: Gates::new(gate, Arc::clone(&process)),
                 pool: Arc::clone(pool),
                 timeouts: listener.timeouts,
                 tcp: listener.tcp,
             })
         });
         let listeners = listeners.collect();
-        Self { listeners, names: names.all, splice: config.runtime.splice, pools }
+        Self { listeners, names: names.all, splice: config.runtime.splice, pools, gate: process }
     }
 
     /// Has the sessions end of backends that this plan had and `next` has not, as the pool says
@@ -381,6 +399,24 @@ mod tests {
                 assert!(gone.load.has_retired(ends));
             }
         }
+    }
+
+    #[test]
+    fn sessions_count_on_against_the_limits_of_the_next_plan() {
+        let limited = |sessions, previous: Option<&Plan>| {
+            let mut config = config(&["10.0.0.1:1"], OnRemoved::Keep);
+            config.listeners[0].limits.sessions = std::num::NonZeroUsize::new(sessions);
+            Plan::compile(&config, previous)
+        };
+        let first = limited(1, None);
+        let held = first.listeners[0].gates.enter().expect("free").keep();
+        let second = limited(2, Some(&first));
+        let gates = &second.listeners[0].gates;
+        let another = gates.enter().expect("there are two now");
+        assert!(gates.enter().is_none(), "one was taken before");
+        first.listeners[0].gates.leave(held, None);
+        assert!(gates.enter().is_some());
+        drop(another);
     }
 
     #[test]

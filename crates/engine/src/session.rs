@@ -18,9 +18,10 @@ use relay::{Direction, End, Relay, Side, Socket, Stamp, Tick};
 
 use crate::balance::BackendIndex;
 use crate::ceiling::Permit;
+use crate::gate::{Held, Place, Scope};
 use crate::journal::{Level, Notice};
 use crate::phase::account::{Attempt, By, ClientAddress, Reached, Reason, Record, TcpFigures};
-use crate::phase::admit::Verdict;
+use crate::phase::admit::{self, Admission};
 use crate::phase::carry::{self, Outcome, Rest};
 use crate::phase::connect::{self, Connected, Search, Unreached};
 use crate::plan::Listener;
@@ -34,6 +35,7 @@ pub(crate) struct Arrival {
     pub(crate) client: ClientAddress,
     pub(crate) listener: Arc<Listener>,
     pub(crate) permit: Permit,
+    pub(crate) place: Place,
     pub(crate) accepted: Stamp,
 }
 
@@ -51,6 +53,9 @@ struct Session {
     connect_us: u32,
     trail: Option<Box<Trail>>,
     is_recorded: bool,
+    /// Whether it got as far as to have a pool.
+    is_routed: bool,
+    held: Held,
     _permit: Permit,
 }
 
@@ -116,7 +121,7 @@ impl Future for Carry {
 
 impl Session {
     fn begin(arrival: Arrival, shard: Rc<Shard>) -> (Self, Socket) {
-        let Arrival { socket, client, listener, permit, accepted } = arrival;
+        let Arrival { socket, client, listener, permit, place, accepted } = arrival;
         let session = Self {
             id: shard.next_id(),
             seat: shard.seats.take(),
@@ -128,20 +133,36 @@ impl Session {
             connect_us: 0,
             trail: None,
             is_recorded: false,
+            is_routed: false,
+            held: place.keep(),
             _permit: permit,
         };
         (session, Socket::new(socket))
     }
 
     /// Phase *admit*: whether the client may come.
-    fn admit(&self) -> Result<(), Outcome> {
-        if self.shard.journal.wants(Level::Debug) {
-            let (id, listener, client) = (self.id, self.listener.name.clone(), self.client);
-            self.shard.journal.notice(Notice::SessionStart { id, listener, client });
+    fn admit(&mut self) -> Result<(), Outcome> {
+        let (id, listener, journal) = (self.id, &*self.listener, &self.shard.journal);
+        if journal.wants(Level::Debug) {
+            let (listener, client) = (listener.name.clone(), self.client);
+            journal.notice(Notice::SessionStart { id, listener, client });
         }
-        match self.listener.access.verdict(self.client_ip()) {
-            Verdict::Allow => Ok(()),
-            Verdict::Deny => Err(Outcome { reason: Reason::Denied, by: By::Replug }),
+        let (access, gates, client) = (&listener.access, &listener.gates, self.client_ip());
+        let refused = |reason| Err(Outcome { reason, by: By::Replug });
+        match admit::admit(access, gates, client, self.accepted, &mut self.held) {
+            Admission::In => Ok(()),
+            Admission::Uncounted => {
+                if let Some(times) = gates.gate(Scope::Listener).uncounted.happened(Tick::now()) {
+                    let listener = listener.name.clone();
+                    journal.notice(Notice::ClientsUncounted { listener, times });
+                }
+                Ok(())
+            }
+            Admission::Denied => refused(Reason::Denied),
+            Admission::Limited(limit) => {
+                journal.notice(Notice::ClientLimited { id, limit });
+                refused(Reason::Limited)
+            }
         }
     }
 
@@ -149,6 +170,7 @@ impl Session {
     /// that has reset its connection, unless it has brought something that is to be delivered; one
     /// that has only sent its FIN still wants its answer.
     async fn connect(&mut self, client: &mut Socket) -> Result<Socket, Outcome> {
+        self.is_routed = true;
         let mut attempts = Vec::new();
         let found = {
             let search = Search {
@@ -267,6 +289,7 @@ impl Session {
         if let Some(index) = self.backend {
             self.listener.pool.backend(index).load.leave();
         }
+        self.listener.gates.leave(std::mem::take(&mut self.held), self.client_ip());
         let journal = &self.shard.journal;
         if !journal.wants_records() {
             return;
@@ -283,7 +306,7 @@ impl Session {
             accepted: SystemTime::now() - duration,
             listener: self.listener.name.clone(),
             client: self.client,
-            pool: (outcome.reason != Reason::Denied).then(|| pool.name.clone()),
+            pool: self.is_routed.then(|| pool.name.clone()),
             connect: self.backend.map(|_| Duration::from_micros(self.connect_us.into())),
             backend,
             bytes_to_backend: carried.delivered.0,

@@ -26,6 +26,7 @@ use crate::phase::accept::{Duty, accept_clients};
 use crate::phase::account::Reason;
 use crate::plan::{Listener, Plan};
 use crate::seats::{Seats, sweep_period};
+use crate::seldom::Seldom;
 use crate::session::{self, Arrival};
 
 /// Clients that may be on their way from one shard to another, per receiving shard.
@@ -34,9 +35,6 @@ pub(crate) const HANDOVERS_MAX: usize = 1024;
 /// A shard hands a client over when it has more than this many sessions more than another,
 /// and an eighth more as well.
 const LEAD: usize = 2;
-
-/// Least time between two notices that all sessions are in use.
-const CEILING_NOTICE_EVERY: Duration = Duration::from_secs(10);
 
 /// What the engine is about; told to all shards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,7 +61,7 @@ pub(crate) struct Commons {
     pub(crate) journal: Journal,
     pub(crate) neighbours: Vec<Neighbour>,
     pub(crate) ids: AtomicU64,
-    pub(crate) ceiling_noticed: AtomicU64,
+    pub(crate) at_ceiling: Seldom,
 }
 
 /// One shard, as its own tasks see it.
@@ -243,16 +241,7 @@ impl Shard {
 
     /// Tells, now and then, that clients have to wait.
     pub(crate) fn notice_ceiling(&self) {
-        let now = Tick::now();
-        let last = self.commons.ceiling_noticed.load(Ordering::Relaxed);
-        let is_due = last == 0 || now.since(Tick::from_millis(last)) >= CEILING_NOTICE_EVERY;
-        let claimed = self.commons.ceiling_noticed.compare_exchange(
-            last,
-            now.millis(),
-            Ordering::Relaxed,
-            Ordering::Relaxed,
-        );
-        if is_due && claimed.is_ok() {
+        if self.commons.at_ceiling.happened(Tick::now()).is_some() {
             self.journal.notice(Notice::AtCeiling { sessions: self.ceiling.max() });
         }
     }

@@ -10,6 +10,7 @@ use ipnet::IpNet;
 
 use crate::address::{BackendAddress, Bind, SourceAddress, UnixName};
 use crate::source::Spanned;
+use crate::unit::Rate;
 
 /// Everything a running replug needs to know.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -46,6 +47,8 @@ pub struct Listener {
     pub pool: Spanned<String>,
     /// Which clients may come.
     pub access: Access,
+    /// How many.
+    pub limits: Limits,
     /// How long the phases of a session may take.
     pub timeouts: Timeouts,
     /// Options of the sockets on both sides.
@@ -60,6 +63,7 @@ impl Listener {
             bind: Vec::new(),
             pool,
             access: Access::default(),
+            limits: Limits::default(),
             timeouts: Timeouts::default(),
             tcp: Tcp::default(),
         }
@@ -287,11 +291,23 @@ pub enum StickyKey {
     Network,
 }
 
-/// Limits of the whole process.
+/// How much may come in, at a listener or in the whole process; `None`: any number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Limits {
-    /// Sessions at a time; `None`: as many as the descriptors allow.
+    /// Sessions at a time; further clients wait. The whole process has never more than its
+    /// descriptors allow.
     pub sessions: Option<NonZeroUsize>,
+    /// Sessions at a time of each client, at most [`Limits::PER_CLIENT_MAX`]; one more is refused.
+    pub per_client: Option<NonZeroU32>,
+    /// New sessions in a while; further clients wait.
+    pub rate: Option<Rate>,
+    /// New sessions of each client in a while; one more is refused.
+    pub rate_per_client: Option<Rate>,
+}
+
+impl Limits {
+    /// The greatest number of sessions per client.
+    pub const PER_CLIENT_MAX: u32 = 1_000_000;
 }
 
 /// How the work is done.

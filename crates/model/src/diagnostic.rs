@@ -150,6 +150,8 @@ codes! {
     User = "E0116" Error,
     /// A name that a listener or pool cannot have.
     Name = "E0117" Error,
+    /// A rate that is not one.
+    Rate = "E0118" Error,
     /// Two binds that exclude each other.
     BindConflict = "E0201" Error,
     /// A listener whose pool does not exist.

@@ -6,7 +6,7 @@
 //! - [`source`]: where an item was written, so that a fault can be shown there;
 //! - [`diagnostic`]: a fault of a configuration, as data;
 //! - [`address`]: where to listen, where to connect, what to leave from;
-//! - [`unit`](mod@unit): durations and counts as a person writes them;
+//! - [`unit`](mod@unit): durations and rates as a person writes them;
 //! - [`config`]: listeners, pools, limits, logs, with their defaults;
 //! - [`check`]: what a configuration must satisfy as a whole.
 //!
@@ -27,3 +27,4 @@ pub use config::{
 };
 pub use diagnostic::{Code, Diagnostic, Severity};
 pub use source::{SourceId, Sources, Span, Spanned};
+pub use unit::Rate;

@@ -24,6 +24,7 @@ const LISTENER: Schema = Schema {
         "pool",
         "allow",
         "deny",
+        "limits",
         "timeouts",
         "tcp",
         "balance",
@@ -34,7 +35,6 @@ const LISTENER: Schema = Schema {
         "source",
     ],
     later: &[
-        "limits",
         "route",
         "tls",
         "proxy_protocol",
@@ -138,12 +138,14 @@ impl Reader<'_> {
         let bind = self.binds(name, table);
         let access =
             Access { allow: self.ranges(table, "allow"), deny: self.ranges(table, "deny") };
+        let limits = self.table(table, "limits").map(|limits| self.limits(&limits));
         let timeouts = self.timeouts(table);
         let tcp = self.tcp(table);
         let pool = self.pool_of(name, table, &bind);
         self.config.listeners.push(Listener {
             bind,
             access,
+            limits: limits.unwrap_or_default(),
             timeouts,
             tcp,
             ..Listener::new(name, pool)

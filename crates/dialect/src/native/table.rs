@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::num::NonZeroUsize;
 use std::ops::Range;
 
-use model::{Code, Diagnostic, SourceId, Span};
+use model::{Code, Diagnostic, Rate, SourceId, Span};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -225,6 +225,26 @@ impl Reader<'_> {
         }
         let text = self.text(table, key)?;
         let read = read(text.word());
+        self.told(read)
+    }
+
+    /// A rate, with its unit.
+    pub(super) fn rate(&mut self, table: &Table<'_>, key: &str) -> Option<Rate> {
+        let entry = table.get(key)?;
+        if let DeValue::Integer(number) = entry.value() {
+            let number = number.as_str();
+            let message = format!("`{number}` has no unit");
+            let help =
+                format!("write `\"{number}/s\"` for a second, `\"{number}/m\"` for a minute");
+            self.faults.push(
+                Diagnostic::new(Code::UnitMissing, entry.value_span(), message)
+                    .label("in a second or a minute?")
+                    .help(help),
+            );
+            return None;
+        }
+        let text = self.text(table, key)?;
+        let read = value::rate(text.word());
         self.told(read)
     }
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use model::config::Verbosity;
 use model::{
-    Backend, Bind, Config, Listener, Log, LogFormat, LogTarget, OnRemoved, Pool, Role, Runtime,
-    Sticky, Tcp, Timeouts, Weight, unit,
+    Backend, Bind, Config, Limits, Listener, Log, LogFormat, LogTarget, OnRemoved, Pool, Role,
+    Runtime, Sticky, Tcp, Timeouts, Weight, unit,
 };
 
 use super::VERBOSITIES;
@@ -45,8 +45,7 @@ impl Writer {
             self.pool(pool);
         }
         self.header("limits");
-        let sessions = config.limits.sessions.map(|count| count.to_string());
-        self.optional("sessions", sessions, "as many as descriptors allow");
+        self.limits("", &config.limits, "as many as descriptors allow");
         self.header("log");
         self.log(&config.log);
         self.header("runtime");
@@ -76,6 +75,7 @@ impl Writer {
         let access = &listener.access;
         self.value("allow", &ranges(&access.allow), access.allow.is_empty());
         self.value("deny", &ranges(&access.deny), access.deny.is_empty());
+        self.limits("limits.", &listener.limits, "any number");
         let (times, usual) = (listener.timeouts, Timeouts::default());
         self.value("timeouts.connect", &time(Some(times.connect)), times.connect == usual.connect);
         self.value("timeouts.idle", &time(times.idle), times.idle == usual.idle);
@@ -92,6 +92,19 @@ impl Writer {
             &time(tcp.user_timeout),
             tcp.user_timeout == usual.user_timeout,
         );
+    }
+
+    fn limits(&mut self, prefix: &str, limits: &Limits, sessions: &str) {
+        let Limits { sessions: max, per_client, rate, rate_per_client } = *limits;
+        let max = max.map(|count| count.to_string());
+        self.optional(&format!("{prefix}sessions"), max, sessions);
+        let per_client = per_client.map(|count| count.to_string());
+        self.optional(&format!("{prefix}per_client"), per_client, "any number");
+        let rates = [("rate", rate), ("rate_per_client", rate_per_client)];
+        for (key, rate) in rates {
+            let rate = rate.map(|rate| quoted(&rate.to_string()));
+            self.optional(&format!("{prefix}{key}"), rate, "any number");
+        }
     }
 
     fn pool(&mut self, pool: &Pool) {

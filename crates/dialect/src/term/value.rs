@@ -1,12 +1,12 @@
-//! Values of options: durations, numbers, words of a few.
+//! Values of options: durations, rates, numbers, words of a few.
 //!
 //! Each function reads one word and says what is wrong with it, if anything is.
 
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use model::unit::{self, DURATION_MAX, DurationFault};
-use model::{Balance, Code, Diagnostic, LogFormat, LogTarget};
+use model::unit::{self, DURATION_MAX, DurationFault, RateFault};
+use model::{Balance, Code, Diagnostic, Limits, LogFormat, LogTarget, Rate};
 
 use crate::line::Word;
 use crate::suggest;
@@ -23,6 +23,9 @@ pub(crate) const SHARDS_MAX: usize = 1024;
 
 /// More sessions cannot be: each takes two descriptors, of which Linux gives a process 2^30.
 pub(crate) const SESSIONS_MAX: usize = 1 << 29;
+
+/// Most sessions per client.
+pub(crate) const PER_CLIENT_MAX: usize = Limits::PER_CLIENT_MAX as usize;
 
 /// Longest name of a user or group (useradd(8)).
 const ACCOUNT_BYTES_MAX: usize = 32;
@@ -102,6 +105,40 @@ pub(crate) fn user_timeout(word: Word<'_>) -> Result<Option<Duration>, Diagnosti
         .label("out of range")
         .help(format!("write at most {}", unit::show(USER_TIMEOUT_MAX)))),
     }
+}
+
+/// So many in a while.
+pub(crate) fn rate(word: Word<'_>) -> Result<Rate, Diagnostic> {
+    let text = word.text;
+    let why = match Rate::parse(text) {
+        Ok(rate) => return Ok(rate),
+        Err(why) => why,
+    };
+    let fault = |code, message: String| Diagnostic::new(code, word.span, message);
+    let example = "write a number and a unit, as in `20/s`, `100/m`, `1000/h`";
+    Err(match why {
+        _ if text.is_empty() => {
+            fault(Code::Rate, "the rate is empty".to_owned()).label("nothing here").help(example)
+        }
+        RateFault::UnitMissing => fault(Code::UnitMissing, format!("`{text}` has no unit"))
+            .label("in a second or a minute?")
+            .help(format!("write `{text}/s` for a second, `{text}/m` for a minute")),
+        RateFault::UnitUnknown => fault(Code::Rate, format!("`{text}` is not a rate"))
+            .label("not a unit")
+            .help(match rate_meant(text) {
+                Some(meant) => format!("write `{meant}`"),
+                None => "units are /s, /m and /h, without spaces or fractions: `20/s`".into(),
+            }),
+        RateFault::NotANumber => fault(Code::Rate, format!("`{text}` is not a rate"))
+            .label("must begin with a number")
+            .help(example),
+        RateFault::Zero => fault(Code::Rate, "this rate cannot be 0".to_owned())
+            .label("nobody could come in")
+            .help("leave it out for no limit; to let nobody in, deny them"),
+        RateFault::TooMany => fault(Code::Rate, format!("`{text}` is too high a rate"))
+            .label(format!("more than {}", Rate::COUNT_MAX))
+            .help("write it in a smaller unit, or leave it out for no limit"),
+    })
 }
 
 /// A number from 1 to `max`.
@@ -240,6 +277,23 @@ pub(crate) fn account(word: Word<'_>) -> Result<String, Diagnostic> {
         }
     }
     Ok(word.text.to_owned())
+}
+
+/// `20/sec`, `20 / min`, `20rps`, `20r/s`, `20 per second`, rewritten with the unit that was meant.
+fn rate_meant(text: &str) -> Option<String> {
+    let digits = text.find(|c: char| !c.is_ascii_digit())?;
+    let (number, unit) = text.split_at(digits);
+    let unit = unit.trim().to_ascii_lowercase();
+    let unit = unit.strip_prefix('r').unwrap_or(&unit);
+    let unit = ["/", "per", "p"].iter().find_map(|sign| unit.strip_prefix(sign));
+    let unit = match unit?.trim() {
+        "s" | "sec" | "second" | "1s" => "s",
+        "m" | "min" | "minute" | "1m" => "m",
+        "h" | "hr" | "hour" | "1h" => "h",
+        _ => return None,
+    };
+    let meant = format!("{number}/{unit}");
+    Rate::parse(&meant).is_ok().then_some(meant)
 }
 
 /// `30sec`, `5 min`, `2H`, rewritten with the unit that was meant.

@@ -1,6 +1,6 @@
 //! Every sound configuration, written as native TOML, reads back as the same.
 
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
 use dialect::native;
@@ -8,8 +8,8 @@ use dialect::render::{Colour, render};
 use model::config::Verbosity;
 use model::{
     Access, Admin, Backend, BackendAddress, Balance, Bind, Config, Limits, Listener, Log,
-    LogFormat, LogTarget, OnRemoved, Pool, Role, Runtime, SourceAddress, Sources, Spanned, Sticky,
-    StickyKey, Tcp, Timeouts, Weight,
+    LogFormat, LogTarget, OnRemoved, Pool, Rate, Role, Runtime, SourceAddress, Sources, Spanned,
+    Sticky, StickyKey, Tcp, Timeouts, Weight,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -32,10 +32,9 @@ pub(crate) fn any() -> impl Strategy<Value = Config> {
     let listeners = vec(listener(), 1..4);
     let pools = vec(pool(), 1..4);
     let admin = option::of(select(vec!["unix:/run/replug/admin.sock", "unix:@replug"]));
-    let process =
-        (option::of(1usize..1 << 29), option::of(1usize..1024), proptest::bool::ANY, admin);
+    let process = (limits(), option::of(1usize..1024), proptest::bool::ANY, admin);
     (listeners, pools, process, log()).prop_map(|(listeners, pools, process, log)| {
-        let (sessions, shards, splice, admin) = process;
+        let (limits, shards, splice, admin) = process;
         let admin = admin.map(|text| match Bind::parse(text) {
             Ok(Bind::Unix(name)) => unwritten(name),
             _ => unreachable!("these are legal unix binds"),
@@ -52,7 +51,7 @@ pub(crate) fn any() -> impl Strategy<Value = Config> {
                 .enumerate()
                 .map(|(at, pool)| Pool { name: unwritten(format!("p-{at}")), ..pool })
                 .collect(),
-            limits: Limits { sessions: sessions.and_then(NonZeroUsize::new) },
+            limits,
             runtime: Runtime { shards: shards.and_then(NonZeroUsize::new), splice },
             log,
             admin: Admin { bind: admin },
@@ -66,6 +65,20 @@ fn unwritten<T>(value: T) -> Spanned<T> {
 
 fn time() -> impl Strategy<Value = Duration> {
     (1u64..2_000_000_000).prop_map(Duration::from_millis)
+}
+
+fn limits() -> impl Strategy<Value = Limits> {
+    let rate = select(vec!["1/s", "100000/s", "100/m", "1000/h"]);
+    let rate = rate.prop_map(|text| Rate::parse(text).expect("these are legal rates"));
+    let counts = (option::of(1usize..1 << 29), option::of(1u32..=Limits::PER_CLIENT_MAX));
+    (counts, option::of(rate.clone()), option::of(rate)).prop_map(
+        |((sessions, per_client), rate, rate_per_client)| Limits {
+            sessions: sessions.and_then(NonZeroUsize::new),
+            per_client: per_client.and_then(NonZeroU32::new),
+            rate,
+            rate_per_client,
+        },
+    )
 }
 
 fn listener() -> impl Strategy<Value = Listener> {
@@ -86,10 +99,11 @@ fn listener() -> impl Strategy<Value = Listener> {
         lifetime,
     });
     let tcp = (option::of((1u64..32_768).prop_map(Duration::from_secs)), option::of(time()));
-    (vec(bind, 1..9), 0usize..3, ranges(), ranges(), timeouts, tcp).prop_map(
-        |(bind, pool, allow, deny, timeouts, (keepalive, user_timeout))| Listener {
+    (vec(bind, 1..9), 0usize..3, ranges(), ranges(), limits(), timeouts, tcp).prop_map(
+        |(bind, pool, allow, deny, limits, timeouts, (keepalive, user_timeout))| Listener {
             bind,
             access: Access { allow, deny },
+            limits,
             timeouts,
             tcp: Tcp { keepalive, user_timeout },
             ..Listener::new("", unwritten(format!("p-{pool}")))

@@ -7,10 +7,11 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use relay::{Stamp, Watched};
+use relay::{Stamp, Tick, Watched};
 use tokio::sync::Notify;
 
 use crate::ceiling::Permit;
+use crate::gate::{Place, Scope};
 use crate::journal::Notice;
 use crate::phase::account::ClientAddress;
 use crate::plan::Listener;
@@ -31,13 +32,14 @@ const ROW: usize = 16;
 #[derive(Debug)]
 pub(crate) struct Duty {
     listener: RefCell<Arc<Listener>>,
+    changed: Notify,
     over: Notify,
 }
 
 impl Duty {
     /// Takes clients for `listener`.
     pub(crate) fn new(listener: Arc<Listener>) -> Self {
-        Self { listener: RefCell::new(listener), over: Notify::new() }
+        Self { listener: RefCell::new(listener), changed: Notify::new(), over: Notify::new() }
     }
 
     /// The listener of the client that comes next.
@@ -48,6 +50,7 @@ impl Duty {
     /// Takes clients for `listener` from now on.
     pub(crate) fn pass_to(&self, listener: Arc<Listener>) {
         self.listener.replace(listener);
+        self.changed.notify_one();
     }
 
     /// No more clients than those that wait already.
@@ -88,6 +91,22 @@ struct Door {
     unnoticed: u64,
 }
 
+/// What a client needs to be accepted.
+struct Room {
+    place: Place,
+    permit: Permit,
+}
+
+/// What a door waits for while there is no room; its clients wait in the kernel's queue.
+enum Wait {
+    /// A place of this listener.
+    Place,
+    /// A session of the whole process.
+    Permit,
+    /// The next client's turn by a rate.
+    Turn(Duration, Scope),
+}
+
 /// What the door calls for next.
 enum Next {
     Client,
@@ -118,40 +137,110 @@ impl Door {
                 self.notice_rest(&rustix::io::Errno::MFILE.into());
                 return Next::Rest;
             }
-            let Some(permit) = self.shard.ceiling.enter() else {
-                self.shard.notice_ceiling();
-                self.shard.ceiling.has_room().await;
-                continue;
+            let listener = self.duty.listener();
+            let room = match self.room(&listener) {
+                Ok(room) => room,
+                Err(wait) => {
+                    self.wait(wait, &listener).await;
+                    continue;
+                }
             };
-            match Accepted::from(self.watched.try_read(socket::accept)) {
-                Accepted::Client(socket, client) => self.welcome(socket, client, permit),
-                Accepted::Empty => return Next::Client,
-                Accepted::Retry => {}
+            let next = match Accepted::from(self.watched.try_read(socket::accept)) {
+                Accepted::Client(socket, client) => {
+                    self.welcome(socket, client, listener, room);
+                    continue;
+                }
+                Accepted::Empty => Some(Next::Client),
+                Accepted::Retry => None,
                 Accepted::Rest(error) => {
                     self.notice_rest(&error);
-                    return Next::Rest;
+                    Some(Next::Rest)
                 }
-                Accepted::Closed(error) => return Next::Closed(error),
+                Accepted::Closed(error) => Some(Next::Closed(error)),
+            };
+            listener.gates.put_back();
+            if let Some(next) = next {
+                return next;
             }
         }
         tokio::task::yield_now().await;
         Next::Client
     }
 
-    /// Takes what already waits in the queue: closing the socket would reset these clients.
+    /// Room for one more client, if there is any within the limits that make clients wait.
+    fn room(&self, listener: &Listener) -> Result<Room, Wait> {
+        let gates = &listener.gates;
+        let place = gates.enter().ok_or(Wait::Place)?;
+        let permit = self.shard.ceiling.enter().ok_or(Wait::Permit)?;
+        if gates.have_rates() {
+            gates.pass(Stamp::now()).map_err(|(time, scope)| Wait::Turn(time, scope))?;
+        }
+        Ok(Room { place, permit })
+    }
+
+    /// Waits, with nothing in hand that another listener could use, until there may be room or
+    /// another configuration has other limits.
+    async fn wait(&self, wait: Wait, listener: &Listener) {
+        let room = async {
+            match wait {
+                Wait::Permit => {
+                    self.shard.notice_ceiling();
+                    self.shard.ceiling.has_room().await;
+                }
+                Wait::Place => {
+                    self.notice_full(listener);
+                    listener.gates.has_room().await;
+                }
+                Wait::Turn(time, scope) => {
+                    self.notice_fast(listener, scope);
+                    tokio::time::sleep(time).await;
+                }
+            }
+        };
+        tokio::select! {
+            () = room => {}
+            () = self.duty.changed.notified() => {}
+        }
+    }
+
+    /// Takes what already waits in the queue, within the limits: closing the socket would reset
+    /// these clients.
     fn take_the_waiting(&self) {
-        while let Some(permit) = self.shard.ceiling.enter() {
+        let listener = self.duty.listener();
+        while let Ok(room) = self.room(&listener) {
             match Accepted::from(socket::accept(self.watched.descriptor())) {
-                Accepted::Client(socket, client) => self.welcome(socket, client, permit),
-                Accepted::Retry => {}
-                Accepted::Empty | Accepted::Rest(_) | Accepted::Closed(_) => return,
+                Accepted::Client(socket, client) => {
+                    self.welcome(socket, client, Arc::clone(&listener), room);
+                }
+                Accepted::Retry => listener.gates.put_back(),
+                Accepted::Empty | Accepted::Rest(_) | Accepted::Closed(_) => {
+                    return listener.gates.put_back();
+                }
             }
         }
     }
 
-    fn welcome(&self, socket: OwnedFd, client: ClientAddress, permit: Permit) {
-        let (listener, accepted) = (self.duty.listener(), Stamp::now());
-        self.shard.place(Arrival { socket, client, listener, permit, accepted });
+    fn welcome(&self, socket: OwnedFd, client: ClientAddress, listener: Arc<Listener>, room: Room) {
+        let (Room { place, permit }, accepted) = (room, Stamp::now());
+        self.shard.place(Arrival { socket, client, listener, permit, place, accepted });
+    }
+
+    /// Tells, now and then, that clients wait for a place at this listener.
+    fn notice_full(&self, listener: &Listener) {
+        let gate = listener.gates.gate(Scope::Listener);
+        if let (Some(max), Some(_)) = (gate.sessions_max(), gate.full.happened(Tick::now())) {
+            let (listener, sessions) = (listener.name.clone(), max.get());
+            self.shard.journal.notice(Notice::ListenerFull { listener, sessions });
+        }
+    }
+
+    /// Tells, now and then, that clients come faster than they may.
+    fn notice_fast(&self, listener: &Listener, scope: Scope) {
+        let gate = listener.gates.gate(scope);
+        if let (Some(rate), Some(_)) = (gate.rate(), gate.fast.happened(Tick::now())) {
+            let listener = (scope == Scope::Listener).then(|| listener.name.clone());
+            self.shard.journal.notice(Notice::AtRate { listener, rate });
+        }
     }
 
     fn notice_rest(&mut self, error: &io::Error) {

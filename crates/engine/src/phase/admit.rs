@@ -1,14 +1,49 @@
-//! Which clients may come.
+//! Phase *admit*: which clients may come, and how many.
 
 use std::net::IpAddr;
 
 use ipnet::IpNet;
+use relay::Stamp;
+
+use crate::gate::{self, Gates, Held, Limit};
 
 /// Compiled access rules: `deny` wins over `allow`, and an empty `allow` allows all.
 #[derive(Clone, Debug, Default)]
 pub struct Access {
     allow: Box<[IpNet]>,
     deny: Box<[IpNet]>,
+}
+
+/// What becomes of a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// It may come.
+    In,
+    /// It may come, and was not counted against every limit: there was no room to.
+    Uncounted,
+    /// The access rules refuse it.
+    Denied,
+    /// It is over this limit.
+    Limited(Limit),
+}
+
+/// Decides about a client that arrived at `now`; `held` takes what it holds of the gates, to be
+/// given back with [`Gates::leave`] whatever the decision is.
+pub fn admit(
+    access: &Access,
+    gates: &Gates,
+    client: Option<IpAddr>,
+    now: Stamp,
+    held: &mut Held,
+) -> Admission {
+    match access.verdict(client) {
+        Verdict::Deny => Admission::Denied,
+        Verdict::Allow => match gates.admit(client, now, held) {
+            gate::Admission::In => Admission::In,
+            gate::Admission::Uncounted => Admission::Uncounted,
+            gate::Admission::Over(limit) => Admission::Limited(limit),
+        },
+    }
 }
 
 /// What the rules say to a client.

@@ -4,7 +4,7 @@
 //! * What a stream promises: [`half_close`], [`reset`], [`bytes`], [`urgent`], [`timeout`].
 //! * Where sessions go: [`balance`], [`failover`], [`sticky`].
 //!   [`named`] has the backends that say who they are.
-//! * Who may come, and where: [`access`], [`listen`].
+//! * Who may come, where and how many: [`access`], [`listen`], [`limits`].
 //! * The life of the process: [`signal`], [`daemon`].
 //! * What is written down: [`record`].
 //! * What happens when things run out: [`scarcity`].
@@ -18,6 +18,7 @@ mod daemon;
 mod failover;
 mod half_close;
 mod http;
+mod limits;
 mod listen;
 mod named;
 mod path;
