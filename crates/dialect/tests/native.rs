@@ -80,6 +80,15 @@ fn a_difference_names_each_key_that_changes() {
 }
 
 #[test]
+fn a_queue_of_a_pool() {
+    check(
+        "[listener.a]\nbind = \":80\"\nto = \"10.0.0.1:80 max=5\"\nqueue = { length = 100 }",
+        "[listener.\"a\"]\nbind = [\":80\"]\npool = \"a\"\n\n[pool.\"a\"]\n\
+         backends = [\"10.0.0.1:80 max=5\"]\nqueue = { length = 100, wait = \"5s\" }\n",
+    );
+}
+
+#[test]
 fn limits_of_the_process_and_of_a_listener() {
     check(
         "[limits]\nper_client = 50\nrate = \"500/s\"\n\

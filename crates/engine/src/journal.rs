@@ -190,6 +190,24 @@ pub enum Notice {
         /// Sessions that were not counted since the last such notice.
         times: u64,
     },
+    /// A session waits for a place at a backend.
+    SessionWaits {
+        /// Its id.
+        id: u64,
+        /// The pool whose backends are full.
+        pool: Arc<str>,
+        /// Sessions that wait already.
+        ahead: usize,
+    },
+    /// As many sessions wait for a place as may; more are refused.
+    QueueFull {
+        /// The pool whose backends are full.
+        pool: Arc<str>,
+        /// Sessions that may wait.
+        length: usize,
+        /// Sessions that were refused since the last such notice.
+        times: u64,
+    },
     /// A client was refused.
     ClientLimited {
         /// The session's id.
@@ -242,9 +260,10 @@ impl Notice {
     /// How much it matters.
     pub fn level(&self) -> Level {
         match self {
-            Self::SessionStart { .. } | Self::AttemptFailed { .. } | Self::ClientLimited { .. } => {
-                Level::Debug
-            }
+            Self::SessionStart { .. }
+            | Self::AttemptFailed { .. }
+            | Self::SessionWaits { .. }
+            | Self::ClientLimited { .. } => Level::Debug,
             Self::Listening { .. }
             | Self::BackendUp { .. }
             | Self::NameResolved { .. }
@@ -256,6 +275,7 @@ impl Notice {
             | Self::ListenerFull { .. }
             | Self::AtRate { .. }
             | Self::ClientsUncounted { .. }
+            | Self::QueueFull { .. }
             | Self::NameFailed { .. } => Level::Warning,
             Self::Remark { level, .. } => *level,
         }
@@ -279,6 +299,8 @@ impl fmt::Display for Notice {
             Self::ListenerFull { .. }
             | Self::AtRate { .. }
             | Self::ClientsUncounted { .. }
+            | Self::SessionWaits { .. }
+            | Self::QueueFull { .. }
             | Self::ClientLimited { .. } => self.fmt_limit(f),
             Self::NameResolved { .. } | Self::NameFailed { .. } => self.fmt_name(f),
             Self::Draining { sessions, within: Some(within) } => write!(
@@ -339,6 +361,13 @@ impl Notice {
                 f,
                 "{listener} has too many clients at a time to count each one's sessions; \
                  {times} were let in uncounted"
+            ),
+            Self::SessionWaits { id, pool, ahead } => {
+                write!(f, "session {id}: waits for a place in pool {pool}, behind {ahead} others")
+            }
+            Self::QueueFull { pool, length, times } => write!(
+                f,
+                "{length} sessions wait for a place in pool {pool}, as many as may; refused: {times}"
             ),
             Self::ClientLimited { id, limit } => {
                 write!(f, "session {id}: refused, the client is over {limit}")

@@ -8,8 +8,10 @@
 //! [`chance`] is all the chance they have.
 //! Around them: [`plan`] is the configuration compiled to run, `shard` a thread
 //! with its sessions, `seats` where orders and timeouts reach them, [`ceiling`]
-//! how many there may be, [`gate`] how many of each listener and client, [`name`] the addresses of host names, [`journal`] the
-//! way out for what the engine has to say, `socket` and [`listen`] the raw calls.
+//! how many there may be, [`gate`] how many of each listener and client, [`queue`]
+//! who waits for a full pool, [`name`] the addresses of host names, [`journal`] the
+//! way out for what the engine has to say, `seldom` how often it says it, `socket`
+//! and [`listen`] the raw calls.
 //!
 //! Absent on purpose: signals, files, logs, name look-ups. `control` does those.
 
@@ -25,6 +27,7 @@ pub mod name;
 pub mod phase;
 pub mod pick;
 pub mod plan;
+pub mod queue;
 pub mod sticky;
 
 mod seats;

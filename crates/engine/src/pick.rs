@@ -4,7 +4,8 @@
 //! sticky; then the primaries that are up, as the policy has them; then the
 //! backups that are up; and when all of these have failed, everything that was
 //! thought to be down: a wrong guess costs a moment, a refusal costs a session.
-//! One that has as many sessions as it may is passed over throughout.
+//! One that has as many sessions as it may is passed over throughout. In a pool
+//! with a queue these are worth a wait, and so come before those that are down.
 
 use std::cell::Cell;
 use std::net::IpAddr;
@@ -32,7 +33,7 @@ pub struct Pick<'a> {
 /// A place at a backend: counts as one of its sessions until it is dropped.
 #[derive(Debug)]
 pub struct Place<'a> {
-    backend: &'a Backend,
+    pool: &'a Pool,
     index: BackendIndex,
 }
 
@@ -77,7 +78,8 @@ impl<'a> Pick<'a> {
         }
     }
 
-    /// A place at the next backend to try; `None` when each was tried or is full.
+    /// A place at the next backend to try; `None` when each was tried or is full. With a queue also
+    /// when one that is up is full, whatever is thought of those that are down.
     pub fn next(&mut self, now: Tick) -> Option<Place<'a>> {
         self.occasion.now = now;
         let pool = self.pool;
@@ -91,6 +93,9 @@ impl<'a> Pick<'a> {
                 Stage::Exhausted => return None,
             };
             let Some(index) = found else {
+                if self.stage == Stage::Backups && pool.queue.is_some() && self.found_full() {
+                    return None;
+                }
                 self.stage = self.stage.next();
                 continue;
             };
@@ -100,6 +105,13 @@ impl<'a> Pick<'a> {
                 return Some(place);
             }
         }
+    }
+
+    /// The same from the beginning, without those that were tried: some may not be full any more.
+    pub fn again(&mut self, now: Tick) -> Option<Place<'a>> {
+        self.found_full.set(false);
+        self.stage = Stage::Remembered;
+        self.next(now)
     }
 
     /// Whether a backend was passed over because it had as many sessions as it may.
@@ -137,7 +149,7 @@ impl<'a> Pick<'a> {
     /// Takes a place at a backend that would do a moment ago, and its trial if one is due.
     fn take(&self, index: BackendIndex, among: Among, now: Tick) -> Option<Place<'a>> {
         let backend = self.pool.backend(index);
-        let place = backend.load.enter().then(|| Place { backend, index })?;
+        let place = backend.load.enter().then(|| Place { pool: self.pool, index })?;
         let may_try = among == Among::All
             || match backend.mark.standing(now) {
                 Standing::Up => true,
@@ -151,7 +163,7 @@ impl<'a> Pick<'a> {
 impl<'a> Place<'a> {
     /// The backend it is at.
     pub fn backend(&self) -> &'a Backend {
-        self.backend
+        self.pool.backend(self.index)
     }
 
     /// Its place in the pool.
@@ -159,7 +171,7 @@ impl<'a> Place<'a> {
         self.index
     }
 
-    /// Leaves the count to a session, which takes itself back with [`Load::leave`] at its end.
+    /// Leaves the count to a session, which takes itself back with [`Pool::leave`] at its end.
     pub fn keep(self) -> BackendIndex {
         std::mem::ManuallyDrop::new(self).index
     }
@@ -167,7 +179,7 @@ impl<'a> Place<'a> {
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        self.backend.load.leave();
+        self.pool.leave(self.index);
     }
 }
 
@@ -203,8 +215,12 @@ mod tests {
         Tick::from_millis(1_000_000)
     }
 
-    /// A pool with a backend per letter; lower-case letters are backups.
     fn plan(letters: &str, balance: Balance, sticky: Option<Sticky>) -> Plan {
+        Plan::compile(&config(letters, balance, sticky), None)
+    }
+
+    /// A pool with a backend per letter; lower-case letters are backups.
+    fn config(letters: &str, balance: Balance, sticky: Option<Sticky>) -> Config {
         let backend = |letter: char| Backend {
             role: if letter.is_lowercase() { Role::Backup } else { Role::Primary },
             ..Backend::new(Spanned::default_of(BackendAddress::Name {
@@ -213,7 +229,7 @@ mod tests {
             }))
         };
         let pool = Spanned::default_of("main".to_owned());
-        let config = Config {
+        Config {
             listeners: vec![Listener::new("main", pool.clone())],
             pools: vec![model::Pool {
                 balance,
@@ -222,8 +238,7 @@ mod tests {
                 ..model::Pool::new(pool, letters.chars().map(backend).collect())
             }],
             ..Config::default()
-        };
-        Plan::compile(&config, None)
+        }
     }
 
     fn letters(pool: &Pool, picked: impl IntoIterator<Item = BackendIndex>) -> String {
@@ -318,6 +333,28 @@ mod tests {
         assert_eq!(pool.backends[0].load.sessions(), 1, "left to its session");
         pool.backends[0].load.leave();
         assert_eq!(all(pool, None), "A");
+    }
+
+    #[test]
+    fn with_a_queue_one_that_is_full_is_worth_more_than_one_that_is_down() {
+        let mut config = config("ABx", Balance::First, None);
+        let length = std::num::NonZeroUsize::MIN;
+        config.pools[0].queue =
+            Some(Spanned::default_of(model::Queue { length, wait: Duration::from_secs(1) }));
+        config.pools[0].backends[0].max = NonZeroU32::new(1);
+        let plan = Plan::compile(&config, None);
+        let pool = &plan.listeners[0].pool;
+        down(pool, "B");
+        let held = Pick::new(pool, None, 1).next(now()).expect("a place at A");
+        let mut pick = Pick::new(pool, None, 2);
+        assert_eq!(pick.next(now()).expect("the backup").index(), BackendIndex(2));
+        assert!(pick.next(now()).is_none() && pick.found_full());
+        assert!(pick.again(now()).is_none() && pick.found_full());
+        drop(held);
+        assert_eq!(pick.again(now()).expect("A, now").index(), BackendIndex(0));
+        // Nothing is full any more: what is down is tried in the end, and each only once.
+        assert_eq!(pick.again(now()).expect("B").index(), BackendIndex(1));
+        assert!(pick.again(now()).is_none() && !pick.found_full());
     }
 
     #[test]

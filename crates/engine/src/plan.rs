@@ -23,6 +23,7 @@ use crate::load::Load;
 use crate::mark::Mark;
 use crate::name::Name;
 use crate::phase::admit::Access;
+use crate::queue::Queue;
 use crate::sticky::{BackendNumber, StickyTable};
 
 /// Everything that sessions are run by.
@@ -78,6 +79,8 @@ pub struct Pool {
     pub retry_down: Duration,
     /// How long one that was down takes to get its whole share of sessions.
     pub slow_start: Option<Duration>,
+    /// Who waits while all backends that are up are full; `None`: nobody.
+    pub queue: Option<Queue>,
     /// What becomes of the sessions of a backend that is removed from it.
     pub on_removed: OnRemoved,
     /// What connections leave from.
@@ -232,8 +235,20 @@ impl Pool {
             sticky: pool.sticky.map(memory),
             retry_down: pool.retry_down,
             slow_start: pool.slow_start,
+            queue: pool.queue.as_ref().map(|queue| {
+                let before = previous.and_then(|pool| pool.queue.as_ref());
+                Queue::new(queue.value, before)
+            }),
             on_removed: pool.on_removed,
             source: pool.source.as_ref().map(|source| source.value.clone()),
+        }
+    }
+
+    /// Takes back one [`Load::enter`] of a member, and tells those who wait for a place.
+    pub fn leave(&self, index: BackendIndex) {
+        self.backend(index).load.leave();
+        if let Some(queue) = &self.queue {
+            queue.freed();
         }
     }
 
@@ -417,6 +432,29 @@ mod tests {
         first.listeners[0].gates.leave(held, None);
         assert!(gates.enter().is_some());
         drop(another);
+    }
+
+    #[test]
+    fn whoever_gives_a_place_back_wakes_the_first_who_waits() {
+        #[derive(Default)]
+        struct Woken(std::sync::atomic::AtomicBool);
+        impl std::task::Wake for Woken {
+            fn wake(self: Arc<Self>) {
+                self.0.store(true, std::sync::atomic::Ordering::SeqCst);
+            }
+        }
+        let mut config = config(&["10.0.0.1:1"], OnRemoved::Keep);
+        let (length, wait) = (std::num::NonZeroUsize::MIN, Duration::from_secs(1));
+        config.pools[0].queue = Some(Spanned::default_of(model::Queue { length, wait }));
+        let first = Plan::compile(&config, None);
+        let second = Plan::compile(&config, Some(&first));
+        let place = Pick::new(&first.pools[0], None, 1).next(now()).expect("a place");
+        let turn = second.pools[0].queue.as_ref().and_then(Queue::join).expect("room");
+        let woken = Arc::new(Woken::default());
+        let waker = std::task::Waker::from(Arc::clone(&woken));
+        assert!(turn.poll(&std::task::Context::from_waker(&waker)).is_ready());
+        drop(place);
+        assert!(woken.0.load(std::sync::atomic::Ordering::SeqCst));
     }
 
     #[test]

@@ -287,7 +287,7 @@ impl Session {
         // Every session comes here once, dropped or not. Before its record is written, so that
         // whoever reads that finds the place free.
         if let Some(index) = self.backend {
-            self.listener.pool.backend(index).load.leave();
+            self.listener.pool.leave(index);
         }
         self.listener.gates.leave(std::mem::take(&mut self.held), self.client_ip());
         let journal = &self.shard.journal;

@@ -33,6 +33,7 @@ pub fn check(config: &Config) -> Vec<Diagnostic> {
         members(pool, &mut faults);
         source(pool, &mut faults);
         used(pool, config, &mut faults);
+        queue(pool, &mut faults);
     }
     faults
 }
@@ -158,6 +159,24 @@ fn used(pool: &Pool, config: &Config, faults: &mut Vec<Diagnostic>) {
     }
 }
 
+/// Nobody waits for a backend that takes any number of sessions.
+fn queue(pool: &Pool, faults: &mut Vec<Diagnostic>) {
+    let endless = pool.backends.iter().find(|backend| backend.max.is_none());
+    if let (Some(queue), Some(endless)) = (&pool.queue, endless) {
+        let mut fault = Diagnostic::new(
+            Code::QueueUnused,
+            queue.span,
+            format!("nobody ever waits while `{}` is up", endless.address.value),
+        )
+        .label("never used")
+        .help("write `max=100` behind each backend, or leave `queue` out");
+        if let Some(span) = endless.address.span {
+            fault = fault.related(span, "takes any number of sessions");
+        }
+        faults.push(fault);
+    }
+}
+
 /// A source address must be able to reach the backends.
 fn source(pool: &Pool, faults: &mut Vec<Diagnostic>) {
     let Some(source) = &pool.source else { return };
@@ -190,6 +209,7 @@ mod tests {
     use super::*;
     use crate::config::Backend;
     use crate::source::Spanned;
+    use std::time::Duration;
 
     fn config(binds: &[&str], targets: &[&str], source: Option<&str>) -> Config {
         let bind = |text: &&str| Spanned::default_of(Bind::parse(text).expect("a legal bind"));
@@ -240,6 +260,19 @@ mod tests {
             ..config.pools[0].clone()
         });
         codes(&config, &["W0305"]);
+    }
+
+    #[test]
+    fn a_queue_for_backends_that_are_never_full_is_a_warning() {
+        let mut config = config(&[":80"], &["10.0.0.1:80", "10.0.0.2:80"], None);
+        let length = std::num::NonZeroUsize::MIN;
+        config.pools[0].queue =
+            Some(Spanned::default_of(crate::config::Queue { length, wait: Duration::ZERO }));
+        codes(&config, &["W0306"]);
+        config.pools[0].backends[0].max = std::num::NonZeroU32::new(5);
+        codes(&config, &["W0306"]);
+        config.pools[0].backends[1].max = std::num::NonZeroU32::new(5);
+        codes(&config, &[]);
     }
 
     #[test]

@@ -141,6 +141,8 @@ pub struct Pool {
     pub slow_start: Option<Duration>,
     /// What becomes of the sessions of a backend that a reload removes.
     pub on_removed: OnRemoved,
+    /// Who may wait while all backends that are up are full; `None`: nobody, they are refused.
+    pub queue: Option<Spanned<Queue>>,
     /// What connections to the backends leave from.
     pub source: Option<Spanned<SourceAddress>>,
 }
@@ -159,9 +161,26 @@ impl Pool {
             retry_down: Self::RETRY_DOWN,
             slow_start: None,
             on_removed: OnRemoved::default(),
+            queue: None,
             source: None,
         }
     }
+}
+
+/// Sessions that wait for a place at a backend, first come, first served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Queue {
+    /// How many may wait, at most [`Queue::LENGTH_MAX`].
+    pub length: NonZeroUsize,
+    /// How long each may.
+    pub wait: Duration,
+}
+
+impl Queue {
+    /// The greatest length.
+    pub const LENGTH_MAX: usize = 100_000;
+    /// How long a session may wait, unless told.
+    pub const WAIT: Duration = Duration::from_secs(5);
 }
 
 /// What becomes of the sessions of a backend that a reload removes from its pool.

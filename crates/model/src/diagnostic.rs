@@ -174,6 +174,8 @@ codes! {
     Repeated = "W0304" Warning,
     /// A pool that no listener uses.
     PoolUnused = "W0305" Warning,
+    /// A queue in a pool whose backends are never full.
+    QueueUnused = "W0306" Warning,
 }
 
 #[cfg(test)]

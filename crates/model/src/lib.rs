@@ -23,7 +23,7 @@ pub mod unit;
 pub use address::{BackendAddress, Bind, SourceAddress, UnixName};
 pub use config::{
     Access, Admin, Backend, Balance, Config, Limits, Listener, Log, LogFormat, LogTarget,
-    OnRemoved, Pool, Role, Runtime, Sticky, StickyKey, Tcp, Timeouts, Weight,
+    OnRemoved, Pool, Queue, Role, Runtime, Sticky, StickyKey, Tcp, Timeouts, Weight,
 };
 pub use diagnostic::{Code, Diagnostic, Severity};
 pub use source::{SourceId, Sources, Span, Spanned};

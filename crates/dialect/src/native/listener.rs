@@ -32,6 +32,7 @@ const LISTENER: Schema = Schema {
         "retry_down",
         "slow_start",
         "on_removed",
+        "queue",
         "source",
     ],
     later: &[
@@ -46,7 +47,6 @@ const LISTENER: Schema = Schema {
         "send_proxy",
         "health",
         "on_down",
-        "queue",
     ],
 };
 

@@ -1,7 +1,8 @@
 //! `[pool.NAME]`, and the same keys on a listener with `to`.
 
 use model::{
-    Backend, Balance, Code, Diagnostic, OnRemoved, Pool, SourceAddress, Spanned, Sticky, StickyKey,
+    Backend, Balance, Code, Diagnostic, OnRemoved, Pool, Queue, SourceAddress, Spanned, Sticky,
+    StickyKey,
 };
 use toml::de::DeValue;
 
@@ -14,13 +15,24 @@ use crate::term::value;
 
 /// The keys that may also stand on a listener with `to`.
 pub(super) const POOL_KEYS: &[&str] =
-    &["balance", "sticky", "retry_down", "slow_start", "on_removed", "source"];
+    &["balance", "sticky", "retry_down", "slow_start", "on_removed", "queue", "source"];
 
 const POOL: Schema = Schema {
     place: "a pool",
-    keys: &["backends", "balance", "sticky", "retry_down", "slow_start", "on_removed", "source"],
-    later: &["via", "send_proxy", "tls", "health", "on_down", "queue", "limits"],
+    keys: &[
+        "backends",
+        "balance",
+        "sticky",
+        "retry_down",
+        "slow_start",
+        "on_removed",
+        "queue",
+        "source",
+    ],
+    later: &["via", "send_proxy", "tls", "health", "on_down", "limits"],
 };
+
+const QUEUE: Schema = Schema { place: "queue", keys: &["length", "wait"], later: &[] };
 
 const STICKY: Schema = Schema { place: "sticky", keys: &["by", "ttl"], later: &["entries"] };
 
@@ -65,6 +77,7 @@ impl Reader<'_> {
             retry_down: retry_down.unwrap_or(Pool::RETRY_DOWN),
             slow_start: slow_start.flatten(),
             on_removed: self.on_removed(table),
+            queue: self.queue(table),
             source: self.source(table),
             ..Pool::new(name, backends)
         }
@@ -85,6 +98,25 @@ impl Reader<'_> {
             value::duration_not_zero(word, "leave `sticky` out to spread clients")
         });
         Some(Sticky { ttl: ttl.unwrap_or(Sticky::TTL), by: by.unwrap_or_default() })
+    }
+
+    fn queue(&mut self, table: &Table<'_>) -> Option<Spanned<Queue>> {
+        let entry = table.get("queue")?;
+        let Some(table) = entry.as_table() else {
+            self.wrong(entry, "a table", "write `queue = { length = 100, wait = \"5s\" }`");
+            return None;
+        };
+        self.keys(&table, &QUEUE);
+        if table.get("length").is_none() {
+            let message = "`queue` says not how many may wait".to_owned();
+            self.missing(&table, message, "write `length = 100`");
+        }
+        let length = self.count(&table, "length", Queue::LENGTH_MAX);
+        let wait = self.duration(&table, "wait", |word| {
+            value::duration_not_zero(word, "leave `queue` out to have nobody wait")
+        });
+        let queue = Queue { length: length?, wait: wait.unwrap_or(Queue::WAIT) };
+        Some(Spanned::at(queue, entry.span()))
     }
 
     /// What becomes of sessions of a backend that is removed: a word, or `drain` and a time.

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use model::config::Verbosity;
 use model::{
-    Backend, Bind, Config, Limits, Listener, Log, LogFormat, LogTarget, OnRemoved, Pool, Role,
-    Runtime, Sticky, Tcp, Timeouts, Weight, unit,
+    Backend, Bind, Config, Limits, Listener, Log, LogFormat, LogTarget, OnRemoved, Pool, Queue,
+    Role, Runtime, Sticky, Tcp, Timeouts, Weight, unit,
 };
 
 use super::VERBOSITIES;
@@ -128,6 +128,11 @@ impl Writer {
             OnRemoved::Cut => "cut".to_owned(),
         };
         self.value("on_removed", &quoted(&on_removed), pool.on_removed == OnRemoved::default());
+        let queue = pool.queue.as_ref().map(|queue| {
+            let Queue { length, wait } = queue.value;
+            format!("{{ length = {length}, wait = {} }}", time(Some(wait)))
+        });
+        self.optional("queue", queue, "nobody waits for a full pool");
         let source = pool.source.as_ref().map(|source| quoted(&source.value.to_string()));
         self.optional("source", source, "as the kernel chooses");
     }

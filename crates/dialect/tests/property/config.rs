@@ -8,8 +8,8 @@ use dialect::render::{Colour, render};
 use model::config::Verbosity;
 use model::{
     Access, Admin, Backend, BackendAddress, Balance, Bind, Config, Limits, Listener, Log,
-    LogFormat, LogTarget, OnRemoved, Pool, Rate, Role, Runtime, SourceAddress, Sources, Spanned,
-    Sticky, StickyKey, Tcp, Timeouts, Weight,
+    LogFormat, LogTarget, OnRemoved, Pool, Queue, Rate, Role, Runtime, SourceAddress, Sources,
+    Spanned, Sticky, StickyKey, Tcp, Timeouts, Weight,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -132,9 +132,15 @@ fn pool() -> impl Strategy<Value = Pool> {
     let retry = prop_oneof![Just(Duration::ZERO), time()];
     let on_removed =
         prop_oneof![Just(OnRemoved::Keep), Just(OnRemoved::Cut), time().prop_map(OnRemoved::Drain)];
-    (vec(backend, 1..5), balance, sticky, retry, option::of(time()), on_removed, source).prop_map(
-        |(backends, balance, sticky, retry_down, slow_start, on_removed, source)| Pool {
+    let queue = option::of((1usize..=Queue::LENGTH_MAX, time()).prop_map(|(length, wait)| {
+        let length = length.try_into().expect("not zero");
+        unwritten(Queue { length, wait })
+    }));
+    let rare = (option::of(time()), on_removed, queue);
+    (vec(backend, 1..5), balance, sticky, retry, rare, source).prop_map(
+        |(backends, balance, sticky, retry_down, (slow_start, on_removed, queue), source)| Pool {
             on_removed,
+            queue,
             balance,
             sticky,
             retry_down,

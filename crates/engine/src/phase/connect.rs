@@ -1,28 +1,34 @@
 //! Phase *connect*: a session gets its backend.
 //!
 //! The backends of the pool are tried in the order of [`Pick`], each at most
-//! once, each for at most the listener's connect timeout. A backend that fails
-//! is left alone by later sessions for a while; a failure that is our own (no
-//! descriptor, no port) says nothing about it, and one that may be over in a
-//! moment is waited out.
+//! once, each for at most the listener's connect timeout. While all that are up
+//! are full a session waits for its turn, if the pool has a [`Queue`]. A backend
+//! that fails is left alone by later sessions for a while; a failure that is our
+//! own (no descriptor, no port) says nothing about it, and one that may be over
+//! in a moment is waited out.
 
+use std::future::poll_fn;
 use std::net::SocketAddr;
+use std::pin::pin;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use relay::{Socket, Tick};
 use socket2::SockAddr;
-use tokio::time::timeout;
+use tokio::time::{sleep_until, timeout};
 
 use crate::ceiling::Ceiling;
-use crate::journal::{Journal, Notice};
+use crate::journal::{Journal, Level, Notice};
 use crate::mark::Change;
 use crate::phase::accept::REST;
 use crate::phase::account::{Attempt, ClientAddress, ConnectFailure};
 use crate::pick::{Pick, Place};
 use crate::plan::{Backend, Listener, Pool, Target};
+use crate::queue::{LOOK_EVERY, Queue};
 use crate::socket::{self, Dialled};
 
-/// Longest time that a client is kept waiting for a backend, however many there are to try.
+/// Longest time that is spent on trying backends for a client, however many there are. What it
+/// waits in a queue comes on top.
 pub(crate) const CONNECT_PHASE_MAX: Duration = Duration::from_secs(60);
 
 /// A backend that was reached.
@@ -39,7 +45,8 @@ pub(crate) struct Connected<'a> {
 pub(crate) enum Unreached {
     /// Those that could be tried have failed.
     Failed,
-    /// At least one was not tried because it had as many sessions as it may.
+    /// At least one was not tried because it had as many sessions as it may, and nobody may wait
+    /// for it, or the wait is over.
     Full,
 }
 
@@ -64,10 +71,11 @@ pub(crate) async fn connect<'a>(
         ClientAddress::Ip(address) => Some(address.ip()),
         ClientAddress::Unix => None,
     };
-    let begin = Instant::now();
     let mut pick = Pick::new(pool, address, id);
-    while begin.elapsed() < CONNECT_PHASE_MAX {
-        let Some(place) = pick.next(Tick::now()) else {
+    let mut turns = Turns { search, until: None };
+    let mut spent = Duration::ZERO;
+    while spent < CONNECT_PHASE_MAX {
+        let Some(place) = turns.next(&mut pick).await? else {
             break;
         };
         let backend = place.backend();
@@ -86,6 +94,7 @@ pub(crate) async fn connect<'a>(
             }
             return Ok(Connected { socket, place, address: reached });
         }
+        spent += attempt.elapsed();
         for attempt in &attempts[first_attempt..] {
             let (backend, failure) = (attempt.backend.clone(), attempt.failure);
             journal.notice(Notice::AttemptFailed { id, backend, failure });
@@ -98,6 +107,65 @@ pub(crate) async fn connect<'a>(
         true => Unreached::Full,
         false => Unreached::Failed,
     })
+}
+
+/// The places that a session gets, each when it is its turn.
+struct Turns<'a> {
+    search: Search<'a>,
+    /// When it has waited for as long as it may, once it has begun to.
+    until: Option<tokio::time::Instant>,
+}
+
+impl<'a> Turns<'a> {
+    /// The next place, now or after a wait; `None` when there is nothing left to try or wait for.
+    async fn next(&mut self, pick: &mut Pick<'a>) -> Result<Option<Place<'a>>, Unreached> {
+        let Some(queue) = &self.search.listener.pool.queue else {
+            return Ok(pick.next(Tick::now()));
+        };
+        if !queue.is_waiting() {
+            let place = pick.next(Tick::now());
+            if place.is_some() || !pick.found_full() {
+                return Ok(place);
+            }
+        }
+        self.wait(queue, pick).await
+    }
+
+    /// Waits behind those who came before.
+    async fn wait(
+        &mut self,
+        queue: &Queue,
+        pick: &mut Pick<'a>,
+    ) -> Result<Option<Place<'a>>, Unreached> {
+        let Search { listener, id, journal, .. } = self.search;
+        let Some(turn) = queue.join() else {
+            if let Some(times) = queue.full.happened(Tick::now()) {
+                let (pool, length) = (listener.pool.name.clone(), queue.length());
+                journal.notice(Notice::QueueFull { pool, length, times });
+            }
+            return Err(Unreached::Full);
+        };
+        if journal.wants(Level::Debug) {
+            let (pool, ahead) = (listener.pool.name.clone(), turn.ahead);
+            journal.notice(Notice::SessionWaits { id, pool, ahead });
+        }
+        let now = tokio::time::Instant::now();
+        let until = *self.until.get_or_insert_with(|| now + queue.wait());
+        let (mut over, mut look) = (pin!(sleep_until(until)), pin!(sleep_until(now)));
+        poll_fn(|cx| {
+            if turn.poll(cx).is_ready() {
+                let place = pick.again(Tick::now());
+                if place.is_some() || !pick.found_full() {
+                    return Poll::Ready(Ok(place));
+                }
+                while look.as_mut().poll(cx).is_ready() {
+                    look.as_mut().reset(tokio::time::Instant::now() + LOOK_EVERY);
+                }
+            }
+            over.as_mut().poll(cx).map(|()| Err(Unreached::Full))
+        })
+        .await
+    }
 }
 
 /// Tries one backend: its address, or those of its name in turn.

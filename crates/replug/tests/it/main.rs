@@ -2,7 +2,7 @@
 //!
 //! * [`path`]: the ways a stream can take: direct TCP as the oracle, by copy, by splice.
 //! * What a stream promises: [`half_close`], [`reset`], [`bytes`], [`urgent`], [`timeout`].
-//! * Where sessions go: [`balance`], [`failover`], [`sticky`].
+//! * Where sessions go: [`balance`], [`failover`], [`sticky`], [`queue`].
 //!   [`named`] has the backends that say who they are.
 //! * Who may come, where and how many: [`access`], [`listen`], [`limits`].
 //! * The life of the process: [`signal`], [`daemon`].
@@ -22,6 +22,7 @@ mod limits;
 mod listen;
 mod named;
 mod path;
+mod queue;
 mod record;
 mod reset;
 mod scarcity;
