@@ -15,7 +15,7 @@
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::os::unix::net as blocking;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -115,6 +115,14 @@ impl Door {
             Some(path) => std::os::unix::fs::chown(path, Some(user), Some(group)),
             None => Ok(()),
         }
+    }
+}
+
+impl Door {
+    /// Calls the file as it will be called behind `--chroot`. One that cannot be reached there
+    /// stays behind, and the next start replaces it.
+    pub(crate) fn rename(&mut self, inside: impl Fn(&Path) -> Option<PathBuf>) {
+        self.path = self.path.as_deref().and_then(inside);
     }
 }
 

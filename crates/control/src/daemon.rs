@@ -39,32 +39,35 @@ pub(crate) enum Launch {
 
 /// The way from a daemon back to its launcher: its standard input.
 #[derive(Debug)]
-pub(crate) struct Launcher(());
+pub(crate) struct Launcher {
+    /// `/dev/null`, opened while the file system is still all there.
+    null: File,
+}
 
 impl Launcher {
     /// The launcher of this process, if it has one; then the terminal's session is left.
     ///
     /// # Errors
-    /// When that fails.
+    /// When that fails, or there is no `/dev/null`.
     pub(crate) fn of_this_process() -> io::Result<Option<Self>> {
         if !is_launched() {
             return Ok(None);
         }
+        let null = File::options().read(true).write(true).open("/dev/null")?;
         rustix::process::setsid()?;
-        Ok(Some(Self(())))
+        Ok(Some(Self { null }))
     }
 
     /// Lets the launcher end, and lets go of everything that it had from its user.
     ///
     /// # Errors
-    /// When the launcher has not waited, or there is no `/dev/null`.
+    /// When the launcher has not waited.
     pub(crate) fn ready(self) -> io::Result<()> {
-        let null = File::options().read(true).write(true).open("/dev/null")?;
         // Seven bytes into an empty pipe: never short.
         rustix::io::retry_on_intr(|| rustix::io::write(rustix::stdio::stdin(), READY))?;
-        rustix::stdio::dup2_stdin(&null)?;
-        rustix::stdio::dup2_stdout(&null)?;
-        rustix::stdio::dup2_stderr(&null)?;
+        rustix::stdio::dup2_stdin(&self.null)?;
+        rustix::stdio::dup2_stdout(&self.null)?;
+        rustix::stdio::dup2_stderr(&self.null)?;
         Ok(())
     }
 }

@@ -10,12 +10,13 @@
 //! - `log`: session records and notices on their way to a file, a stream or
 //!   syslog, on a thread of their own;
 //! - `names`: host names of backends, resolved again and again;
-//! - `daemon`, `pidfile`, `privileges`: one option each.
+//! - `daemon`, `pidfile`, `privileges`, `chroot`: one option each.
 //!
 //! One runtime, on the thread that called [`run`], carries signals and names.
 //! It never touches a session: it asks the engine, which asks its shards.
 
 mod admin;
+mod chroot;
 mod daemon;
 mod exit;
 mod log;

@@ -12,7 +12,7 @@
 //! entries come faster than that.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver};
@@ -91,6 +91,11 @@ impl Log {
     /// What chown(2) says.
     pub(crate) fn give_to(&self, user: u32, group: u32) -> io::Result<()> {
         self.records.sink().give_to(user, group)
+    }
+
+    /// Calls a log file as it will be called behind `--chroot`, if it can be reached there.
+    pub(crate) fn rename(&mut self, inside: impl Fn(&Path) -> Option<PathBuf>) {
+        self.records.sink_mut().rename(inside);
     }
 
     /// Starts the thread.

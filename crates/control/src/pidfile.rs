@@ -24,6 +24,15 @@ pub(crate) struct PidFile {
     file: File,
 }
 
+impl PidFile {
+    /// Calls the file as it will be called behind `--chroot`, if it can be reached there.
+    pub(crate) fn rename(&mut self, inside: impl Fn(&Path) -> Option<PathBuf>) {
+        if let Some(path) = inside(&self.path) {
+            self.path = path;
+        }
+    }
+}
+
 /// Why a pid file could not be had.
 #[derive(Debug)]
 pub(crate) enum Fault {
@@ -75,8 +84,9 @@ impl PidFile {
 
 impl Drop for PidFile {
     fn drop(&mut self) {
-        if is_at(&self.file, &self.path) && fs::remove_file(&self.path).is_err() {
-            // Privileges were dropped and the directory is not ours: an empty file names nobody.
+        if !is_at(&self.file, &self.path) || fs::remove_file(&self.path).is_err() {
+            // Privileges were dropped and the directory is not ours, or it is outside of our root:
+            // an empty file names nobody.
             let _ = self.file.set_len(0);
         }
     }

@@ -14,9 +14,10 @@ use nix::unistd::{self, Gid, Group, Uid, User};
 /// Somebody of the user database.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Identity {
-    name: CString,
     user: Uid,
     group: Gid,
+    /// All groups, looked up at once: behind `--chroot` there is no group database.
+    groups: Vec<Gid>,
 }
 
 /// Why a process cannot go on as somebody.
@@ -57,7 +58,9 @@ impl Identity {
             }
             None => user.gid,
         };
-        Ok(Self { name: CString::new(user.name).map_err(|_| no_user())?, user: user.uid, group })
+        let name = CString::new(user.name).map_err(|_| no_user())?;
+        let groups = unistd::getgrouplist(&name, group).map_err(Fault::Database)?;
+        Ok(Self { user: user.uid, group, groups })
     }
 
     /// User and group as numbers.
@@ -86,7 +89,7 @@ impl Identity {
             return Ok(());
         }
         // The user last: it takes the right to do the other two.
-        unistd::initgroups(&self.name, self.group).map_err(refused("initgroups"))?;
+        unistd::setgroups(&self.groups).map_err(refused("setgroups"))?;
         unistd::setgid(self.group).map_err(refused("setgid"))?;
         unistd::setuid(self.user).map_err(refused("setuid"))?;
         match self.user.is_root() || unistd::setuid(Uid::from_raw(0)).is_err() {
@@ -141,6 +144,7 @@ mod tests {
     fn identities() {
         let root = Identity::find("root").expect("every system has root");
         assert_eq!(root.ids(), (0, 0));
+        assert!(root.groups.contains(&root.group), "{root:?}");
         assert_eq!(Identity::find("root:root"), Ok(root));
         let nobody = "no-such-user-anywhere";
         assert_eq!(Identity::find(nobody), Err(Fault::NoUser(nobody.to_owned())));
@@ -152,9 +156,9 @@ mod tests {
     #[test]
     fn only_root_becomes_somebody_else() {
         let somebody = Identity {
-            name: c"somebody".to_owned(),
             user: Uid::from_raw(4_242_424),
             group: Gid::from_raw(4_242_424),
+            groups: vec![Gid::from_raw(4_242_424)],
         };
         let expected = match unistd::geteuid().is_root() {
             true => Ok(()),

@@ -1,8 +1,8 @@
 //! The life of the process: start up in order, run an engine, end.
 //!
 //! The order is what matters. The log comes first, so that a fault of it is
-//! seen before anything is bound; sockets and pid file come before privileges
-//! are dropped, threads after that. Whatever fails before readiness is told on
+//! seen before anything is bound; sockets and pid file come before the root of
+//! the file system changes, that before privileges are dropped, threads after that. Whatever fails before readiness is told on
 //! standard error, and in that order undone.
 
 use std::path::{Path, PathBuf};
@@ -16,6 +16,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 
 use crate::admin::{Desk, Door, ORDERS_MAX};
+use crate::chroot::Jail;
 use crate::daemon::{Launch, Launcher, launch};
 use crate::exit::{Exit, Fault, exit_of, refuse, tell};
 use crate::log::{self, Log};
@@ -35,10 +36,21 @@ pub struct Process {
     pub pidfile: Option<PathBuf>,
     /// Whom to go on as after start-up: `NAME[:GROUP]`.
     pub user: Option<String>,
+    /// The directory that becomes the root of the file system after start-up.
+    pub chroot: Option<PathBuf>,
 }
 
-/// Runs `config`, which was read from `files` if it can be read again, until a signal ends it. Calls `ready` once, when clients are accepted, with the
-/// name and the address of each listener.
+impl Process {
+    /// What `path` is to this process once it has started: another name, if [`Process::chroot`]
+    /// is set and it leads there.
+    pub fn path_inside(&self, path: &Path) -> PathBuf {
+        let jail = self.chroot.as_deref().and_then(|dir| Jail::find(dir).ok());
+        jail.and_then(|jail| jail.inside(path)).unwrap_or_else(|| path.to_owned())
+    }
+}
+
+/// Runs `config`, which was read from `files` if it can be read again, until a signal ends it.
+/// Calls `ready` once, when clients are accepted, with the name and the address of each listener.
 ///
 /// With [`Process::daemon`] this starts the program a second time, with the same words, and
 /// returns when that one is ready; in that one it runs as described.
@@ -83,6 +95,7 @@ struct Started {
     bound: Bound,
     door: Option<Door>,
     log: log::Running,
+    sources: Sources,
     _pidfile: Option<PidFile>,
 }
 
@@ -96,14 +109,16 @@ fn start(config: &Config, process: &Process) -> Result<Started, Fault> {
         Signals::take().map_err(|error| Fault::failed("cannot take signals", &error))?
     };
     let identity = process.user.as_deref().map(identity).transpose()?;
-    let log = open_log(config, process)?;
-    let bound = Bound::open(config).map_err(|failures| Fault {
+    let jail = process.chroot.as_deref().map(Jail::find).transpose()?;
+    let mut log = open_log(config, process)?;
+    let mut bound = Bound::open(config).map_err(|failures| Fault {
         lines: failures.iter().map(ToString::to_string).collect(),
         exit: Exit::NotPermitted,
     })?;
-    let door = config.admin.bind.as_ref().map(open_door).transpose()?;
-    let pidfile = process.pidfile.as_deref().map(take_pidfile).transpose()?;
-    if let Some(identity) = identity {
+    let mut door = config.admin.bind.as_ref().map(open_door).transpose()?;
+    let mut pidfile = process.pidfile.as_deref().map(take_pidfile).transpose()?;
+    let mut sources = Sources::system();
+    if let Some(identity) = &identity {
         let (user, group) = identity.ids();
         log.give_to(user, group).map_err(|error| {
             let what = format!("cannot give the log file to user {user}, group {group}");
@@ -115,10 +130,28 @@ fn start(config: &Config, process: &Process) -> Result<Started, Fault> {
                 Fault::io(&what, &error, "name another with [admin] bind")
             })?;
         }
+    }
+    if let Some(jail) = jail {
+        sources = sources.keep();
+        let inside = |path: &Path| jail.inside(path);
+        log.rename(inside);
+        bound.rename_paths(inside);
+        if let Some(door) = &mut door {
+            door.rename(inside);
+        }
+        if let Some(pidfile) = &mut pidfile {
+            pidfile.rename(inside);
+        }
+        jail.enter()?;
+        if identity.is_none() && rustix::process::geteuid().is_root() {
+            tell("--chroot holds nobody who stays root; name a user with --user");
+        }
+    }
+    if let Some(identity) = identity {
         identity.assume().map_err(Fault::privileges)?;
     }
     let log = log.start().map_err(|error| Fault::failed("cannot start a thread", &error))?;
-    Ok(Started { runtime, signals, bound, door, log, _pidfile: pidfile })
+    Ok(Started { runtime, signals, bound, door, log, sources, _pidfile: pidfile })
 }
 
 impl Started {
@@ -129,7 +162,7 @@ impl Started {
         launcher: Option<Launcher>,
         ready: impl FnOnce(&[(Arc<str>, String)]),
     ) -> Exit {
-        let Self { runtime, signals, bound, door, log, _pidfile } = self;
+        let Self { runtime, signals, bound, door, log, sources, _pidfile } = self;
         let addresses = bound.addresses();
         let engine = match Engine::start(bound, &config, log.journal().clone()) {
             Ok(engine) => engine,
@@ -139,7 +172,7 @@ impl Started {
             }
         };
         let end = runtime.block_on(async {
-            let names = Names::follow(engine.names(), Sources::system(), log.journal());
+            let names = Names::follow(engine.names(), sources, log.journal());
             ready(&addresses);
             if let Some(launcher) = launcher
                 && let Err(error) = launcher.ready()

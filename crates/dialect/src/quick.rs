@@ -75,6 +75,24 @@ pub struct Process {
     pub pidfile: Option<String>,
     /// `NAME[:GROUP]` to become.
     pub user: Option<String>,
+    /// The directory that becomes the root of the file system.
+    pub chroot: Option<String>,
+}
+
+/// Whether `text` can be the value of an option of the process (`--pidfile`, `--user`,
+/// `--chroot`), for commands that have these as well.
+///
+/// # Errors
+/// What is wrong with it, in a few words.
+pub fn process_value(id: Id, text: &str) -> Result<String, String> {
+    let line = Line::new("", &[text.into()], &mut Sources::default());
+    let word = line.words().next().expect("the line was made of one word");
+    let read = match id {
+        Id::User => value::account(word),
+        Id::Chroot => value::directory(word),
+        _ => value::path(word),
+    };
+    read.map_err(|fault| fault.label)
 }
 
 /// Reads a command line. The line as text is added to `sources`.
@@ -211,6 +229,7 @@ impl Reader {
             Id::LogTo => value::log_target(word, Dialect::Quick).map(|to| self.config.log.to = to),
             Id::Pidfile => value::path(word).map(|path| self.process.pidfile = Some(path)),
             Id::User => value::account(word).map(|user| self.process.user = Some(user)),
+            Id::Chroot => value::directory(word).map(|dir| self.process.chroot = Some(dir)),
             Id::Allow | Id::Deny => cidr::read(word, Dialect::Quick).map(|(range, warning)| {
                 let range = Spanned::at(range, word.span);
                 match id {
@@ -433,11 +452,17 @@ mod tests {
         );
         check_option(
             "-P a.pid",
-            "process=Process { daemon: false, pidfile: Some(\"a.pid\"), user: None }",
+            "process=Process { daemon: false, pidfile: Some(\"a.pid\"), user: None, chroot: None }",
         );
         check_option(
             "-u nobody:adm",
-            "process=Process { daemon: false, pidfile: None, user: Some(\"nobody:adm\") }",
+            "process=Process { daemon: false, pidfile: None, user: Some(\"nobody:adm\"), \
+             chroot: None }",
+        );
+        check_option(
+            "--chroot /srv/empty/",
+            "process=Process { daemon: false, pidfile: None, user: None, \
+             chroot: Some(\"/srv/empty/\") }",
         );
     }
 

@@ -15,6 +15,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -49,7 +50,7 @@ pub(crate) struct Opening {
     bind: Bind,
     /// As the kernel has it.
     pub(crate) address: String,
-    _path: Option<UnixPath>,
+    path: Option<UnixPath>,
 }
 
 /// Tells the doors of a process apart.
@@ -77,9 +78,10 @@ pub struct BindFailure {
     pub error: io::Error,
 }
 
-/// The file of a unix socket that we listen on; removed when it is dropped.
+/// The file of a unix socket that we listen on; removed when it is dropped. `None`: it cannot be
+/// reached any more.
 #[derive(Debug)]
-pub(crate) struct UnixPath(String);
+pub(crate) struct UnixPath(Option<PathBuf>);
 
 impl Bound {
     /// Opens everything, or tells all that could not be opened.
@@ -143,6 +145,16 @@ impl Bound {
             .is_some_and(|sockets| sockets.iter().any(|(_, id)| *id == door.opening.id))
     }
 
+    /// Calls the files of unix sockets as they are called where the root of the file system is
+    /// another one; those that `inside` does not know stay behind.
+    pub fn rename_paths(&mut self, inside: impl Fn(&Path) -> Option<PathBuf>) {
+        // Doors are shared only once an engine runs.
+        let openings = self.doors.iter_mut().filter_map(|door| Arc::get_mut(&mut door.opening));
+        for path in openings.filter_map(|opening| opening.path.as_mut()) {
+            path.0 = path.0.as_deref().and_then(&inside);
+        }
+    }
+
     fn open_one(&mut self, bind: &Bind, tcp: Tcp) -> io::Result<Opening> {
         let id = DoorId::next();
         let mut path = None;
@@ -150,7 +162,7 @@ impl Bound {
             Bind::Unix(name) => {
                 self.open_unix(id, name)?;
                 if let UnixName::Path(name) = name {
-                    path = Some(UnixPath(name.clone()));
+                    path = Some(UnixPath(Some(name.into())));
                 }
                 name.to_string()
             }
@@ -170,7 +182,7 @@ impl Bound {
                 format!(":{}", address.port())
             }
         };
-        Ok(Opening { id, bind: bind.clone(), address, _path: path })
+        Ok(Opening { id, bind: bind.clone(), address, path })
     }
 
     fn open_tcp(
@@ -198,8 +210,10 @@ impl Bound {
 
 impl Drop for UnixPath {
     fn drop(&mut self) {
-        // Somebody may have removed it already; there is nothing to do about any other failure.
-        let _ = std::fs::remove_file(&self.0);
+        if let Some(path) = &self.0 {
+            // Somebody may have removed it already; there is nothing to do about any other failure.
+            let _ = std::fs::remove_file(path);
+        }
     }
 }
 

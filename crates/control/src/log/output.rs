@@ -83,6 +83,10 @@ impl Output {
         &self.sink
     }
 
+    pub(super) fn sink_mut(&mut self) -> &mut Sink {
+        &mut self.sink
+    }
+
     /// Takes in a line that has no line end yet.
     pub(super) fn push(&mut self, line: &str) {
         if self.held.len() + line.len() < HELD_BYTES_MAX {

@@ -131,6 +131,15 @@ impl Sink {
         }
     }
 
+    /// Calls a file by another path from now on, if `inside` knows one.
+    pub(super) fn rename(&mut self, inside: impl Fn(&Path) -> Option<PathBuf>) {
+        if let Self::File(log) = self
+            && let Some(path) = inside(&log.path)
+        {
+            log.path = path;
+        }
+    }
+
     /// Tells on standard error, if it takes it at once, that this sink begins to fail.
     pub(super) fn complain(&self, error: &io::Error) {
         let name = match self {

@@ -34,9 +34,9 @@ const DNS_PORT: u16 = 53;
 #[derive(Clone, Debug)]
 pub(crate) struct Sources {
     /// See resolv.conf(5).
-    pub(crate) resolv_conf: PathBuf,
+    pub(crate) resolv_conf: Source,
     /// See hosts(5).
-    pub(crate) hosts: PathBuf,
+    pub(crate) hosts: Source,
     /// The port of the name servers.
     pub(crate) port: u16,
 }
@@ -44,7 +44,41 @@ pub(crate) struct Sources {
 impl Sources {
     /// Those of the system.
     pub(crate) fn system() -> Self {
-        Self { resolv_conf: "/etc/resolv.conf".into(), hosts: "/etc/hosts".into(), port: DNS_PORT }
+        let source = |path: &str| Source::from(PathBuf::from(path));
+        let (resolv_conf, hosts) = (source("/etc/resolv.conf"), source("/etc/hosts"));
+        Self { resolv_conf, hosts, port: DNS_PORT }
+    }
+
+    /// Reads both files now, to be used whenever they cannot be found: behind `--chroot` there
+    /// may be none.
+    pub(crate) fn keep(mut self) -> Self {
+        for source in [&mut self.resolv_conf, &mut self.hosts] {
+            source.kept = fs::read(&source.path).ok();
+        }
+        self
+    }
+}
+
+/// A file that is read at each look-up.
+#[derive(Clone, Debug)]
+pub(crate) struct Source {
+    path: PathBuf,
+    /// What stands for it while it is not there.
+    kept: Option<Vec<u8>>,
+}
+
+impl Source {
+    fn read(&self) -> io::Result<Vec<u8>> {
+        match (fs::read(&self.path), &self.kept) {
+            (Err(error), Some(kept)) if error.kind() == io::ErrorKind::NotFound => Ok(kept.clone()),
+            (read, _) => read,
+        }
+    }
+}
+
+impl From<PathBuf> for Source {
+    fn from(path: PathBuf) -> Self {
+        Self { path, kept: None }
     }
 }
 
@@ -110,7 +144,7 @@ impl Resolver {
     /// What the hosts file says, and `localhost` in any case (RFC 6761 section 6.3).
     fn known_here(&self, host: &str) -> Option<Vec<IpAddr>> {
         // Without that file there is nothing in it.
-        let hosts = fs::read(&self.sources.hosts).unwrap_or_default();
+        let hosts = self.sources.hosts.read().unwrap_or_default();
         let addresses = in_hosts(&String::from_utf8_lossy(&hosts), host);
         if !addresses.is_empty() {
             return Some(addresses);
@@ -124,7 +158,7 @@ impl Resolver {
     /// The client for what `resolv.conf` says now.
     fn servers(&self) -> Result<TokioResolver, String> {
         let mut client = self.client.lock().unwrap_or_else(PoisonError::into_inner);
-        let built = fs::read(&self.sources.resolv_conf).map_err(|error| error.to_string());
+        let built = self.sources.resolv_conf.read().map_err(|error| error.to_string());
         let built = built.and_then(|written| match &client.servers {
             Some(servers) if client.written == written => Ok(servers.clone()),
             _ => {
@@ -141,13 +175,13 @@ impl Resolver {
             }
             Err(error) => {
                 client.servers = None;
-                let path = self.sources.resolv_conf.display();
+                let path = self.sources.resolv_conf.path.display();
                 if !std::mem::replace(&mut client.told, true) {
                     self.journal.notice(Notice::Remark {
                         level: Level::Warning,
                         text: format!(
                             "no name server can be asked, only names of {} are known: {path}: {error}",
-                            self.sources.hosts.display()
+                            self.sources.hosts.path.display()
                         ),
                     });
                 }

@@ -51,6 +51,23 @@ async fn a_failing_server_is_told_once_and_its_last_answer_stays() {
 }
 
 #[tokio::test]
+async fn what_was_kept_stands_for_files_that_are_not_there() {
+    let mut rig = Rig::start("kept");
+    rig.server.say(Say::Answer(&[1], 300));
+    rig.sources = rig.sources.clone().keep();
+    let files = ["hosts", "resolv.conf"].map(|name| rig.directory.join(name));
+    files.iter().for_each(|file| fs::remove_file(file).expect("the rig has written it"));
+    let _gate = rig.follow("gate.example");
+    assert_eq!(rig.next().await, "posted 10.7.0.1");
+    let _names = rig.follow("db.example");
+    assert_eq!(rig.next().await, "posted 10.0.0.1");
+    // A file that is there says more than what was kept.
+    fs::write(&files[0], "10.7.0.2 gate.example\n").expect("the directory is ours");
+    let _gate = rig.follow("gate.example");
+    assert_eq!(rig.next().await, "posted 10.7.0.2");
+}
+
+#[tokio::test]
 async fn a_silent_server_is_a_failure() {
     let mut rig = Rig::start("silent");
     rig.server.say(Say::Nothing);
@@ -73,7 +90,7 @@ async fn a_name_that_does_not_exist() {
 #[tokio::test]
 async fn without_resolv_conf_hosts_and_localhost_still_work() {
     let mut rig = Rig::start("offline");
-    fs::remove_file(&rig.sources.resolv_conf).expect("the file is ours");
+    fs::remove_file(rig.directory.join("resolv.conf")).expect("the file is ours");
     let _hosts = rig.follow("gate.example");
     assert_eq!(rig.next().await, "posted 10.7.0.1");
     let _localhost = rig.follow("localhost");
@@ -114,11 +131,11 @@ impl Rig {
             std::env::temp_dir().join(format!("replug-names-{name}-{}", std::process::id()));
         fs::create_dir(&directory).expect("a new directory");
         let sources = Sources {
-            resolv_conf: directory.join("resolv.conf"),
-            hosts: directory.join("hosts"),
+            resolv_conf: directory.join("resolv.conf").into(),
+            hosts: directory.join("hosts").into(),
             port: server.port,
         };
-        fs::write(&sources.hosts, "10.7.0.1 gate.example\n").expect("a new file");
+        fs::write(directory.join("hosts"), "10.7.0.1 gate.example\n").expect("a new file");
         let (journal, entries) = journal::journal(Wants { records: false, level: Level::Debug });
         let (posts, posted) = events::unbounded_channel();
         let rig = Self { server, sources, directory, journal, entries, posts, posted };
@@ -128,7 +145,7 @@ impl Rig {
 
     fn write_resolv_conf(&self) {
         let text = "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n";
-        fs::write(&self.sources.resolv_conf, text).expect("the directory is ours");
+        fs::write(self.directory.join("resolv.conf"), text).expect("the directory is ours");
     }
 
     fn follow(&self, host: &str) -> Names {

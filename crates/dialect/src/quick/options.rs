@@ -105,6 +105,7 @@ pub enum Id {
     Pidfile,
     Daemon,
     User,
+    Chroot,
     Version,
     Help,
 }
@@ -179,6 +180,8 @@ pub const OPTIONS: &[Opt] = &[
         "Go to the background once clients are accepted"),
     opt(Id::User, "user", Some('u'), value("NAME[:GROUP]", "nobody"), Group::Process,
         "Become this user once the ports are open"),
+    opt(Id::Chroot, "chroot", None, value("DIR", "/var/empty"), Group::Process,
+        "See no files but those of DIR from then on"),
     opt(Id::Version, "version", Some('V'), Takes::Nothing, Group::Process,
         "Print the version"),
     opt(Id::Help, "help", Some('h'), Takes::Nothing, Group::Process,

@@ -256,6 +256,20 @@ pub(crate) fn path(word: Word<'_>) -> Result<String, Diagnostic> {
     }
 }
 
+/// A directory.
+pub(crate) fn directory(word: Word<'_>) -> Result<String, Diagnostic> {
+    let fault = |label: &str| {
+        Diagnostic::new(Code::Path, word.span, "this cannot be a directory")
+            .label(label)
+            .help("write the path of a directory, as in `/var/empty`")
+    };
+    match word.text {
+        "" => Err(fault("empty")),
+        text if text.contains('\0') => Err(fault("holds a zero byte")),
+        text => Ok(text.to_owned()),
+    }
+}
+
 /// `NAME[:GROUP]`; whether they exist is seen when the process changes over.
 pub(crate) fn account(word: Word<'_>) -> Result<String, Diagnostic> {
     let fault = |at: Word<'_>, label: &str| {
