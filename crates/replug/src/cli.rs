@@ -16,6 +16,7 @@ use dialect::render::{Colour, render};
 use model::{Code, Config, Diagnostic, Severity, Sources};
 
 use crate::help;
+use crate::process::Options;
 use crate::reload::Reload;
 
 /// The program's name wherever it speaks of itself.
@@ -29,7 +30,7 @@ pub(crate) enum Order {
     /// Show how forwarding looks.
     Demo(Demo),
     /// Forward what a file says.
-    Run(Run),
+    Run(Box<Run>),
     /// Look for faults in a file.
     Check(Check),
     /// Have a running one read its file again.
@@ -72,6 +73,8 @@ pub(crate) struct Run {
     /// Reload by itself when a file changes, not only on SIGHUP
     #[arg(short, long)]
     pub(crate) watch: bool,
+    #[command(flatten)]
+    pub(crate) process: Options,
 }
 
 /// The words behind `replug check`.
@@ -122,6 +125,7 @@ fn read_quick(words: &[OsString], commands: &[String], colour: Colour) -> (Order
         daemon: reading.process.daemon,
         pidfile: reading.process.pidfile.map(PathBuf::from),
         user: reading.process.user,
+        chroot: reading.process.chroot.map(PathBuf::from),
     };
     let config = reading.config;
     (Order::Forward(Box::new(Forward { config, process })), told)
@@ -132,7 +136,7 @@ fn read_command(words: &[OsString], colour: Colour) -> (Order, String) {
     let matches = help::command().try_get_matches_from([&program].into_iter().chain(words));
     let complaint = match matches.and_then(|matches| Command::from_arg_matches(&matches)) {
         Ok(Command::Demo(demo)) => return (Order::Demo(demo), String::new()),
-        Ok(Command::Run(run)) => return (Order::Run(run), String::new()),
+        Ok(Command::Run(run)) => return (Order::Run(Box::new(run)), String::new()),
         Ok(Command::Check(check)) => return (Order::Check(check), String::new()),
         Ok(Command::Reload(reload)) => return (Order::Reload(reload), String::new()),
         Err(complaint) => complaint,

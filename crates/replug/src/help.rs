@@ -53,7 +53,7 @@ pub(crate) fn command() -> Command {
     let command = Command::new(cli::PROGRAM)
         .version(env!("CARGO_PKG_VERSION"))
         .override_usage(
-            "replug [OPTIONS] LISTEN[/SOURCE] TARGET...\n       replug run [-c FILE|DIR]\n       replug check [--dump] [FILE|DIR]\n       replug reload [--dry-run]\n       replug demo [--once]",
+            "replug [OPTIONS] LISTEN[/SOURCE] TARGET...\n       replug run [OPTIONS] [-c FILE|DIR]\n       replug check [--dump] [FILE|DIR]\n       replug reload [--dry-run]\n       replug demo [--once]",
         )
         .help_template(format!(
             "{{about}}\n\n{EXAMPLES}\n{{usage-heading}} {{usage}}\n\n{WORDS}\n{{all-args}}\n\n{ENDING}\n"
@@ -74,7 +74,7 @@ pub(crate) fn command() -> Command {
 }
 
 /// An option as clap knows it.
-fn arg(opt: &'static Opt) -> Arg {
+pub(crate) fn arg(opt: &'static Opt) -> Arg {
     let arg = Arg::new(opt.long).long(opt.long).help(opt.help);
     let arg = match opt.short {
         Some(short) => arg.short(short),

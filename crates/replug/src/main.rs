@@ -7,6 +7,7 @@ mod cli;
 mod demo;
 mod file;
 mod help;
+mod process;
 mod reload;
 
 use std::io::{self, IsTerminal as _, Write as _};
@@ -53,11 +54,16 @@ fn main() -> ExitCode {
 /// Forwards what a configuration file says, and reads it again when asked to.
 fn forward(run: &cli::Run) -> Exit {
     let reading = file::read(&run.config, colour());
-    tell(&reading.told);
+    if !control::is_launched() {
+        tell(&reading.told);
+    }
     let Some(config) = reading.config else {
         return Exit::Configuration;
     };
-    let (path, watch) = (run.config.clone(), run.watch);
+    let process = &run.process.0;
+    // From then on it is read by the process as it has become.
+    let inside = |path: &std::path::PathBuf| process.path_inside(path);
+    let (path, watch) = (inside(&run.config), run.watch);
     let read = move || {
         let mut reading = file::read(&path, Colour::Never);
         if !watch {
@@ -65,9 +71,9 @@ fn forward(run: &cli::Run) -> Exit {
         }
         reading
     };
-    let watched = if watch { reading.watched } else { Vec::new() };
+    let watched = if watch { reading.watched.iter().map(inside).collect() } else { Vec::new() };
     let files = control::Files { read: Box::new(read), watched };
-    control::run(config, Some(files), &control::Process::default(), |_| {})
+    control::run(config, Some(files), process, |_| {})
 }
 
 /// Colour is for people: a terminal that can show it, and nobody who asked for none

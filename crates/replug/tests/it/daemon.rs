@@ -83,11 +83,11 @@ fn another_user_serves_and_can_open_the_log_anew() {
 }
 
 /// A process that is not our child; ended when dropped.
-struct Daemon(Pid);
+pub(crate) struct Daemon(Pid);
 
 impl Daemon {
     #[track_caller]
-    fn of(file: &str) -> Self {
+    pub(crate) fn of(file: &str) -> Self {
         let pid = pid_in(file).unwrap_or_else(|| panic!("no process id in {file}"));
         let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
         Self(pid.expect("process ids are positive"))

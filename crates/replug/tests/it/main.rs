@@ -5,7 +5,7 @@
 //! * Where sessions go: [`balance`], [`failover`], [`sticky`], [`queue`].
 //!   [`named`] has the backends that say who they are.
 //! * Who may come, where and how many: [`access`], [`listen`], [`limits`].
-//! * The life of the process: [`signal`], [`daemon`].
+//! * The life of the process: [`signal`], [`daemon`], [`process`].
 //! * What is written down: [`record`].
 //! * What happens when things run out: [`scarcity`].
 //! * Programs that people use: [`clients`], some of them served by [`http`].
@@ -22,6 +22,7 @@ mod limits;
 mod listen;
 mod named;
 mod path;
+mod process;
 mod queue;
 mod record;
 mod reset;
