@@ -9,7 +9,7 @@
 //! Around them: [`plan`] is the configuration compiled to run, `shard` a thread
 //! with its sessions, `seats` where orders and timeouts reach them, [`ceiling`]
 //! how many there may be, [`gate`] how many of each listener and client, [`queue`]
-//! who waits for a full pool, [`name`] the addresses of host names, [`journal`] the
+//! who waits for a full pool, [`pulse`] whether shards respond, [`name`] the addresses of host names, [`journal`] the
 //! way out for what the engine has to say, `seldom` how often it says it, `socket`
 //! and [`listen`] the raw calls.
 //!
@@ -27,6 +27,7 @@ pub mod name;
 pub mod phase;
 pub mod pick;
 pub mod plan;
+pub mod pulse;
 pub mod queue;
 pub mod sticky;
 
@@ -47,6 +48,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 pub use listen::{BindFailure, Bound};
 pub use name::Name;
 pub use phase::account;
+pub use pulse::Pulse;
 
 use account::Reason;
 use ceiling::Ceiling;
@@ -65,6 +67,7 @@ pub struct Engine {
     plan: Arc<Plan>,
     doors: Vec<Door>,
     ceiling: Arc<Ceiling>,
+    pulse: Arc<Pulse>,
     journal: Journal,
     course: watch::Sender<Course>,
     /// For each shard, the way to tell it of a new plan.
@@ -98,6 +101,7 @@ impl Engine {
         let plan = Arc::new(Plan::compile(config, None));
         let shards = bound.shards.len();
         let ceiling = Ceiling::new(sessions_max(&bound.doors, shards, config, &journal)?);
+        let pulse = Arc::new(Pulse::new(shards));
         let (course, course_receiver) = watch::channel(Course::Serve);
         let (arrivals_in, arrivals_out): (Vec<_>, Vec<_>) =
             (0..shards).map(|_| mpsc::channel(HANDOVERS_MAX)).unzip();
@@ -106,6 +110,7 @@ impl Engine {
             ceiling: Arc::clone(&ceiling),
             journal: journal.clone(),
             neighbours: arrivals_in.into_iter().map(neighbour).collect(),
+            pulse: Arc::clone(&pulse),
             ids: AtomicU64::new(1),
             at_ceiling: Seldom::default(),
         });
@@ -115,6 +120,7 @@ impl Engine {
             plan,
             doors: Vec::new(),
             ceiling,
+            pulse,
             journal,
             course,
             adoptions: Vec::new(),
@@ -214,6 +220,11 @@ impl Engine {
     /// Sessions under way.
     pub fn sessions(&self) -> usize {
         self.ceiling.sessions()
+    }
+
+    /// Tells whether all shards respond.
+    pub fn pulse(&self) -> &Arc<Pulse> {
+        &self.pulse
     }
 
     /// Takes the clients that wait already, then closes the listening sockets.

@@ -25,6 +25,7 @@ use crate::listen::DoorId;
 use crate::phase::accept::{Duty, accept_clients};
 use crate::phase::account::Reason;
 use crate::plan::{Listener, Plan};
+use crate::pulse::{Beat, Pulse};
 use crate::seats::{Seats, sweep_period};
 use crate::seldom::Seldom;
 use crate::session::{self, Arrival};
@@ -60,6 +61,7 @@ pub(crate) struct Commons {
     pub(crate) ceiling: Arc<Ceiling>,
     pub(crate) journal: Journal,
     pub(crate) neighbours: Vec<Neighbour>,
+    pub(crate) pulse: Arc<Pulse>,
     pub(crate) ids: AtomicU64,
     pub(crate) at_ceiling: Seldom,
 }
@@ -124,6 +126,8 @@ pub(crate) fn run(start: Start) -> io::Result<()> {
 impl Start {
     async fn run(self) {
         let Self { index, commons, first, mut adoptions, mut arrivals, mut course } = self;
+        let beat = Beat::new(Arc::clone(&commons.pulse), index);
+        tokio::task::spawn_local(beat.answer());
         let shard = Rc::new(Shard {
             ceiling: Arc::clone(&commons.ceiling),
             journal: commons.journal.clone(),
