@@ -10,6 +10,7 @@
 //! - `log`: session records and notices on their way to a file, a stream or
 //!   syslog, on a thread of their own;
 //! - `names`: host names of backends, resolved again and again;
+//! - `systemd`, `watchdog`: what the service manager is told;
 //! - `daemon`, `pidfile`, `privileges`, `chroot`: one option each.
 //!
 //! One runtime, on the thread that called [`run`], carries signals and names.
@@ -26,7 +27,9 @@ mod privileges;
 mod process;
 mod reload;
 mod supervise;
+mod systemd;
 mod watch;
+mod watchdog;
 
 pub use admin::ask;
 pub use daemon::is_launched;

@@ -7,6 +7,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use engine::journal::{Level, Notice};
 use engine::{Bound, Engine};
@@ -25,7 +26,9 @@ use crate::pidfile::{self, PidFile};
 use crate::privileges::Identity;
 use crate::reload::{Files, Running};
 use crate::supervise::{End, Signals, Supervisor};
+use crate::systemd::{Contact, Manager};
 use crate::watch::Watch;
+use crate::watchdog;
 
 /// How the process runs, besides what it does.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -96,6 +99,7 @@ struct Started {
     door: Option<Door>,
     log: log::Running,
     sources: Sources,
+    contact: Contact,
     _pidfile: Option<PidFile>,
 }
 
@@ -109,6 +113,10 @@ fn start(config: &Config, process: &Process) -> Result<Started, Fault> {
         Signals::take().map_err(|error| Fault::failed("cannot take signals", &error))?
     };
     let identity = process.user.as_deref().map(identity).transpose()?;
+    let contact = Contact::from_env().unwrap_or_else(|error| {
+        tell(&format!("the service manager cannot be told how replug is (NOTIFY_SOCKET): {error}"));
+        Contact::default()
+    });
     let jail = process.chroot.as_deref().map(Jail::find).transpose()?;
     let mut log = open_log(config, process)?;
     let mut bound = Bound::open(config).map_err(|failures| Fault {
@@ -151,7 +159,7 @@ fn start(config: &Config, process: &Process) -> Result<Started, Fault> {
         identity.assume().map_err(Fault::privileges)?;
     }
     let log = log.start().map_err(|error| Fault::failed("cannot start a thread", &error))?;
-    Ok(Started { runtime, signals, bound, door, log, sources, _pidfile: pidfile })
+    Ok(Started { runtime, signals, bound, door, log, sources, contact, _pidfile: pidfile })
 }
 
 impl Started {
@@ -162,7 +170,7 @@ impl Started {
         launcher: Option<Launcher>,
         ready: impl FnOnce(&[(Arc<str>, String)]),
     ) -> Exit {
-        let Self { runtime, signals, bound, door, log, sources, _pidfile } = self;
+        let Self { runtime, signals, bound, door, log, sources, contact, _pidfile } = self;
         let addresses = bound.addresses();
         let engine = match Engine::start(bound, &config, log.journal().clone()) {
             Ok(engine) => engine,
@@ -173,18 +181,25 @@ impl Started {
         };
         let end = runtime.block_on(async {
             let names = Names::follow(engine.names(), sources, log.journal());
+            let (tell, orders) = mpsc::channel(ORDERS_MAX);
+            let desk = door.map(|door| Desk::open(door, &tell)).transpose();
+            let desk = desk.map_err(|error| Fault::failed("cannot take orders", &error))?;
+            let watch = Watch::new(files.as_ref().map_or(&[], |files| &files.watched));
             ready(&addresses);
+            let manager = Arc::new(Manager::new(contact, log.journal().clone()));
+            manager.ready(format_args!("accepts clients on {} addresses", addresses.len()));
+            if let Some(period) = manager.ping_period() {
+                tokio::spawn(keep_watchdog(period, &engine, Arc::clone(&manager)));
+            }
             if let Some(launcher) = launcher
                 && let Err(error) = launcher.ready()
             {
                 // Whoever started it has gone, or has been told to stop.
                 return Err(Fault::failed("cannot tell the launcher", &error));
             }
-            let (tell, orders) = mpsc::channel(ORDERS_MAX);
-            let desk = door.map(|door| Desk::open(door, &tell)).transpose();
-            let desk = desk.map_err(|error| Fault::failed("cannot take orders", &error))?;
-            let watch = Watch::new(files.as_ref().map_or(&[], |files| &files.watched));
-            let running = Running { engine, names, log: &log, config, files, desk, orders: tell };
+            let log = &log;
+            let running =
+                Running { engine, names, log, manager, config, files, desk, orders: tell };
             Ok(Supervisor { running, signals, orders, watch }.run().await)
         });
         let exit = match end {
@@ -194,6 +209,18 @@ impl Started {
         };
         finish(log);
         exit
+    }
+}
+
+/// Tells the manager, period after period, that all shards respond.
+fn keep_watchdog(
+    period: Duration,
+    engine: &Engine,
+    manager: Arc<Manager>,
+) -> impl Future<Output = ()> + use<> {
+    let pulse = Arc::clone(engine.pulse());
+    async move {
+        watchdog::keep(period, || pulse.felt(), || manager.ping(), || manager.hangs()).await;
     }
 }
 

@@ -9,6 +9,7 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use engine::journal::{Level, Notice};
@@ -21,6 +22,7 @@ use crate::admin::{Asked, Desk, Door};
 use crate::exit::Exit;
 use crate::log;
 use crate::names::Names;
+use crate::systemd::Manager;
 
 /// Longest wait for the first answers about names that are new. Sessions wait for later ones.
 const NAMES_MAX: Duration = Duration::from_secs(3);
@@ -89,6 +91,8 @@ pub(crate) struct Running<'a> {
     pub(crate) engine: Engine,
     pub(crate) names: Names,
     pub(crate) log: &'a log::Running,
+    /// Told when it begins to reload, and when that has ended.
+    pub(crate) manager: Arc<Manager>,
     pub(crate) config: Config,
     /// `None`: it was written on a command line.
     pub(crate) files: Option<Files>,

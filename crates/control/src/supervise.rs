@@ -89,7 +89,9 @@ impl Supervisor<'_> {
             Some(_) => drop(self.reload(Extent::All, Why::Ordered).await),
             None => {
                 let text = "SIGHUP: names are resolved again and log files opened anew";
+                self.running.manager.reloading();
                 self.remark(Level::Info, text.to_owned());
+                self.tell_ready();
             }
         }
     }
@@ -98,13 +100,21 @@ impl Supervisor<'_> {
         if extent == Extent::DryRun {
             return self.running.reload(extent).await;
         }
+        self.running.manager.reloading();
         self.watch.take_note();
         let reloaded = self.running.reload(extent).await;
         self.running.report(&reloaded, why);
         if let Some(files) = &self.running.files {
             self.watch.follow(&files.watched);
         }
+        self.tell_ready();
         reloaded
+    }
+
+    /// Tells the service manager that clients are served, after whatever has become of a reload.
+    fn tell_ready(&self) {
+        let Running { engine, manager, .. } = &self.running;
+        manager.ready(format_args!("accepts clients on {} addresses", engine.addresses().len()));
     }
 
     async fn obey(&mut self, asked: Asked) {
@@ -185,6 +195,7 @@ impl Supervisor<'_> {
 
     fn tell_draining(&self, within: Option<Duration>) {
         let sessions = self.running.engine.sessions();
+        self.running.manager.stopping(format_args!("waits for {sessions} sessions to end"));
         self.running.log.journal().notice(Notice::Draining { sessions, within });
     }
 

@@ -92,6 +92,10 @@ impl Daemon {
         let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
         Self(pid.expect("process ids are positive"))
     }
+
+    pub(crate) fn pid(&self) -> i32 {
+        self.0.as_raw_nonzero().get()
+    }
 }
 
 impl Drop for Daemon {

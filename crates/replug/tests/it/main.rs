@@ -5,7 +5,7 @@
 //! * Where sessions go: [`balance`], [`failover`], [`sticky`], [`queue`].
 //!   [`named`] has the backends that say who they are.
 //! * Who may come, where and how many: [`access`], [`listen`], [`limits`].
-//! * The life of the process: [`signal`], [`daemon`], [`process`].
+//! * The life of the process: [`signal`], [`daemon`], [`process`], [`systemd`].
 //! * What is written down: [`record`].
 //! * What happens when things run out: [`scarcity`].
 //! * Programs that people use: [`clients`], some of them served by [`http`].
@@ -29,5 +29,6 @@ mod reset;
 mod scarcity;
 mod signal;
 mod sticky;
+mod systemd;
 mod timeout;
 mod urgent;
