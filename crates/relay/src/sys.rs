@@ -3,7 +3,8 @@
 
 use std::io;
 use std::mem::{MaybeUninit, size_of};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::sync::{Mutex, PoisonError};
 
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -94,5 +95,57 @@ pub fn bind_address_no_port(socket: impl AsFd) -> io::Result<()> {
     match result {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Takes a descriptor that this process was started with, beyond the standard three, and closes
+/// it to programs that this one starts.
+///
+/// # Errors
+/// When there is none of this number, or this program has opened it.
+pub fn take_inherited(number: RawFd) -> io::Result<OwnedFd> {
+    /// Two who look at the same descriptor at once must not both take it.
+    static TAKING: Mutex<()> = Mutex::new(());
+
+    let _taking = TAKING.lock().unwrap_or_else(PoisonError::into_inner);
+    // SAFETY: asks for the flags of any number, open or not.
+    let flags = unsafe { libc::fcntl(number, libc::F_GETFD) };
+    if flags < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    if number <= libc::STDERR_FILENO || flags & libc::FD_CLOEXEC != 0 {
+        return Err(io::Error::other("this descriptor was not inherited"));
+    }
+    // SAFETY: sets a flag of an open descriptor.
+    if unsafe { libc::fcntl(number, libc::F_SETFD, flags | libc::FD_CLOEXEC) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: it is open, and nobody in this process owns it: whatever this program opens is
+    // close-on-exec from the beginning, so one that was not is from before it began. Now that it
+    // is, nobody can take it a second time.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_this_program_has_opened_is_nobody_elses_to_take() {
+        let ours = std::fs::File::open("/dev/null").expect("every system has it");
+        take_inherited(ours.as_raw_fd()).expect_err("it is ours");
+        take_inherited(libc::STDIN_FILENO).expect_err("it is the standard library's");
+        take_inherited(RawFd::MAX).expect_err("it is not open");
+        take_inherited(-1).expect_err("it is no descriptor");
+    }
+
+    #[test]
+    fn what_was_inherited_is_taken_once() {
+        let ours = std::fs::File::open("/dev/null").expect("every system has it");
+        // SAFETY: a new descriptor that is not close-on-exec, as one from before exec is.
+        let number = unsafe { libc::dup(ours.as_raw_fd()) };
+        let taken = take_inherited(number).expect("it looks inherited");
+        assert_eq!(taken.as_raw_fd(), number);
+        take_inherited(number).expect_err("it is taken");
     }
 }
