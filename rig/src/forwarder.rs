@@ -47,7 +47,15 @@ impl Forwarder {
     /// When they do not come within [`PATIENCE`].
     #[track_caller]
     pub fn start_command(command: &mut Command, count: usize) -> Self {
-        let program = Program::start(command);
+        Self::of(Program::start(command), count)
+    }
+
+    /// A program that was started already: waits for `count` of the addresses on which it listens.
+    ///
+    /// # Panics
+    /// As [`Forwarder::start_command`].
+    #[track_caller]
+    pub fn of(program: Program, count: usize) -> Self {
         let lines = program.stderr().expect_count(count, |line| line.contains(ANNOUNCES));
         let addresses = lines.iter().filter_map(|line| announced(line)).collect();
         Self { program: Some(program), addresses }

@@ -6,12 +6,12 @@
 use std::fmt;
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
-use socket2::{Protocol, SockAddr, SockRef, Socket, Type};
+use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 
 use crate::address::Address;
 use crate::figures;
@@ -79,6 +79,16 @@ impl Peer {
             Err(error) if is_reset(&error) => {}
             Err(error) => panic!("the client cannot connect to {to}: {error}"),
         }
+    }
+
+    /// One that is connected already, and the other end of its connection: a pair of unix sockets.
+    ///
+    /// # Panics
+    /// When there are no more descriptors.
+    pub fn pair() -> (Self, OwnedFd) {
+        let pair = Socket::pair(Domain::UNIX, Type::STREAM, None);
+        let (ours, other) = pair.expect("a pair of sockets can be had");
+        (Self::new(ours, "the client".to_owned()), other.into())
     }
 
     fn dial(source: Option<IpAddr>, to: &Address) -> io::Result<Self> {

@@ -27,15 +27,26 @@ impl Program {
     /// When it cannot be started: where it is missing, with what to do about that.
     #[track_caller]
     pub fn start(command: &mut Command) -> Self {
+        Self::start_on(command, Stdio::null())
+    }
+
+    /// Starts it, with `input` as its standard input.
+    ///
+    /// # Panics
+    /// As [`Program::start`].
+    #[track_caller]
+    pub fn start_on(command: &mut Command, input: impl Into<Stdio>) -> Self {
         let name = command.get_program().to_string_lossy().into_owned();
         let mut child = command
-            .stdin(Stdio::null())
+            .stdin(input)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap_or_else(|error| {
                 panic!("{name} cannot be started: {error}; install it: ./test does")
             });
+        // The command holds our copy of the input, without which a socket there would never end.
+        command.stdin(Stdio::null());
         let stdout = child.stdout.take().expect("stdout is piped");
         let stderr = child.stderr.take().expect("stderr is piped");
         Self { child, name, stdout: Lines::of(stdout), stderr: Lines::of(stderr) }
