@@ -6,7 +6,7 @@
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
-use crate::{log, privileges};
+use crate::{activation, log, privileges};
 
 /// How a process ended: its exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,8 +108,16 @@ pub(crate) fn tell(text: &str) {
     let mut line = "replug: ".to_owned();
     log::show(&mut line, text);
     line.push('\n');
-    // There is nowhere else to tell that this cannot be told.
-    let _ = io::stderr().write_all(line.as_bytes());
+    complain(&line);
+}
+
+/// Lines for standard error; for syslog where that is a client, who must not read them.
+pub fn complain(lines: &str) {
+    match activation::is_client(rustix::stdio::stderr()) {
+        true => log::tell_syslog(lines),
+        // There is nowhere else to tell that this cannot be told.
+        false => drop(io::stderr().lock().write_all(lines.as_bytes())),
+    }
 }
 
 #[cfg(test)]

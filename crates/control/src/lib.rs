@@ -10,12 +10,14 @@
 //! - `log`: session records and notices on their way to a file, a stream or
 //!   syslog, on a thread of their own;
 //! - `names`: host names of backends, resolved again and again;
+//! - `activation`: sockets that the process was started with;
 //! - `systemd`, `watchdog`: what the service manager is told;
 //! - `daemon`, `pidfile`, `privileges`, `chroot`: one option each.
 //!
 //! One runtime, on the thread that called [`run`], carries signals and names.
 //! It never touches a session: it asks the engine, which asks its shards.
 
+mod activation;
 mod admin;
 mod chroot;
 mod daemon;
@@ -33,6 +35,6 @@ mod watchdog;
 
 pub use admin::ask;
 pub use daemon::is_launched;
-pub use exit::Exit;
+pub use exit::{Exit, complain};
 pub use process::{Process, run};
 pub use reload::{Files, Reading};

@@ -38,6 +38,7 @@ mod writer;
 
 use output::Output;
 use sink::Sink;
+use syslog::Syslog;
 use text::Columns;
 use writer::{Lines, Writer};
 
@@ -155,6 +156,18 @@ fn aside(wait: impl FnOnce() + Send + 'static) {
     // Without a thread the request is lost: a file is then not opened anew, or the end comes
     // after LAST_WORDS_MAX. Both are better than a control thread that stands still.
     let _ = thread::Builder::new().name("replug-log-entry".to_owned()).spawn(wait);
+}
+
+/// Tells syslog what has gone wrong, each line a message; before there is a log, or about it.
+pub(crate) fn tell_syslog(lines: &str) {
+    let mut syslog = Syslog::new(Path::new(syslog::DEV_LOG));
+    for line in lines.lines() {
+        let mut message = String::new();
+        syslog::head(&mut message, Level::Error);
+        show(&mut message, line);
+        // Best effort: there is nowhere else to say it.
+        let _ = syslog.send_line(message.as_bytes(), LAST_WORDS_MAX);
+    }
 }
 
 /// Appends `text` so that it shows on a terminal as what it is, on one line.

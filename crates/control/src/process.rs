@@ -16,6 +16,7 @@ use model::{Config, LogTarget, Spanned, UnixName};
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 
+use crate::activation;
 use crate::admin::{Desk, Door, ORDERS_MAX};
 use crate::chroot::Jail;
 use crate::daemon::{Launch, Launcher, launch};
@@ -63,6 +64,9 @@ pub fn run(
     process: &Process,
     ready: impl FnOnce(&[(Arc<str>, String)]),
 ) -> Exit {
+    if let Err(fault) = may_daemonize(&config, process) {
+        return refuse(fault);
+    }
     let launcher = match process.daemon {
         false => None,
         true => match Launcher::of_this_process() {
@@ -74,6 +78,21 @@ pub fn run(
     match start(&config, process) {
         Ok(started) => started.serve(config, files, launcher, ready),
         Err(fault) => refuse(fault),
+    }
+}
+
+/// What a process was started with stays with it: a daemon is another process.
+fn may_daemonize(config: &Config, process: &Process) -> Result<(), Fault> {
+    let usage = |line: &str| Fault { lines: vec![line.to_owned()], exit: Exit::Usage };
+    match process.daemon {
+        true if activation::waits_for_inetd(config) => {
+            Err(usage("--daemon: inetd waits for the process that it has started; leave it out"))
+        }
+        true if !activation::names()?.is_empty() => Err(usage(
+            "--daemon: the sockets of the service manager (LISTEN_FDS) cannot be passed on to a \
+             daemon; leave it out",
+        )),
+        _ => Ok(()),
     }
 }
 
@@ -119,7 +138,8 @@ fn start(config: &Config, process: &Process) -> Result<Started, Fault> {
     });
     let jail = process.chroot.as_deref().map(Jail::find).transpose()?;
     let mut log = open_log(config, process)?;
-    let mut bound = Bound::open(config).map_err(|failures| Fault {
+    let inherited = activation::inherited(config)?;
+    let mut bound = Bound::open(config, inherited).map_err(|failures| Fault {
         lines: failures.iter().map(ToString::to_string).collect(),
         exit: Exit::NotPermitted,
     })?;
@@ -138,6 +158,9 @@ fn start(config: &Config, process: &Process) -> Result<Started, Fault> {
                 Fault::io(&what, &error, "name another with [admin] bind")
             })?;
         }
+    }
+    if activation::waits_for_inetd(config) {
+        activation::let_go().map_err(|error| Fault::failed("cannot leave the client", &error))?;
     }
     if let Some(jail) = jail {
         sources = sources.keep();
@@ -172,6 +195,11 @@ impl Started {
     ) -> Exit {
         let Self { runtime, signals, bound, door, log, sources, contact, _pidfile } = self;
         let addresses = bound.addresses();
+        let is_client = bound.is_client();
+        for socket in bound.unused() {
+            let text = format!("the socket {socket} was handed over, and no listener uses it");
+            log.journal().notice(Notice::Remark { level: Level::Warning, text });
+        }
         let engine = match Engine::start(bound, &config, log.journal().clone()) {
             Ok(engine) => engine,
             Err(error) => {
@@ -200,10 +228,14 @@ impl Started {
             let log = &log;
             let running =
                 Running { engine, names, log, manager, config, files, desk, orders: tell };
-            Ok(Supervisor { running, signals, orders, watch }.run().await)
+            let supervisor = Supervisor { running, signals, orders, watch };
+            Ok(match is_client {
+                true => supervisor.run_out().await,
+                false => supervisor.run().await,
+            })
         });
         let exit = match end {
-            Ok((End::Clean, engine)) => join(engine, &log),
+            Ok((End::Clean, engine)) => join(engine, &log, is_client),
             Ok((End::Stuck, _)) => Exit::Failed,
             Err(fault) => refuse(fault),
         };
@@ -224,9 +256,11 @@ fn keep_watchdog(
     }
 }
 
-/// Waits for the shards. One that has died makes the end a failure.
-fn join(engine: Engine, log: &log::Running) -> Exit {
+/// Waits for the shards. One that has died makes the end a failure. The end is told, but not
+/// after each client of inetd.
+fn join(engine: Engine, log: &log::Running, is_client: bool) -> Exit {
     match engine.join() {
+        Ok(()) if is_client => Exit::Done,
         Ok(()) => {
             let text = "every session has ended, and so does replug".to_owned();
             let level = Level::Info;
@@ -259,7 +293,14 @@ fn identity(text: &str) -> Result<Identity, Fault> {
 
 fn open_log(config: &Config, process: &Process) -> Result<Log, Fault> {
     let mut wanted = config.log.clone();
-    if process.daemon && matches!(wanted.to, LogTarget::Stderr | LogTarget::Stdout) {
+    let is_client = match wanted.to {
+        LogTarget::Stderr => activation::is_client(rustix::stdio::stderr()),
+        LogTarget::Stdout => activation::is_client(rustix::stdio::stdout()),
+        LogTarget::Syslog | LogTarget::File(_) => false,
+    };
+    if is_client {
+        wanted.to = LogTarget::Syslog;
+    } else if process.daemon && matches!(wanted.to, LogTarget::Stderr | LogTarget::Stdout) {
         wanted.to = LogTarget::Syslog;
         if wanted.verbosity != Verbosity::Quiet {
             tell("a daemon has no terminal, so it logs to syslog; --log-to FILE names a file");

@@ -135,6 +135,12 @@ impl Supervisor<'_> {
         let _ = asked.answer.send(Answer { exit: refusal.exit, text: refusal.told });
     }
 
+    /// Serves the sessions there are until they have ended; no others will come.
+    pub(crate) async fn run_out(mut self) -> (End, Engine) {
+        let end = self.drain(None).await;
+        (end, self.running.engine)
+    }
+
     async fn drain(&mut self, mut until: Option<Instant>) -> End {
         loop {
             let time_is_over = async {

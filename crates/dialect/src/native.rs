@@ -146,6 +146,10 @@ impl Reader<'_> {
                     .label("not in this version")
                     .help(HELP)
             }
+            Ok(Bind::Systemd(_) | Bind::Inetd) => {
+                let message = "orders come by a unix socket of replug's own";
+                Diagnostic::new(Code::Address, text.span, message).label("not by this").help(HELP)
+            }
             Err(fault) => address::fault(text.word(), &fault, Purpose::Bind).help(HELP),
         };
         self.faults.push(fault);

@@ -18,8 +18,8 @@ use std::num::NonZeroU32;
 
 use model::config::Verbosity;
 use model::{
-    Balance, Code, Config, Diagnostic, Listener, LogTarget, Pool, Sources, Span, Spanned, Sticky,
-    StickyKey, Tcp, check,
+    Balance, Bind, Code, Config, Diagnostic, Listener, LogTarget, Pool, Sources, Span, Spanned,
+    Sticky, StickyKey, Tcp, check,
 };
 
 use crate::line::{Line, Word};
@@ -115,7 +115,10 @@ pub fn read(words: Words<'_>, sources: &mut Sources) -> Reading {
         }
     }
     reader.daemon_log(&lexed.given);
-    reader.forward(&lexed.positionals, &line, words.commands);
+    match lexed.given.iter().find(|given| given.id == Id::Inetd) {
+        Some(inetd) => reader.serve_inetd(inetd.name, &lexed.positionals),
+        None => reader.forward(&lexed.positionals, &line, words.commands),
+    }
     reader.finish(wish.unwrap_or(Wish::Run))
 }
 
@@ -170,6 +173,14 @@ impl Reader {
                 .label("the first, always")
                 .related(*balance, "another policy")
                 .help("leave one of them out; `--first` is `--balance first`");
+            self.faults.push(fault);
+        }
+        if let (Some(daemon), Some(inetd)) = (seen.get(&Id::Daemon), seen.get(&Id::Inetd)) {
+            let message = "`--daemon` and `--inetd` exclude each other";
+            let fault = Diagnostic::new(Code::Conflict, *daemon, message)
+                .label("starts another process")
+                .related(*inetd, "serves in the one that inetd has started")
+                .help("leave `--daemon` out");
             self.faults.push(fault);
         }
         if let (Some(verbose), Some(quiet)) = (seen.get(&Id::Verbose), seen.get(&Id::Quiet)) {
@@ -278,14 +289,40 @@ impl Reader {
         };
         self.faults.extend(place.faults);
         self.pool.source = place.source;
-        let port = match &place.bind {
+        self.lead(place.bind, targets);
+    }
+
+    /// The targets alone: inetd listens.
+    fn serve_inetd(&mut self, option: Span, positionals: &[Word<'_>]) {
+        match positionals.split_first() {
+            None => self.faults.push(
+                Diagnostic::new(Code::Usage, option, "TARGET is missing")
+                    .label("where shall its client go?")
+                    .help("name a target behind it: `replug --inetd 10.0.0.11:80`"),
+            ),
+            Some((&listen, targets)) if listen::is_listen(listen) && !targets.is_empty() => {
+                let message = "LISTEN has no place beside `--inetd`";
+                self.faults.push(
+                    Diagnostic::new(Code::Conflict, listen.span, message)
+                        .label("where to listen")
+                        .related(option, "but inetd listens")
+                        .help("leave one of them out; targets have ports of their own"),
+                );
+            }
+            Some(_) => self.lead(Some(Spanned::at(Bind::Inetd, option)), positionals),
+        }
+    }
+
+    /// Where sessions come in, and the targets they go to.
+    fn lead(&mut self, bind: Option<Spanned<Bind>>, targets: &[Word<'_>]) {
+        let port = match &bind {
             Some(bind) => DefaultPort::Of(&bind.value),
             None => DefaultPort::Unread,
         };
         let targets = target::read(targets, port, self.numeric);
         self.faults.extend(targets.faults);
         self.pool.backends = targets.backends;
-        self.listener.bind.extend(place.bind);
+        self.listener.bind.extend(bind);
     }
 
     fn finish(mut self, wish: Wish) -> Reading {
@@ -373,6 +410,9 @@ mod tests {
         );
         check("80 'a:1 max=100' 'b:2 weight=2 max=5'", ":80 to a:1<=100 to b:2*2<=5");
         check("-q 80 -n 10.0.0.1 --", ":80 to 10.0.0.1:80");
+        check("systemd:web/eth1 a:80", "systemd:web from eth1 to a:80");
+        check("--inetd 'a:80 backup' 10.0.0.1:80", "inetd to a:80? to 10.0.0.1:80");
+        check("inetd/10.0.3.1 a:80", "inetd from 10.0.3.1 to a:80");
     }
 
     /// Shows all that options can change, as `name=value`, against the defaults.

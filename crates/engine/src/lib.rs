@@ -9,9 +9,10 @@
 //! Around them: [`plan`] is the configuration compiled to run, `shard` a thread
 //! with its sessions, `seats` where orders and timeouts reach them, [`ceiling`]
 //! how many there may be, [`gate`] how many of each listener and client, [`queue`]
-//! who waits for a full pool, [`pulse`] whether shards respond, [`name`] the addresses of host names, [`journal`] the
-//! way out for what the engine has to say, `seldom` how often it says it, `socket`
-//! and [`listen`] the raw calls.
+//! who waits for a full pool, [`pulse`] whether shards respond, [`inherit`] what
+//! this process was started with, [`name`] the addresses of host names, [`journal`]
+//! the way out for what the engine has to say, `seldom` how often it says it,
+//! `socket` and [`listen`] the raw calls.
 //!
 //! Absent on purpose: signals, files, logs, name look-ups. `control` does those.
 
@@ -19,6 +20,7 @@ pub mod balance;
 pub mod ceiling;
 pub mod chance;
 pub mod gate;
+pub mod inherit;
 pub mod journal;
 pub mod listen;
 pub mod load;
@@ -39,12 +41,13 @@ mod socket;
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
 use model::Config;
 use tokio::sync::{mpsc, oneshot, watch};
 
+pub use inherit::Inherited;
 pub use listen::{BindFailure, Bound};
 pub use name::Name;
 pub use phase::account;
@@ -52,10 +55,13 @@ pub use pulse::Pulse;
 
 use account::Reason;
 use ceiling::Ceiling;
+use inherit::Client;
 use journal::{Journal, Notice};
 use listen::Door;
 use plan::Plan;
+use relay::Stamp;
 use seldom::Seldom;
+use session::Arrival;
 use shard::{Adoption, Commons, Course, HANDOVERS_MAX, Neighbour, Start};
 
 /// Descriptors of a shard beside its listening sockets: epoll and event descriptors.
@@ -66,6 +72,7 @@ const DESCRIPTORS_PER_SHARD: u64 = 4;
 pub struct Engine {
     plan: Arc<Plan>,
     doors: Vec<Door>,
+    inherited: Arc<Inherited>,
     ceiling: Arc<Ceiling>,
     pulse: Arc<Pulse>,
     journal: Journal,
@@ -97,7 +104,7 @@ impl Engine {
     ///
     /// # Errors
     /// When a thread cannot be started.
-    pub fn start(bound: Bound, config: &Config, journal: Journal) -> io::Result<Self> {
+    pub fn start(mut bound: Bound, config: &Config, journal: Journal) -> io::Result<Self> {
         let plan = Arc::new(Plan::compile(config, None));
         let shards = bound.shards.len();
         let ceiling = Ceiling::new(sessions_max(&bound.doors, shards, config, &journal)?);
@@ -119,6 +126,7 @@ impl Engine {
         let mut engine = Self {
             plan,
             doors: Vec::new(),
+            inherited: Arc::clone(&bound.inherited),
             ceiling,
             pulse,
             journal,
@@ -127,6 +135,7 @@ impl Engine {
             running,
             threads: Vec::new(),
         };
+        let client = bound.client.take();
         let (first, _) = engine.adoptions_of(bound, Arc::default());
         for (index, (first, arrivals)) in first.into_iter().zip(arrivals_out).enumerate() {
             let (tell, adoptions) = mpsc::unbounded_channel();
@@ -146,7 +155,29 @@ impl Engine {
                 shard::run(start)
             })?);
         }
+        if let Some((client, listener)) = client {
+            engine.serve(client, listener, &commons)?;
+        }
         Ok(engine)
+    }
+
+    /// Gives the first shard a client that has come already, and takes no others.
+    fn serve(&self, client: Client, listener: usize, commons: &Commons) -> io::Result<()> {
+        let listener = Arc::clone(&self.plan.listeners[listener]);
+        // The first of a process finds room everywhere, if there is any at all.
+        let permit = self.ceiling.enter().ok_or(rustix::io::Errno::MFILE)?;
+        let place = listener.gates.enter().ok_or(rustix::io::Errno::MFILE)?;
+        // What it refuses of these, the client does without.
+        let _ = socket::set_client_options(&client.socket, listener.tcp);
+        let Client { socket, address: client } = client;
+        let accepted = Stamp::now();
+        let arrival = Arrival { socket, client, listener, permit, place, accepted };
+        let shard = &commons.neighbours[0];
+        shard.sessions.fetch_add(1, Ordering::Relaxed);
+        // A shard that has died takes no client: then it has no session either.
+        let _ = shard.arrivals.try_send(arrival);
+        self.stop_accepting();
+        Ok(())
     }
 
     /// Compiles `config`, which must have been checked, and opens the doors it has that are not
@@ -158,7 +189,7 @@ impl Engine {
     /// One failure for each address that could not be had.
     pub fn prepare(&self, config: &Config) -> Result<Successor, Vec<BindFailure>> {
         let shards = self.adoptions.len();
-        let bound = Bound::beside(config, shards, &self.doors)?;
+        let bound = Bound::beside(config, shards, &self.doors, &self.inherited)?;
         let sessions_max = sessions_max(&bound.doors, shards, config, &self.journal)
             .unwrap_or_else(|_| self.ceiling.max());
         let plan = Arc::new(Plan::compile(config, Some(&self.plan)));

@@ -6,7 +6,8 @@
 //! (`SO_REUSEPORT`); a unix socket is shared.
 //!
 //! A door is one address that is listened on, whatever listener it belongs
-//! to. When a configuration is replaced, the doors that it also has stay open:
+//! to. A bind means one, or those of all sockets that were inherited for it
+//! (`inherit`); these come before any that would be opened. When a configuration is replaced, the doors that it also has stay open:
 //! their sockets and the clients that wait in them are not touched.
 
 use std::collections::{HashMap, VecDeque};
@@ -21,6 +22,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use model::{Bind, Config, Span, Spanned, Tcp, UnixName};
 
+use crate::inherit::{self, Client, Inherited};
 use crate::socket;
 
 /// The doors of a configuration: open, but nobody accepts yet at those that are new.
@@ -30,6 +32,9 @@ pub struct Bound {
     pub(crate) shards: Vec<Vec<(OwnedFd, DoorId)>>,
     /// In the order of the configuration.
     pub(crate) doors: Vec<Door>,
+    pub(crate) inherited: Arc<Inherited>,
+    /// A client that has come already, and the place of its listener in the configuration.
+    pub(crate) client: Option<(Client, usize)>,
 }
 
 /// An address that is listened on.
@@ -51,6 +56,8 @@ pub(crate) struct Opening {
     /// As the kernel has it.
     pub(crate) address: String,
     path: Option<UnixPath>,
+    /// The place of its socket among those that were inherited, if it was.
+    inherited: Option<usize>,
 }
 
 /// Tells the doors of a process apart.
@@ -84,13 +91,22 @@ pub struct BindFailure {
 pub(crate) struct UnixPath(Option<PathBuf>);
 
 impl Bound {
-    /// Opens everything, or tells all that could not be opened.
+    /// Opens everything that was not `inherited`, or tells all that could not be opened.
     ///
     /// # Errors
     /// One failure for each address that could not be had.
-    pub fn open(config: &Config) -> Result<Self, Vec<BindFailure>> {
-        let shards = config.runtime.shards.map_or_else(cores, NonZeroUsize::get);
-        Self::beside(config, shards, &[])
+    pub fn open(config: &Config, mut inherited: Inherited) -> Result<Self, Vec<BindFailure>> {
+        let shards = match inherited.is_client() {
+            true => 1,
+            false => config.runtime.shards.map_or_else(cores, NonZeroUsize::get),
+        };
+        let client = inherited.take_client();
+        let mut bound = Self::beside(config, shards, &[], &Arc::new(inherited))?;
+        if let Some(client) = client {
+            let at = config.listeners.iter().position(waits_for_inetd);
+            bound.client = at.map(|at| (client, at));
+        }
+        Ok(bound)
     }
 
     /// Opens what is not open already.
@@ -98,9 +114,14 @@ impl Bound {
         config: &Config,
         shards: usize,
         open: &[Door],
+        inherited: &Arc<Inherited>,
     ) -> Result<Self, Vec<BindFailure>> {
-        let mut bound =
-            Self { shards: (0..shards).map(|_| Vec::new()).collect(), doors: Vec::new() };
+        let mut bound = Self {
+            shards: (0..shards).map(|_| Vec::new()).collect(),
+            doors: Vec::new(),
+            inherited: Arc::clone(inherited),
+            client: None,
+        };
         let mut known: HashMap<&Bind, VecDeque<&Arc<Opening>>> = HashMap::new();
         for Door { opening, .. } in open {
             known.entry(&opening.bind).or_default().push_back(opening);
@@ -109,14 +130,19 @@ impl Bound {
         for (index, listener) in config.listeners.iter().enumerate() {
             let name: Arc<str> = listener.name.as_str().into();
             for Spanned { value: bind, span } in &listener.bind {
-                let known = known.get_mut(bind).and_then(VecDeque::pop_front).cloned();
-                let opening = match known {
-                    Some(opening) => Ok(opening),
-                    None => bound.open_one(bind, listener.tcp).map(Arc::new),
+                if *bind == Bind::Inetd && inherited.is_client() {
+                    // Its client is inside: nobody else will come.
+                    continue;
+                }
+                let known = known.get_mut(bind).map(of_one_bind).unwrap_or_default();
+                let openings = match known.is_empty() {
+                    true => bound.open_bind(bind, listener.tcp),
+                    false => Ok(known),
                 };
-                match opening {
-                    Ok(opening) => {
-                        bound.doors.push(Door { opening, listener: index, name: name.clone() });
+                match openings.and_then(|openings| bound.not_taken(openings)) {
+                    Ok(openings) => {
+                        let door = |opening| Door { opening, listener: index, name: name.clone() };
+                        bound.doors.extend(openings.into_iter().map(door));
                     }
                     Err(error) => failures.push(BindFailure {
                         listener: listener.name.clone(),
@@ -155,6 +181,50 @@ impl Bound {
         }
     }
 
+    /// What those are that were inherited and that no bind means, for people.
+    pub fn unused(&self) -> Vec<String> {
+        let used: Vec<_> = self.doors.iter().filter_map(|door| door.opening.inherited).collect();
+        self.inherited.others(&used)
+    }
+
+    /// Whether this is for one client only, which has come already.
+    pub fn is_client(&self) -> bool {
+        self.inherited.is_client()
+    }
+
+    /// Two doors at one inherited socket would take its clients by chance.
+    fn not_taken(&self, openings: Vec<Arc<Opening>>) -> io::Result<Vec<Arc<Opening>>> {
+        let is_taken = |opening: &Arc<Opening>| {
+            let same = |door: &Door| door.opening.inherited == opening.inherited;
+            opening.inherited.is_some() && self.doors.iter().any(same)
+        };
+        match openings.iter().any(is_taken) {
+            true => Err(inherit::Fault::Taken.into()),
+            false => Ok(openings),
+        }
+    }
+
+    /// Opens what `bind` means: the inherited sockets, or one of our own.
+    fn open_bind(&mut self, bind: &Bind, tcp: Tcp) -> io::Result<Vec<Arc<Opening>>> {
+        let inherited = self.inherited.meant_by(bind)?;
+        match inherited.is_empty() {
+            true => Ok(vec![Arc::new(self.open_one(bind, tcp)?)]),
+            false => inherited.into_iter().map(|index| self.adopt(bind, index, tcp)).collect(),
+        }
+    }
+
+    fn adopt(&mut self, bind: &Bind, index: usize, tcp: Tcp) -> io::Result<Arc<Opening>> {
+        let inherited = Arc::clone(&self.inherited);
+        let (socket, address) = inherited.socket(index)?;
+        socket::adopt_listening(socket, tcp)?;
+        let id = DoorId::next();
+        for shard in &mut self.shards {
+            shard.push((socket.try_clone()?.into(), id));
+        }
+        let inherited = Some(index);
+        Ok(Arc::new(Opening { id, bind: bind.clone(), address, path: None, inherited }))
+    }
+
     fn open_one(&mut self, bind: &Bind, tcp: Tcp) -> io::Result<Opening> {
         let id = DoorId::next();
         let mut path = None;
@@ -181,8 +251,11 @@ impl Bound {
                 };
                 format!(":{}", address.port())
             }
+            Bind::Systemd(_) | Bind::Inetd => {
+                unreachable!("these are never opened: that they were not inherited is a fault")
+            }
         };
-        Ok(Opening { id, bind: bind.clone(), address, path })
+        Ok(Opening { id, bind: bind.clone(), address, path, inherited: None })
     }
 
     fn open_tcp(
@@ -206,6 +279,17 @@ impl Bound {
         }
         Ok(())
     }
+}
+
+/// Takes what one bind has opened: one door, or as many as it has inherited.
+fn of_one_bind(known: &mut VecDeque<&Arc<Opening>>) -> Vec<Arc<Opening>> {
+    let inherited = known.front().is_some_and(|opening| opening.inherited.is_some());
+    let count = if inherited { known.len() } else { known.len().min(1) };
+    known.drain(..count).cloned().collect()
+}
+
+fn waits_for_inetd(listener: &model::Listener) -> bool {
+    listener.bind.iter().any(|bind| bind.value == Bind::Inetd)
 }
 
 impl Drop for UnixPath {

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use model::{SourceAddress, Tcp, UnixName};
 use rustix::io::Errno;
-use rustix::net::{SocketAddrAny, SocketFlags};
-use socket2::{Domain, Protocol, SockAddr, Socket, TcpKeepalive, Type};
+use rustix::net::SocketFlags;
+use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, TcpKeepalive, Type};
 
 use crate::phase::account::{ClientAddress, ConnectFailure};
 
@@ -38,6 +38,7 @@ pub(crate) enum Accepted {
 pub(crate) fn accept(listener: BorrowedFd<'_>) -> io::Result<(OwnedFd, ClientAddress)> {
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
     let (client, address) = rustix::net::acceptfrom_with(listener, flags)?;
+    let address = address.and_then(|address| SocketAddr::try_from(address).ok());
     Ok((client, client_address(address)))
 }
 
@@ -166,6 +167,42 @@ pub(crate) fn unix_address(name: &UnixName) -> io::Result<SockAddr> {
     }
 }
 
+/// The name of a unix socket that has one which is text.
+pub(crate) fn unix_name(address: &SockAddr) -> Option<UnixName> {
+    match address.as_pathname() {
+        Some(path) => Some(UnixName::Path(path.to_str()?.to_owned())),
+        None => {
+            let name = std::str::from_utf8(address.as_abstract_namespace()?).ok()?;
+            Some(UnixName::Abstract(name.to_owned()))
+        }
+    }
+}
+
+/// Makes an inherited socket that listens as one of [`listen_tcp`], whoever shares it.
+pub(crate) fn adopt_listening(socket: &Socket, tcp: Tcp) -> io::Result<()> {
+    socket.set_nonblocking(true)?;
+    set_stream_options(socket, tcp)
+}
+
+/// Makes an inherited client as one that was accepted; who it is.
+pub(crate) fn adopt_client(client: &Socket) -> io::Result<ClientAddress> {
+    client.set_nonblocking(true)?;
+    Ok(client_address(client.peer_addr()?.as_socket()))
+}
+
+/// Gives an inherited client the options that accepted ones have from their listener.
+pub(crate) fn set_client_options(client: &OwnedFd, tcp: Tcp) -> io::Result<()> {
+    set_stream_options(&SockRef::from(client), tcp)
+}
+
+fn set_stream_options(socket: &Socket, tcp: Tcp) -> io::Result<()> {
+    if socket.local_addr()?.is_unix() {
+        return Ok(());
+    }
+    socket.set_tcp_nodelay(true)?;
+    set_options(socket, tcp)
+}
+
 /// Whether an error says that descriptors or memory have run out, which may be over in a moment.
 pub(crate) fn is_scarcity(error: &io::Error) -> bool {
     matches!(
@@ -216,8 +253,8 @@ fn set_options(socket: &Socket, tcp: Tcp) -> io::Result<()> {
     Ok(())
 }
 
-fn client_address(address: Option<SocketAddrAny>) -> ClientAddress {
-    match address.and_then(|address| SocketAddr::try_from(address).ok()) {
+fn client_address(address: Option<SocketAddr>) -> ClientAddress {
+    match address {
         Some(SocketAddr::V6(address)) => {
             let ip = address.ip().to_canonical();
             ClientAddress::Ip(match ip {

@@ -12,6 +12,9 @@ use std::ops::Range;
 /// Longest unix socket name in bytes: `sun_path` less its final zero (unix(7)).
 pub const UNIX_NAME_BYTES_MAX: usize = 107;
 
+/// Longest name of an inherited socket in bytes (sd_listen_fds(3)).
+pub const SOCKET_NAME_BYTES_MAX: usize = 255;
+
 /// Longest host name in bytes (RFC 1035 section 2.3.4, less length octets).
 pub const HOST_BYTES_MAX: usize = 253;
 
@@ -27,6 +30,11 @@ pub enum Bind {
     },
     /// A unix stream socket.
     Unix(UnixName),
+    /// The listening sockets of this name that the service manager hands over
+    /// (sd_listen_fds(3)).
+    Systemd(String),
+    /// The socket that inetd hands over as standard input: a client, or one that listens.
+    Inetd,
 }
 
 /// Where a backend is reached.
@@ -97,6 +105,8 @@ pub enum FaultKind {
     ListenName,
     /// A unix name that is empty, too long, or holds a zero byte.
     Unix,
+    /// Not a name that a socket can have in the service manager.
+    SocketName,
     /// Neither an address nor the name of an interface.
     Source,
     /// Port 0 cannot be connected to.
@@ -104,11 +114,30 @@ pub enum FaultKind {
 }
 
 impl Bind {
-    /// Reads `port`, `:port`, `*:port`, `addr:port`, `[v6]:port`, `unix:/path`, `unix:@abstract`.
+    /// The text before the name of a socket that the service manager hands over.
+    const SYSTEMD: &str = "systemd:";
+
+    /// The text for the socket that inetd hands over.
+    const INETD: &str = "inetd";
+
+    /// Reads `port`, `:port`, `*:port`, `addr:port`, `[v6]:port`, `unix:/path`, `unix:@abstract`,
+    /// `systemd:name`, `inetd`.
     ///
     /// # Errors
     /// The first fault of the text.
     pub fn parse(text: &str) -> Result<Self, Fault> {
+        if text == Self::INETD {
+            return Ok(Self::Inetd);
+        }
+        if let Some(name) = text.strip_prefix(Self::SYSTEMD) {
+            let legal = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b':' | b'/');
+            let good = (1..=SOCKET_NAME_BYTES_MAX).contains(&name.len()) && name.bytes().all(legal);
+            let range = Self::SYSTEMD.len()..text.len();
+            return match good {
+                true => Ok(Self::Systemd(name.to_owned())),
+                false => Err(Fault::new(FaultKind::SocketName, range)),
+            };
+        }
         if let Some(name) = text.strip_prefix("unix:") {
             return UnixName::parse(name).map(Self::Unix).map_err(|fault| fault.shift(5));
         }
@@ -135,7 +164,7 @@ impl Bind {
     pub fn port(&self) -> Option<u16> {
         match self {
             Self::Tcp { port, .. } => Some(*port),
-            Self::Unix(_) => None,
+            Self::Unix(_) | Self::Systemd(_) | Self::Inetd => None,
         }
     }
 }
@@ -236,6 +265,8 @@ impl fmt::Display for Bind {
             Self::Tcp { address: None, port } => write!(f, ":{port}"),
             Self::Tcp { address: Some(address), port } => SocketAddr::new(*address, *port).fmt(f),
             Self::Unix(name) => name.fmt(f),
+            Self::Systemd(name) => write!(f, "{}{name}", Self::SYSTEMD),
+            Self::Inetd => f.write_str(Self::INETD),
         }
     }
 }
@@ -391,6 +422,12 @@ mod tests {
         check_bind("[::g]:80", "Ipv6 `::g`");
         check_bind("", "Empty ``");
         check_bind("unix:", "Unix ``");
+        check_bind("systemd:web.socket", "systemd:web.socket");
+        check_bind("systemd:80", "systemd:80");
+        check_bind("systemd:", "SocketName ``");
+        check_bind("systemd:a b", "SocketName `a b`");
+        check_bind("systemd:a:b", "SocketName `a:b`");
+        check_bind("inetd", "inetd");
     }
 
     #[test]

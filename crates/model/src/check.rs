@@ -15,6 +15,7 @@ use crate::source::Span;
 pub fn check(config: &Config) -> Vec<Diagnostic> {
     let mut faults = Vec::new();
     binds(config, &mut faults);
+    inetd(config, &mut faults);
     for listener in &config.listeners {
         access(listener, &mut faults);
         match config.pools.iter().find(|pool| pool.name.value == listener.pool.value) {
@@ -57,6 +58,28 @@ fn binds(config: &Config, faults: &mut Vec<Diagnostic>) {
             }
             faults.push(fault);
         }
+    }
+}
+
+/// A process that inetd has started is there for the one socket it was given.
+fn inetd(config: &Config, faults: &mut Vec<Diagnostic>) {
+    let binds = || config.listeners.iter().flat_map(|listener| &listener.bind);
+    let Some(inetd) = binds().find(|bind| bind.value == Bind::Inetd) else { return };
+    let other = binds().find(|bind| bind.value != Bind::Inetd);
+    let other = other.map(|bind| (bind.value.to_string(), bind.span));
+    let admin = config.admin.bind.as_ref().map(|bind| (bind.value.to_string(), bind.span));
+    if let Some((name, span)) = other.or(admin) {
+        let mut fault = Diagnostic::new(
+            Code::BindConflict,
+            span,
+            format!("`{name}` cannot be bound beside `{}`", inetd.value),
+        )
+        .label("never open for long")
+        .help("inetd starts a process for each client: let another one listen here");
+        if let Some(span) = inetd.span {
+            fault = fault.related(span, "the socket that inetd hands over");
+        }
+        faults.push(fault);
     }
 }
 
@@ -247,6 +270,9 @@ mod tests {
     #[test]
     fn faults_between_items_are_found() {
         codes(&config(&[":80", ":80"], &["10.0.0.1:80"], None), &["E0201"]);
+        codes(&config(&["inetd", "inetd"], &["10.0.0.1:80"], None), &["E0201"]);
+        codes(&config(&["inetd", ":80", ":81"], &["10.0.0.1:80"], None), &["E0201"]);
+        codes(&config(&["inetd"], &["10.0.0.1:80"], None), &[]);
         codes(&config(&[":80"], &[], None), &["E0204"]);
         codes(&config(&[":80"], &["10.0.0.1:80", "10.0.0.1:80"], None), &["W0302"]);
         codes(&config(&[":80"], &["10.0.0.1:80"], Some("::1")), &["E0107"]);

@@ -95,6 +95,5 @@ fn say(text: &str) {
 
 /// Messages, to standard error.
 fn tell(text: &str) {
-    // As above.
-    let _ = io::stderr().lock().write_all(text.as_bytes());
+    control::complain(text);
 }

@@ -17,6 +17,7 @@ use rustix::fs::OFlags;
 use rustix::io::Errno;
 
 use super::syslog::Syslog;
+use crate::activation::is_client;
 
 /// What a pipe that is ready to write has room for (`PIPE_BUF`, pipe(7)).
 const PIPE_BYTES: usize = 4_096;
@@ -142,6 +143,9 @@ impl Sink {
 
     /// Tells on standard error, if it takes it at once, that this sink begins to fail.
     pub(super) fn complain(&self, error: &io::Error) {
+        if is_client(io::stderr().as_fd()) {
+            return;
+        }
         let name = match self {
             Self::Standard(Standard::Error) => return,
             Self::Standard(Standard::Output) => "standard output".to_owned(),

@@ -219,7 +219,7 @@ impl Reader<'_> {
     fn port_range(&mut self, text: &Text<'_>) -> Option<Vec<Spanned<Bind>>> {
         let word = text.word();
         let written = word.text;
-        if written.starts_with("unix:") {
+        if written.starts_with("unix:") || written.starts_with("systemd:") {
             return None;
         }
         let start = written.rfind(':').map_or(0, |colon| colon + 1);
@@ -252,7 +252,7 @@ impl Reader<'_> {
                 let bind = |port| Spanned::at(Bind::Tcp { address, port }, word.span);
                 return Some(ports.map(bind).collect());
             }
-            Ok(Bind::Unix(_)) => {}
+            Ok(Bind::Unix(_) | Bind::Systemd(_) | Bind::Inetd) => {}
             // The address is at fault, so what is told lies before the ports.
             Err(fault) if fault.range.end <= start => {
                 self.faults.push(address::fault(word, &fault, Purpose::Bind));

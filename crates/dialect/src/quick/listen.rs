@@ -71,6 +71,12 @@ pub(super) fn read(
     Ok(place)
 }
 
+/// Whether a word can be LISTEN and no target.
+pub(super) fn is_listen(word: Word<'_>) -> bool {
+    let (at, _) = cut_source(word);
+    Bind::parse(at.text).is_ok() && BackendAddress::parse(at.text, None).is_err()
+}
+
 /// `LISTEN/SOURCE` in two. A unix path is LISTEN as a whole.
 fn cut_source(word: Word<'_>) -> (Word<'_>, Option<Word<'_>>) {
     match word.text.find('/') {

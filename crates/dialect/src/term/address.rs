@@ -127,6 +127,9 @@ pub(crate) fn fault(word: Word<'_>, fault: &Fault, purpose: Purpose) -> Diagnost
             .help(format!(
                 "write `unix:/path` or `unix:@name`, at most {UNIX_NAME_BYTES_MAX} bytes behind the colon"
             )),
+        FaultKind::SocketName => new(Code::Address, "this names no socket".to_owned())
+            .label(if part.is_empty() { "the name is missing" } else { "not a name" })
+            .help("write what `FileDescriptorName=` says in the socket unit, as in `systemd:web`"),
         FaultKind::Source if purpose == Purpose::Source => {
             new(Code::Source, format!("cannot leave from `{part}`"))
                 .label("neither an address nor an interface")

@@ -185,8 +185,11 @@ fn read_address(
             let shown = address::fault(word, &fault, purpose);
             match default {
                 DefaultPort::Unread if !written => Ok(None),
-                DefaultPort::Of(Bind::Unix(_)) if purpose == Purpose::Target => {
+                DefaultPort::Of(Bind::Unix(_) | Bind::Systemd(_)) if purpose == Purpose::Target => {
                     Err(shown.help(format!("LISTEN has no port to take over: write `{host}:80`")))
+                }
+                DefaultPort::Of(Bind::Inetd) if purpose == Purpose::Target => {
+                    Err(shown.help(format!("inetd does not say its port: write `{host}:80`")))
                 }
                 DefaultPort::Of(Bind::Tcp { port: 0, .. })
                     if !written && purpose == Purpose::Target =>

@@ -5,7 +5,7 @@
 //! * Where sessions go: [`balance`], [`failover`], [`sticky`], [`queue`].
 //!   [`named`] has the backends that say who they are.
 //! * Who may come, where and how many: [`access`], [`listen`], [`limits`].
-//! * The life of the process: [`signal`], [`daemon`], [`process`], [`systemd`].
+//! * The life of the process: [`signal`], [`daemon`], [`process`], [`systemd`], [`inetd`].
 //! * What is written down: [`record`].
 //! * What happens when things run out: [`scarcity`].
 //! * Programs that people use: [`clients`], some of them served by [`http`].
@@ -18,6 +18,7 @@ mod daemon;
 mod failover;
 mod half_close;
 mod http;
+mod inetd;
 mod limits;
 mod listen;
 mod named;

@@ -1,13 +1,17 @@
-//! The service manager: what it is told.
+//! The service manager: what it is told, and the sockets that it hands over.
 
-use std::os::unix::net::UnixDatagram;
+use std::fs;
+use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::process::Command;
 
-use rig::{Closed, Forwarder, PATIENCE, Program, Scratch};
+use rig::wait::until;
+use rig::{Address, Closed, Forwarder, PATIENCE, Peer, Program, Scratch};
 use rustix::process::Signal;
 
 use crate::daemon::Daemon;
-use crate::named::{Named, ask};
+use crate::named::{Named, ask, ask_times, finish};
 use crate::path::REPLUG;
 
 /// The manager's end of the protocol.
@@ -109,4 +113,126 @@ fn a_manager_that_cannot_be_told_is_no_reason_not_to_serve() {
     let forwarder = Forwarder::start_command(&mut command, 1);
     forwarder.messages().expect("NOTIFY_SOCKET");
     assert_eq!(ask(&forwarder), 'A');
+}
+
+/// Starts replug with `socket` as what a manager hands over, under each of `names`.
+#[track_caller]
+fn activated(socket: impl Into<OwnedFd>, names: &[&str], words: &[&str]) -> Program {
+    const SCRIPT: &str = "exec 3<&0 4<&0 </dev/null; \
+                          LISTEN_PID=$$ LISTEN_FDS=$1 LISTEN_FDNAMES=$2; \
+                          export LISTEN_PID LISTEN_FDS LISTEN_FDNAMES; shift 2; exec \"$@\"";
+    let mut command = Command::new("sh");
+    command.args(["-c", SCRIPT, "sh", &names.len().to_string(), &names.join(":"), REPLUG]);
+    Program::start_on(command.args(words), socket.into())
+}
+
+fn listener() -> (TcpListener, String) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("it is bound").to_string();
+    (listener, address)
+}
+
+#[test]
+fn sockets_are_found_by_name_and_shared_by_all_shards() {
+    let (socket, address) = listener();
+    let a = Named::start('A');
+    let words = ["--shards", "3", "systemd:web", &a.target()];
+    let mut forwarder = Forwarder::of(activated(socket, &["web"], &words), 1);
+    assert_eq!(forwarder.address().to_string(), address);
+    assert_eq!(ask_times(20, &forwarder), "A".repeat(20));
+    forwarder.signal(Signal::TERM);
+    forwarder.program_mut().expect_exit(0);
+}
+
+#[test]
+fn a_bind_of_the_same_address_takes_the_socket() {
+    let (socket, address) = listener();
+    let a = Named::start('A');
+    // Bound anew it would be refused: the test holds that socket as a manager does.
+    let held = socket.try_clone().expect("a descriptor is left");
+    let forwarder =
+        Forwarder::of(activated(socket, &["replug.socket"], &[&address, &a.target()]), 1);
+    assert_eq!(ask(&forwarder), 'A');
+    drop(forwarder);
+    // Not closed with replug: who comes now waits for the next one.
+    let client = Peer::connect(&Address::parse(&address));
+    let forwarder = Forwarder::of(activated(held, &["replug.socket"], &[&address, &a.target()]), 1);
+    assert_eq!(finish(&client), 'A');
+    drop(forwarder);
+}
+
+#[test]
+fn a_unix_socket_stays_where_it_is() {
+    let scratch = Scratch::new();
+    let path = scratch.join("socket");
+    let socket = UnixListener::bind(&path).expect("a new socket");
+    let a = Named::start('A');
+    let words = [&format!("unix:{path}"), &*a.target()];
+    let mut forwarder = Forwarder::of(activated(socket, &["x"], &words), 1);
+    assert_eq!(ask(&forwarder), 'A');
+    forwarder.signal(Signal::TERM);
+    forwarder.program_mut().expect_exit(0);
+    assert!(fs::exists(&path).expect("the folder is there"), "it is the manager's to remove");
+}
+
+#[test]
+fn sockets_that_nobody_uses_are_told() {
+    let (socket, address) = listener();
+    let a = Named::start('A');
+    let words = ["systemd:web", &*a.target()];
+    let forwarder = Forwarder::of(activated(socket, &["web", "spare"], &words), 1);
+    forwarder.messages().expect(&format!("`spare` ({address})"));
+    assert_eq!(ask(&forwarder), 'A');
+}
+
+#[test]
+fn sockets_that_cannot_be_used_are_refused() {
+    let refuses = |program: &mut Program, code, told: &str| {
+        program.expect_exit(code);
+        program.stderr().expect(told);
+    };
+    let mut program = Program::start(Command::new(REPLUG).args(["systemd:web", "127.0.0.1:1"]));
+    refuses(&mut program, 4, "cannot listen on systemd:web: no socket was handed over");
+
+    let words = ["systemd:web", "127.0.0.1:1"];
+    let mut program = activated(listener().0, &["wbe"], &words);
+    refuses(&mut program, 4, "those there are: wbe");
+
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("a free port");
+    refuses(&mut activated(socket, &["web"], &words), 4, "datagrams");
+
+    let (socket, _) = listener();
+    let client = TcpStream::connect(socket.local_addr().expect("it is bound"));
+    let client = client.expect("somebody listens");
+    refuses(&mut activated(client, &["web"], &words), 4, "Accept=no");
+
+    let words = ["--daemon", "--log-to", "/dev/null", "systemd:web", "127.0.0.1:1"];
+    refuses(&mut activated(listener().0, &["web"], &words), 2, "--daemon");
+}
+
+/// systemd's own launcher, with two sockets of one name and one of another.
+#[test]
+fn systemd_itself_hands_its_sockets_over() {
+    let scratch = Scratch::new();
+    let [a, b] = ['A', 'B'].map(Named::start);
+    let ports = [Closed::bind(), Closed::bind(), Closed::bind()];
+    let [one, two, three] = ports.map(|port| port.address().to_string());
+    let path = scratch.join("replug.toml");
+    let text = format!(
+        "[listener.a]\nbind = \"systemd:a\"\nto = \"{}\"\n\
+         [listener.b]\nbind = \"{three}\"\nto = \"{}\"\n",
+        a.target(),
+        b.target()
+    );
+    fs::write(&path, text).expect("a scratch file can be written");
+    let mut command = Command::new("systemd-socket-activate");
+    command.args(["-l", &one, "-l", &two, "-l", &three, "--fdname=a:a:b"]);
+    let program = Program::start(command.args([REPLUG, "run", "-c", &path]));
+    until("it to listen", || rig::figures::is_listened_on(Address::parse(&three).tcp()));
+    // The first client is what starts replug.
+    assert_eq!(finish(&Peer::connect(&Address::parse(&one))), 'A');
+    let forwarder = Forwarder::of(program, 3);
+    assert_eq!(finish(&Peer::connect(&Address::parse(&two))), 'A');
+    assert_eq!(finish(&Peer::connect(&Address::parse(&three))), 'B');
+    drop(forwarder);
 }
