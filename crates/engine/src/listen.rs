@@ -7,8 +7,9 @@
 //!
 //! A door is one address that is listened on, whatever listener it belongs
 //! to. A bind means one, or those of all sockets that were inherited for it
-//! (`inherit`); these come before any that would be opened. When a configuration is replaced, the doors that it also has stay open:
-//! their sockets and the clients that wait in them are not touched.
+//! (`inherit`); these come before any that would be opened. When a configuration
+//! is replaced, the doors that it also has stay open: their sockets and the
+//! clients that wait in them are not touched.
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;

@@ -121,3 +121,30 @@ fn a_pid_file_outside_is_emptied_and_a_socket_of_the_same_name_inside_is_left_al
     assert_eq!(fs::read_to_string(&pid).expect("it cannot be removed from inside"), "");
     assert_eq!(fs::read_to_string(&twin).expect("it is still there"), "not replug's");
 }
+
+/// A configuration that leads into the new root is read there, another one is not found again.
+#[test]
+fn a_reload_behind_chroot_reads_what_is_inside() {
+    assert!(rustix::process::geteuid().is_root(), "run this test as root: --chroot needs it");
+    let (jail, outside) = (Scratch::new(), Scratch::new());
+    let [a, b] = ['A', 'B'].map(Named::start);
+    for scratch in [&jail, &outside] {
+        let path = config(scratch, "127.0.0.1:0", &a, "stderr");
+        let mut command = Command::new(REPLUG);
+        let words = ["run", "-c", &path, "--chroot", &jail.join(""), "--user", "nobody"];
+        let forwarder = Forwarder::start_command(command.args(words), 1);
+        assert_eq!(ask(&forwarder), 'A');
+        config(scratch, "127.0.0.1:0", &b, "stderr");
+        forwarder.signal(Signal::HUP);
+        match scratch.path() == jail.path() {
+            true => {
+                forwarder.messages().expect("reloaded: ");
+                assert_eq!(ask(&forwarder), 'B');
+            }
+            false => {
+                forwarder.messages().expect("not reloaded, all is as it was");
+                assert_eq!(ask(&forwarder), 'A');
+            }
+        }
+    }
+}

@@ -236,3 +236,46 @@ fn systemd_itself_hands_its_sockets_over() {
     assert_eq!(finish(&Peer::connect(&Address::parse(&three))), 'B');
     drop(forwarder);
 }
+
+#[test]
+fn a_reload_takes_sockets_that_were_not_used_before() {
+    let scratch = Scratch::new();
+    let (socket, address) = listener();
+    let [a, b] = ['A', 'B'].map(Named::start);
+    let path = scratch.join("replug.toml");
+    let write = |bind: &str, backend: &Named| {
+        let text = format!("[listener.a]\nbind = \"{bind}\"\nto = \"{}\"\n", backend.target());
+        fs::write(&path, text).expect("a scratch file can be written");
+    };
+    write("127.0.0.1:0", &a);
+    let forwarder = Forwarder::of(activated(socket, &["web"], &["run", "-c", &path]), 1);
+    forwarder.messages().expect("no listener uses it");
+    write("systemd:web", &b);
+    forwarder.signal(Signal::HUP);
+    forwarder.messages().expect(&format!("listens on {address}"));
+    let socket = Address::parse(&address);
+    assert_eq!(finish(&Peer::connect(&socket)), 'B');
+    // The same socket under its other name.
+    write(&address, &a);
+    forwarder.signal(Signal::HUP);
+    forwarder.messages().expect_count(2, |line| line.contains(&format!("listens on {address}")));
+    until("the new backend to serve", || finish(&Peer::connect(&socket)) == 'A');
+}
+
+#[test]
+fn the_units_are_sound() {
+    let units = concat!(env!("CARGO_MANIFEST_DIR"), "/../../packaging");
+    let scratch = Scratch::new();
+    let [service, socket] = ["replug.service", "replug.socket"].map(|unit| {
+        let text = fs::read_to_string(format!("{units}/{unit}")).expect("the unit is there");
+        let path = scratch.join(unit);
+        // What is verified is whether that program is there, too.
+        fs::write(&path, text.replace("/usr/bin/replug", REPLUG)).expect("it is ours");
+        path
+    });
+    let mut command = Command::new("systemd-analyze");
+    command.args(["verify", "--man=no", "--recursive-errors=no", &service, &socket]);
+    let mut program = Program::start(&mut command);
+    program.expect_exit(0);
+    assert_eq!(program.stderr().all_once_closed(), [""; 0]);
+}
