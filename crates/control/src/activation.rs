@@ -96,8 +96,8 @@ pub(crate) fn waits_for_inetd(config: &Config) -> bool {
     binds.any(|bind| bind.value == Bind::Inetd)
 }
 
-/// Whether `stream` is the socket that is standard input: nothing may be written there but what
-/// the client is to read.
+/// Whether `stream` is the socket that is standard input. Under inetd, nothing may be written
+/// there but what the client is to read.
 pub(crate) fn is_client(stream: BorrowedFd<'_>) -> bool {
     let (Ok(input), Ok(stream)) = (fstat(stdin()), fstat(stream)) else { return false };
     FileType::from_raw_mode(input.st_mode) == FileType::Socket

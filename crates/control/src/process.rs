@@ -298,7 +298,7 @@ fn open_log(config: &Config, process: &Process) -> Result<Log, Fault> {
         LogTarget::Stdout => activation::is_client(rustix::stdio::stdout()),
         LogTarget::Syslog | LogTarget::File(_) => false,
     };
-    if is_client {
+    if is_client && activation::waits_for_inetd(config) {
         wanted.to = LogTarget::Syslog;
     } else if process.daemon && matches!(wanted.to, LogTarget::Stderr | LogTarget::Stdout) {
         wanted.to = LogTarget::Syslog;

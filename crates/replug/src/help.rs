@@ -27,7 +27,7 @@ Examples:
 const WORDS: &str = "\
 Words:
   LISTEN  8080, :8080, *:8080 (all addresses, IPv4 and IPv6), 127.0.0.1:8080,
-          [::1]:8080, unix:/path, unix:@name
+          [::1]:8080, unix:/path, unix:@name, systemd:NAME (a socket unit's)
   SOURCE  what connections to the targets leave from: an address or interface
   TARGET  host:80, host (port of LISTEN), [2001:db8::1]:80, unix:/path; in one
           quoted word with it: weight=N (1 to 256), max=N (sessions), backup
@@ -53,7 +53,7 @@ pub(crate) fn command() -> Command {
     let command = Command::new(cli::PROGRAM)
         .version(env!("CARGO_PKG_VERSION"))
         .override_usage(
-            "replug [OPTIONS] LISTEN[/SOURCE] TARGET...\n       replug run [OPTIONS] [-c FILE|DIR]\n       replug check [--dump] [FILE|DIR]\n       replug reload [--dry-run]\n       replug demo [--once]",
+            "replug [OPTIONS] LISTEN[/SOURCE] TARGET...\n       replug [OPTIONS] --inetd TARGET...\n       replug run [OPTIONS] [-c FILE|DIR]\n       replug check [--dump] [FILE|DIR]\n       replug reload [--dry-run]\n       replug demo [--once]",
         )
         .help_template(format!(
             "{{about}}\n\n{EXAMPLES}\n{{usage-heading}} {{usage}}\n\n{WORDS}\n{{all-args}}\n\n{ENDING}\n"

@@ -1,7 +1,8 @@
 //! The program: words in, exit code out.
 //!
 //! What the words mean is read in [`cli`]; what runs is `control`; [`demo`] runs
-//! it against two backends of its own; [`mod@file`] reads what `run` and `check` are given.
+//! it against two backends of its own; [`mod@file`] reads what `run` and `check` are given;
+//! [`process`] has the options of `run` that say what becomes of the process.
 
 mod cli;
 mod demo;

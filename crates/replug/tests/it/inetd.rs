@@ -52,6 +52,11 @@ fn one_client_is_served_to_its_end() {
         client.half_close();
         let peer = backend.accept();
         assert_eq!(peer.receive_to_fin(), b"question");
+        for stream in 0..=2 {
+            // Whatever is written there by mistake, the client does not read.
+            let path = format!("/proc/{}/fd/{stream}", program.pid());
+            assert_eq!(fs::read_link(path).expect("it runs").as_os_str(), "/dev/null");
+        }
         peer.send(b"answer");
         peer.half_close();
         assert_eq!(client.receive_to_fin(), b"answer");

@@ -1,5 +1,6 @@
 //! What becomes of the process of `replug run`, and of one behind `--chroot`.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
@@ -75,7 +76,8 @@ fn behind_chroot_another_user_serves_and_files_inside_keep_their_names() {
     fs::set_permissions(jail.path(), fs::Permissions::from_mode(0o777)).expect("it is ours");
     let [log, old, pid, socket] = ["log", "old", "pid", "socket"].map(|name| jail.join(name));
     let a = Named::start('A');
-    let mut command = Command::new(REPLUG);
+    let mut command = Command::new("setpriv");
+    command.args(["--groups", "0,4", REPLUG]);
     command.args(["--chroot", &jail.join(""), "--user", "nobody", "--pidfile", &pid]);
     command.args(["--log", "json", "--log-to", &log, &format!("unix:{socket}")]);
     let (mut program, address) = start_with_log(command.arg(a.target()), &log);
@@ -85,9 +87,11 @@ fn behind_chroot_another_user_serves_and_files_inside_keep_their_names() {
     let root = fs::read_link(format!("/proc/{}/root", program.pid())).expect("it runs");
     assert_eq!(root, jail.path());
     let status = fs::read_to_string(format!("/proc/{}/status", program.pid())).expect("it runs");
-    for ids in status.lines().filter(|line| line.starts_with(['U', 'G'])) {
-        // Uid, Gid and Groups.
-        assert!(!ids.split_whitespace().any(|id| id == "0"), "{status}");
+    for (field, option) in [("Uid:", "-u"), ("Gid:", "-g"), ("Groups:", "-G")] {
+        let line = status.lines().find_map(|line| line.strip_prefix(field)).expect("a field");
+        let found: BTreeSet<_> = line.split_whitespace().collect();
+        let lines = Program::run(Command::new("id").args([option, "nobody"]));
+        assert_eq!(found, lines[0].split_whitespace().collect(), "{field}");
     }
 
     fs::rename(&log, &old).expect("the log can be renamed");
