@@ -6,6 +6,7 @@
 
 pub(crate) mod address;
 pub(crate) mod cidr;
+pub(crate) mod proxy;
 pub(crate) mod target;
 pub(crate) mod value;
 

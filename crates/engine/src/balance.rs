@@ -131,6 +131,22 @@ impl Policy {
     }
 }
 
+impl Policy {
+    /// Begins anew, where there is an order that has a position.
+    pub fn restart(&self) {
+        if let Self::Rotation(rotation) = self {
+            rotation.restart();
+        }
+    }
+
+    /// Passes over one turn, where there are turns.
+    pub fn skip(&self) {
+        if let Self::Rotation(rotation) = self {
+            rotation.skip();
+        }
+    }
+}
+
 /// How full a backend is: sessions for its weight, of which only a share may count yet. Compared
 /// without division, so that it is exact.
 #[derive(Clone, Copy, Debug)]

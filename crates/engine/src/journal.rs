@@ -128,14 +128,38 @@ pub enum Notice {
         /// Who came.
         client: ClientAddress,
     },
+    /// A backend is about to be tried.
+    Attempt {
+        /// The session's id.
+        id: u64,
+        /// Where its listener listens, as configured.
+        bind: Arc<str>,
+        /// Who came.
+        client: ClientAddress,
+        /// What is connected to, as configured: the backend, or the proxy before it.
+        dialled: Arc<str>,
+        /// The backend, as configured.
+        backend: Arc<str>,
+    },
     /// An attempt to connect failed.
     AttemptFailed {
         /// The session's id.
         id: u64,
+        /// Where its listener listens, as configured.
+        bind: Arc<str>,
         /// The backend, as configured.
         backend: Arc<str>,
         /// Why.
         failure: ConnectFailure,
+        /// The reason phrase of a proxy that refused; anything that a peer may send.
+        phrase: Option<Arc<str>>,
+    },
+    /// A backend is connected, and bytes begin to move.
+    Connected {
+        /// The session's id.
+        id: u64,
+        /// The backend, as configured.
+        backend: Arc<str>,
     },
     /// A backend is left alone for a while.
     BackendDown {
@@ -261,7 +285,9 @@ impl Notice {
     pub fn level(&self) -> Level {
         match self {
             Self::SessionStart { .. }
+            | Self::Attempt { .. }
             | Self::AttemptFailed { .. }
+            | Self::Connected { .. }
             | Self::SessionWaits { .. }
             | Self::ClientLimited { .. } => Level::Debug,
             Self::Listening { .. }
@@ -289,8 +315,8 @@ impl fmt::Display for Notice {
             Self::SessionStart { id, listener, client } => {
                 write!(f, "session {id}: {client} arrived at {listener}")
             }
-            Self::AttemptFailed { id, backend, failure } => {
-                write!(f, "session {id}: {backend}: {failure}")
+            Self::Attempt { .. } | Self::AttemptFailed { .. } | Self::Connected { .. } => {
+                self.fmt_attempt(f)
             }
             Self::BackendDown { .. } | Self::BackendUp { .. } => self.fmt_backend(f),
             Self::AcceptRests { .. } | Self::AtCeiling { .. } | Self::CeilingLowered { .. } => {
@@ -317,6 +343,23 @@ impl fmt::Display for Notice {
 }
 
 impl Notice {
+    fn fmt_attempt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Attempt { id, dialled, backend, .. } if dialled == backend => {
+                write!(f, "session {id}: tries {backend}")
+            }
+            Self::Attempt { id, dialled, backend, .. } => {
+                write!(f, "session {id}: tries {backend} through {dialled}")
+            }
+            Self::AttemptFailed { id, backend, failure, phrase, .. } => {
+                write!(f, "session {id}: {backend}: {failure}")?;
+                phrase.iter().try_for_each(|phrase| write!(f, " ({phrase})"))
+            }
+            Self::Connected { id, backend } => write!(f, "session {id}: has {backend}"),
+            _ => Ok(()),
+        }
+    }
+
     fn fmt_backend(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::BackendDown { pool, backend, failure, retry } => write!(

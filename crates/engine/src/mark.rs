@@ -78,6 +78,11 @@ impl Mark {
         }
     }
 
+    /// Counts as up again, without a trial.
+    pub fn forgive(&self) {
+        self.retry_at.store(0, Ordering::Relaxed);
+    }
+
     /// An attempt succeeded.
     pub fn succeeded(&self) -> Change {
         // Nearly always 0 already, and reading is cheaper for the other shards than writing.

@@ -6,7 +6,7 @@
 //! | [`admit`] | whether the client may come |
 //! | sniff | what the client looks like; so far nobody asks |
 //! | route | which pool; so far each listener has one |
-//! | `connect` | which backend, and what to do when it does not answer |
+//! | `connect`, `via` | which backend, and what to do when it does not answer; through a proxy, if the pool has one |
 //! | `carry`, the phase *relay* | how the session ends, while the crate `relay` moves its bytes |
 //! | [`account`] | what is written down |
 //!
@@ -17,3 +17,4 @@ pub mod account;
 pub mod admit;
 pub(crate) mod carry;
 pub(crate) mod connect;
+pub(crate) mod via;

@@ -4,12 +4,15 @@
 //! sticky; then the primaries that are up, as the policy has them; then the
 //! backups that are up; and when all of these have failed, everything that was
 //! thought to be down: a wrong guess costs a moment, a refusal costs a session.
-//! One that has as many sessions as it may is passed over throughout. In a pool
-//! with a queue these are worth a wait, and so come before those that are down.
+//! A pool may forgive instead ([`AllDown::Forgive`]): all count as up again, and
+//! the list begins anew. One that has as many sessions as it may is passed over
+//! throughout. In a pool with a queue these are worth a wait, and so come before
+//! those that are down. A pool may bound how many one session tries.
 
 use std::cell::Cell;
 use std::net::IpAddr;
 
+use model::AllDown;
 use relay::Tick;
 
 use crate::balance::{BackendIndex, Occasion, Policy};
@@ -43,6 +46,8 @@ enum Stage {
     Remembered,
     Primaries,
     Backups,
+    /// Whether all is to be forgiven.
+    AllDown,
     DownPrimaries,
     DownBackups,
     Exhausted,
@@ -78,25 +83,39 @@ impl<'a> Pick<'a> {
         }
     }
 
-    /// A place at the next backend to try; `None` when each was tried or is full. With a queue also
-    /// when one that is up is full, whatever is thought of those that are down.
+    /// A place at the next backend to try; `None` when each was tried or is full, or as many were
+    /// tried as the pool allows. With a queue also when one that is up is full, whatever is thought
+    /// of those that are down.
     pub fn next(&mut self, now: Tick) -> Option<Place<'a>> {
         self.occasion.now = now;
         let pool = self.pool;
+        if self.tried.len() >= pool.tries {
+            // No wait would bring another try.
+            self.found_full.set(false);
+            return None;
+        }
         loop {
-            let (found, among) = match self.stage {
+            let stage = self.stage;
+            let (found, among) = match stage {
                 Stage::Remembered => (self.remembered(now), Among::Up),
                 Stage::Primaries => (self.turn(&pool.primaries, Among::Up), Among::Up),
                 Stage::Backups => (self.turn(&pool.backups, Among::Up), Among::Up),
+                Stage::AllDown => {
+                    self.stage = self.stage.next();
+                    (self.begin_anew(now), Among::All)
+                }
                 Stage::DownPrimaries => (self.turn(&pool.primaries, Among::All), Among::All),
                 Stage::DownBackups => (self.turn(&pool.backups, Among::All), Among::All),
                 Stage::Exhausted => return None,
             };
             let Some(index) = found else {
-                if self.stage == Stage::Backups && pool.queue.is_some() && self.found_full() {
+                if stage == Stage::Backups && pool.queue.is_some() && self.found_full() {
                     return None;
                 }
-                self.stage = self.stage.next();
+                // The one stage that has moved on already goes on to all that is down.
+                if stage == self.stage {
+                    self.stage = self.stage.next();
+                }
                 continue;
             };
             // If another session was faster, for a trial or for the last place, look again.
@@ -124,6 +143,24 @@ impl<'a> Pick<'a> {
         // The backend may have been removed since.
         let index = self.pool.numbered(number)?;
         self.look(index, Among::Up, now).map(|_| index)
+    }
+
+    /// If everything is down and that is to be forgiven: the first that was not tried yet. The
+    /// search after this one begins behind the second, as it does in plug, whose order this is.
+    fn begin_anew(&mut self, now: Tick) -> Option<BackendIndex> {
+        let pool = self.pool;
+        let is_down = |backend: &Backend| backend.mark.standing(now) == Standing::Down;
+        let forgives = pool.all_down == AllDown::Forgive
+            && self.tried.len() < pool.backends.len()
+            && pool.backends.iter().all(is_down);
+        if !forgives {
+            return None;
+        }
+        pool.backends.iter().for_each(|backend| backend.mark.forgive());
+        pool.primaries.restart();
+        let first = self.turn(&pool.primaries, Among::All);
+        pool.primaries.skip();
+        first
     }
 
     /// Whose turn it is by a policy.
@@ -188,7 +225,8 @@ impl Stage {
         match self {
             Self::Remembered => Self::Primaries,
             Self::Primaries => Self::Backups,
-            Self::Backups => Self::DownPrimaries,
+            Self::Backups => Self::AllDown,
+            Self::AllDown => Self::DownPrimaries,
             Self::DownPrimaries => Self::DownBackups,
             Self::DownBackups | Self::Exhausted => Self::Exhausted,
         }
@@ -219,8 +257,16 @@ mod tests {
         Plan::compile(&config(letters, balance, sticky), None)
     }
 
-    /// A pool with a backend per letter; lower-case letters are backups.
+    fn plan_with(letters: &str, with: impl FnOnce(model::Pool) -> model::Pool) -> Plan {
+        Plan::compile(&config_with(letters, with), None)
+    }
+
     fn config(letters: &str, balance: Balance, sticky: Option<Sticky>) -> Config {
+        config_with(letters, |pool| model::Pool { balance, sticky, ..pool })
+    }
+
+    /// A pool with a backend per letter; lower-case letters are backups.
+    fn config_with(letters: &str, with: impl FnOnce(model::Pool) -> model::Pool) -> Config {
         let backend = |letter: char| Backend {
             role: if letter.is_lowercase() { Role::Backup } else { Role::Primary },
             ..Backend::new(Spanned::default_of(BackendAddress::Name {
@@ -231,12 +277,10 @@ mod tests {
         let pool = Spanned::default_of("main".to_owned());
         Config {
             listeners: vec![Listener::new("main", pool.clone())],
-            pools: vec![model::Pool {
-                balance,
-                sticky,
+            pools: vec![with(model::Pool {
                 retry_down: RETRY,
                 ..model::Pool::new(pool, letters.chars().map(backend).collect())
-            }],
+            })],
             ..Config::default()
         }
     }
@@ -299,6 +343,58 @@ mod tests {
         assert!(all(pool, Some(IpAddr::from([192, 0, 2, 2]))).starts_with('A'));
         down(pool, "B");
         assert!(!all(pool, Some(client)).starts_with('B'));
+    }
+
+    /// What one session tries when nothing answers it, each of which is then marked.
+    fn all_failing(pool: &Pool) -> String {
+        let mut pick = Pick::new(pool, None, 1);
+        let mut tried = Vec::new();
+        while let Some(place) = pick.next(now()) {
+            place.backend().mark.failed(now(), RETRY);
+            tried.push(place.index());
+        }
+        letters(pool, tried)
+    }
+
+    #[test]
+    fn a_session_tries_no_more_than_it_may() {
+        let plan = plan_with("ABC", |pool| model::Pool { tries: NonZeroU32::new(2), ..pool });
+        let pool = &plan.listeners[0].pool;
+        assert_eq!(all(pool, None), "AB");
+        assert_eq!(all(pool, None), "CA");
+    }
+
+    #[test]
+    fn what_is_down_is_forgiven_once_all_is_in_the_order_of_plug() {
+        let plan = |tries| {
+            let all_down = AllDown::Forgive;
+            plan_with("ABC", |pool| model::Pool { all_down, tries, ..pool })
+        };
+        let all = plan(None);
+        let pool = &all.listeners[0].pool;
+        for expected in ["ABC", "ACB", "ACB"] {
+            assert_eq!(all_failing(pool), expected);
+        }
+        // One at a time makes no difference.
+        let one = plan(NonZeroU32::new(1));
+        let pool = &one.listeners[0].pool;
+        let each: String = (0..9).map(|_| all_failing(pool)).collect();
+        assert_eq!(each, "ABCACBACB");
+    }
+
+    #[test]
+    fn what_else_is_down_is_forgiven_when_the_last_one_fails() {
+        let all_down = AllDown::Forgive;
+        let plan = plan_with("AB", |pool| model::Pool { all_down, ..pool });
+        let pool = &plan.listeners[0].pool;
+        down(pool, "A");
+        assert_eq!(all_failing(pool), "BA", "nobody is turned away while one was not tried");
+        pool.backends.iter().for_each(|backend| {
+            backend.mark.succeeded();
+        });
+        down(pool, "B");
+        assert_eq!(all(pool, None).chars().next(), Some('A'), "one that is up stands for all");
+        assert_eq!(pool.backends[1].mark.standing(now()), Standing::Down);
     }
 
     /// A plan whose first backend may have one session.

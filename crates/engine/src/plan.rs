@@ -12,7 +12,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::{
-    BackendAddress, Config, Limits, OnRemoved, Role, SourceAddress, Tcp, Timeouts, UnixName,
+    AllDown, BackendAddress, Config, Limits, OnRemoved, ProxyProtocol, Refusal, Role,
+    SourceAddress, Tcp, Timeouts, UnixName,
 };
 use relay::Tick;
 
@@ -56,6 +57,10 @@ pub struct Listener {
     pub timeouts: Timeouts,
     /// Socket options of both sides.
     pub tcp: Tcp,
+    /// What a client sees that is not served.
+    pub refuse: Refusal,
+    /// Where it listens, as configured; the first place, if there are several.
+    pub bind: Arc<str>,
 }
 
 /// A pool, as sessions need it.
@@ -75,8 +80,12 @@ pub struct Pool {
     pub backups: Policy,
     /// The memory of clients, if it is sticky.
     pub sticky: Option<Arc<StickyTable>>,
+    /// How many of them one session tries at the most.
+    pub tries: usize,
     /// How long a backend that could not be reached is left alone.
     pub retry_down: Duration,
+    /// What becomes of that when all are down.
+    pub all_down: AllDown,
     /// How long one that was down takes to get its whole share of sessions.
     pub slow_start: Option<Duration>,
     /// Who waits while all backends that are up are full; `None`: nobody.
@@ -85,6 +94,19 @@ pub struct Pool {
     pub on_removed: OnRemoved,
     /// What connections leave from.
     pub source: Option<SourceAddress>,
+    /// The proxy before them.
+    pub via: Option<Via>,
+}
+
+/// The proxy before the backends of a pool.
+#[derive(Debug)]
+pub struct Via {
+    /// Where it is reached: never [`Target::Beyond`].
+    pub target: Target,
+    /// As what it stands in records, if no address is known.
+    pub label: Arc<str>,
+    /// How it is asked.
+    pub protocol: ProxyProtocol,
 }
 
 /// A backend, as sessions need it.
@@ -111,6 +133,18 @@ pub enum Target {
     Name(Arc<Name>, u16),
     /// At this unix socket.
     Unix(UnixName),
+    /// By the proxy of its pool, which takes its label for an address.
+    Beyond,
+}
+
+impl Target {
+    fn compile(address: &BackendAddress, names: &mut Names<'_>) -> Self {
+        match address {
+            BackendAddress::Ip(address) => Self::Ip(*address),
+            BackendAddress::Name { host, port } => Self::Name(names.get(host), *port),
+            BackendAddress::Unix(name) => Self::Unix(name.clone()),
+        }
+    }
 }
 
 impl Plan {
@@ -153,6 +187,12 @@ impl Plan {
                 pool: Arc::clone(pool),
                 timeouts: listener.timeouts,
                 tcp: listener.tcp,
+                refuse: listener.refuse,
+                bind: listener
+                    .bind
+                    .first()
+                    .map_or_else(String::new, |bind| bind.value.to_string())
+                    .into(),
             })
         });
         let listeners = listeners.collect();
@@ -204,10 +244,9 @@ impl Pool {
             let label: Arc<str> = backend.address.value.to_string().into();
             let (number, mark, load) = known.take(&label);
             load.take_on(backend.max);
-            let target = match &backend.address.value {
-                BackendAddress::Ip(address) => Target::Ip(*address),
-                BackendAddress::Name { host, port } => Target::Name(names.get(host), *port),
-                BackendAddress::Unix(name) => Target::Unix(name.clone()),
+            let target = match pool.via {
+                None => Target::compile(&backend.address.value, names),
+                Some(_) => Target::Beyond,
             };
             Backend { label, target, number, mark, load }
         });
@@ -220,6 +259,11 @@ impl Pool {
             primaries.resume(&previous.primaries);
             backups.resume(&previous.backups);
         }
+        let via = pool.via.as_ref().map(|via| Via {
+            target: Target::compile(&via.value.address, names),
+            label: via.value.address.to_string().into(),
+            protocol: via.value.protocol,
+        });
         let memory = |sticky| {
             let known = previous.and_then(|pool| pool.sticky.clone());
             let known = known.filter(|table| table.is_for(sticky));
@@ -233,7 +277,9 @@ impl Pool {
             primaries,
             backups,
             sticky: pool.sticky.map(memory),
+            tries: pool.tries.map_or(usize::MAX, |tries| tries.get() as usize),
             retry_down: pool.retry_down,
+            all_down: pool.all_down,
             slow_start: pool.slow_start,
             queue: pool.queue.as_ref().map(|queue| {
                 let before = previous.and_then(|pool| pool.queue.as_ref());
@@ -241,6 +287,7 @@ impl Pool {
             }),
             on_removed: pool.on_removed,
             source: pool.source.as_ref().map(|source| source.value.clone()),
+            via,
         }
     }
 

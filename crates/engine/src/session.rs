@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
-use model::OnRemoved;
+use model::{OnRemoved, Refusal};
 use relay::{Direction, End, Relay, Side, Socket, Stamp, Tick};
 
 use crate::balance::BackendIndex;
@@ -87,15 +87,20 @@ pub(crate) async fn serve(opening: Pin<Box<impl Future<Output = Option<Carry>>>>
 pub(crate) async fn open(arrival: Arrival, shard: Rc<Shard>) -> Option<Carry> {
     let (mut session, mut client) = Session::begin(arrival, shard);
     if let Err(outcome) = session.admit() {
+        session.refuse(&mut client);
         session.account(outcome, &Carried::default());
         return None;
     }
     match session.connect(&mut client).await {
-        Ok(backend) => {
-            let relay = session.join(client, backend);
+        Ok((backend, early)) => {
+            let relay = session.join(client, backend, early);
             Some(Carry { session: Box::new(session), relay })
         }
         Err(outcome) => {
+            // A client that has been told nothing yet; one that is cut short is reset.
+            if !matches!(outcome.reason, Reason::Killed | Reason::Drained) {
+                session.refuse(&mut client);
+            }
             session.account(outcome, &Carried::default());
             None
         }
@@ -169,7 +174,7 @@ impl Session {
     /// Phases *route* (so far each listener has one pool) and *connect*. Ends early for a client
     /// that has reset its connection, unless it has brought something that is to be delivered; one
     /// that has only sent its FIN still wants its answer.
-    async fn connect(&mut self, client: &mut Socket) -> Result<Socket, Outcome> {
+    async fn connect(&mut self, client: &mut Socket) -> Result<(Socket, Box<[u8]>), Outcome> {
         self.is_routed = true;
         let mut attempts = Vec::new();
         let found = {
@@ -197,9 +202,9 @@ impl Session {
         };
         // From here on the session counts as one of its backend, until it is accounted.
         let found = found.map(|found| {
-            found.map(|Connected { socket, place, address }| {
+            found.map(|Connected { socket, place, address, early }| {
                 self.backend = Some(place.keep());
-                (socket, address)
+                (socket, address, early)
             })
         });
         let last = attempts.last().map(|attempt| attempt.failure.reason());
@@ -207,12 +212,12 @@ impl Session {
             self.trail().attempts = attempts;
         }
         match found? {
-            Ok((socket, address)) => {
+            Ok((socket, address, early)) => {
                 self.connect_us = micros(self.accepted.elapsed());
                 if address.is_some() {
                     self.trail().address = address;
                 }
-                Ok(socket)
+                Ok((socket, early))
             }
             Err(why) => Err(match (last, why) {
                 (Some(Reason::Internal), _) => Outcome { reason: Reason::Internal, by: By::Replug },
@@ -223,12 +228,22 @@ impl Session {
         }
     }
 
-    fn join(&self, client: Socket, backend: Socket) -> Relay {
-        let direction = || match self.shard.splice.get() {
-            true => Direction::default(),
-            false => Direction::default().copy_only(),
+    /// How a client is left that gets no backend.
+    fn refuse(&self, client: &mut Socket) {
+        match self.listener.refuse {
+            Refusal::Reset => {}
+            Refusal::Close => client.close_in_order(),
+        }
+    }
+
+    /// `early`: what the backend has sent already.
+    fn join(&self, client: Socket, backend: Socket, early: Box<[u8]>) -> Relay {
+        let by = |direction: Direction| match self.shard.splice.get() {
+            true => direction,
+            false => direction.copy_only(),
         };
-        Relay::new(client, backend, direction(), direction())
+        let (to_backend, to_client) = (Direction::default(), Direction::with_prefix(early));
+        Relay::new(client, backend, by(to_backend), by(to_client))
     }
 
     /// Phase *relay*: bytes move until both directions have ended, time is up, or an order comes.
@@ -305,6 +320,7 @@ impl Session {
             id: self.id,
             accepted: SystemTime::now() - duration,
             listener: self.listener.name.clone(),
+            bind: self.listener.bind.clone(),
             client: self.client,
             pool: self.is_routed.then(|| pool.name.clone()),
             connect: self.backend.map(|_| Duration::from_micros(self.connect_us.into())),

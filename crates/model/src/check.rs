@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use crate::address::{BackendAddress, Bind, SourceAddress};
 use crate::config::{Config, Listener, Pool};
 use crate::diagnostic::{Code, Diagnostic};
-use crate::source::Span;
+use crate::source::{Span, Spanned};
 
 /// Every fault of `config` that no single item shows.
 pub fn check(config: &Config) -> Vec<Diagnostic> {
@@ -33,6 +33,7 @@ pub fn check(config: &Config) -> Vec<Diagnostic> {
     for pool in &config.pools {
         members(pool, &mut faults);
         source(pool, &mut faults);
+        via(pool, &mut faults);
         used(pool, config, &mut faults);
         queue(pool, &mut faults);
     }
@@ -105,19 +106,27 @@ fn access(listener: &Listener, faults: &mut Vec<Diagnostic>) {
 
 /// A backend that is the listener itself would connect to itself until descriptors run out.
 fn loops(listener: &Listener, pool: &Pool, faults: &mut Vec<Diagnostic>) {
-    for backend in &pool.backends {
-        let own = listener.bind.iter().any(|bind| reaches(&backend.address.value, &bind.value));
+    for target in dialled(pool) {
+        let own = listener.bind.iter().any(|bind| reaches(&target.value, &bind.value));
         if own {
             faults.push(
                 Diagnostic::new(
                     Code::Loop,
-                    backend.address.span,
-                    format!("`{}` is this listener itself", backend.address.value),
+                    target.span,
+                    format!("`{}` is this listener itself", target.value),
                 )
                 .label("leads back to the listener")
                 .help("name the address of the service, not the one replug listens on"),
             );
         }
+    }
+}
+
+/// What sessions of `pool` connect to: its backends, or the proxy before them.
+fn dialled(pool: &Pool) -> Vec<Spanned<BackendAddress>> {
+    match &pool.via {
+        None => pool.backends.iter().map(|backend| backend.address.clone()).collect(),
+        Some(via) => vec![Spanned { value: via.value.address.clone(), span: via.span }],
     }
 }
 
@@ -206,8 +215,8 @@ fn source(pool: &Pool, faults: &mut Vec<Diagnostic>) {
     let SourceAddress::Address(from) = source.value else {
         return;
     };
-    for backend in &pool.backends {
-        let BackendAddress::Ip(to) = backend.address.value else {
+    for backend in dialled(pool) {
+        let BackendAddress::Ip(to) = backend.value else {
             continue;
         };
         if to.is_ipv4() != from.is_ipv4() {
@@ -215,12 +224,32 @@ fn source(pool: &Pool, faults: &mut Vec<Diagnostic>) {
             let mut fault = Diagnostic::new(
                 Code::Source,
                 source.span,
-                format!("{from} cannot reach {}", backend.address.value),
+                format!("{from} cannot reach {}", backend.value),
             )
             .label(format!("an {} address", family(from)))
             .help("give a source of the same family as the targets");
-            if let Some(span) = backend.address.span {
+            if let Some(span) = backend.span {
                 fault = fault.related(span, format!("an {} target", family(to.ip())));
+            }
+            faults.push(fault);
+        }
+    }
+}
+
+/// A proxy connects to hosts and ports.
+fn via(pool: &Pool, faults: &mut Vec<Diagnostic>) {
+    let Some(via) = &pool.via else { return };
+    for backend in &pool.backends {
+        if let BackendAddress::Unix(_) = backend.address.value {
+            let mut fault = Diagnostic::new(
+                Code::Conflict,
+                backend.address.span,
+                format!("no proxy connects to `{}`", backend.address.value),
+            )
+            .label("a unix socket of this machine")
+            .help("give it a pool of its own, without `via`");
+            if let Some(span) = via.span {
+                fault = fault.related(span, "the way to all backends of this pool");
             }
             faults.push(fault);
         }
@@ -230,8 +259,7 @@ fn source(pool: &Pool, faults: &mut Vec<Diagnostic>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Backend;
-    use crate::source::Spanned;
+    use crate::config::{Backend, Proxy, ProxyProtocol};
     use std::time::Duration;
 
     fn config(binds: &[&str], targets: &[&str], source: Option<&str>) -> Config {
@@ -299,6 +327,23 @@ mod tests {
         codes(&config, &["W0306"]);
         config.pools[0].backends[1].max = std::num::NonZeroU32::new(5);
         codes(&config, &[]);
+    }
+
+    #[test]
+    fn a_proxy_stands_in_for_the_backends() {
+        let through = |proxy: &str, target: &str, source: Option<&str>| {
+            let mut config = config(&[":80"], &[target], source);
+            config.pools[0].via = Some(Spanned::default_of(Proxy {
+                address: BackendAddress::parse(proxy, None).expect("a legal address"),
+                protocol: ProxyProtocol::Http { bare: false },
+            }));
+            config
+        };
+        codes(&through("10.0.0.1:80", "127.0.0.1:80", None), &[]);
+        codes(&through("127.0.0.1:80", "10.0.0.1:80", None), &["E0203"]);
+        codes(&through("10.0.0.1:80", "[::1]:80", Some("10.0.0.9")), &[]);
+        codes(&through("[::1]:8080", "10.0.0.1:80", Some("10.0.0.9")), &["E0107"]);
+        codes(&through("10.0.0.1:80", "unix:/x", None), &["E0205"]);
     }
 
     #[test]

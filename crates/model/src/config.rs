@@ -53,6 +53,8 @@ pub struct Listener {
     pub timeouts: Timeouts,
     /// Options of the sockets on both sides.
     pub tcp: Tcp,
+    /// What a client sees that is not served.
+    pub refuse: Refusal,
 }
 
 impl Listener {
@@ -66,8 +68,25 @@ impl Listener {
             limits: Limits::default(),
             timeouts: Timeouts::default(),
             tcp: Tcp::default(),
+            refuse: Refusal::default(),
         }
     }
+}
+
+/// What a client sees that is not served: it may not come, or no backend could be reached.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Refusal {
+    /// A reset, which nobody takes for an empty answer.
+    #[default]
+    Reset,
+    /// An end of stream, as the old tools have it. The kernel still resets a client that had sent
+    /// something.
+    Close,
+}
+
+impl Refusal {
+    /// Both, by the names under which they are configured.
+    pub const NAMES: [(&str, Self); 2] = [("reset", Self::Reset), ("close", Self::Close)];
 }
 
 /// Which clients may come: `deny` wins over `allow`, and an empty `allow` allows all.
@@ -134,8 +153,12 @@ pub struct Pool {
     pub balance: Balance,
     /// Whether a client returns to the backend it had.
     pub sticky: Option<Sticky>,
+    /// How many backends one session tries at the most; `None`: each of them.
+    pub tries: Option<NonZeroU32>,
     /// How long a backend that could not be reached is left alone.
     pub retry_down: Duration,
+    /// What becomes of that when there is no other left.
+    pub all_down: AllDown,
     /// Time in which the share of a backend that was down grows from a tenth to the whole;
     /// `None`: it has its whole share at once.
     pub slow_start: Option<Duration>,
@@ -145,6 +168,8 @@ pub struct Pool {
     pub queue: Option<Spanned<Queue>>,
     /// What connections to the backends leave from.
     pub source: Option<Spanned<SourceAddress>>,
+    /// The proxy that the backends are reached through; it also resolves their names.
+    pub via: Option<Spanned<Proxy>>,
 }
 
 impl Pool {
@@ -158,11 +183,14 @@ impl Pool {
             backends,
             balance: Balance::default(),
             sticky: None,
+            tries: None,
             retry_down: Self::RETRY_DOWN,
+            all_down: AllDown::default(),
             slow_start: None,
             on_removed: OnRemoved::default(),
             queue: None,
             source: None,
+            via: None,
         }
     }
 }
@@ -193,6 +221,41 @@ pub enum OnRemoved {
     Drain(Duration),
     /// They end at once.
     Cut,
+}
+
+/// What is done when every backend of a pool is down, backups too.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AllDown {
+    /// Each is tried, and stays down until a session has reached it.
+    #[default]
+    Try,
+    /// All count as up again, and the list begins anew: for pools where a backend that is down is
+    /// not tried for long, or never.
+    Forgive,
+}
+
+impl AllDown {
+    /// Both, by the names under which they are configured.
+    pub const NAMES: [(&str, Self); 2] = [("try", Self::Try), ("forgive", Self::Forgive)];
+}
+
+/// A proxy on the way to backends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proxy {
+    /// Where it is reached.
+    pub address: BackendAddress,
+    /// How it is asked for a connection.
+    pub protocol: ProxyProtocol,
+}
+
+/// How a proxy is asked for a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProxyProtocol {
+    /// HTTP `CONNECT` (RFC 9110 section 9.3.6).
+    Http {
+        /// Only the request line is sent, without the `Host` that HTTP/1.1 wants.
+        bare: bool,
+    },
 }
 
 /// One member of a pool.

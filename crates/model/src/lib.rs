@@ -22,8 +22,9 @@ pub mod unit;
 
 pub use address::{BackendAddress, Bind, SourceAddress, UnixName};
 pub use config::{
-    Access, Admin, Backend, Balance, Config, Limits, Listener, Log, LogFormat, LogTarget,
-    OnRemoved, Pool, Queue, Role, Runtime, Sticky, StickyKey, Tcp, Timeouts, Weight,
+    Access, Admin, AllDown, Backend, Balance, Config, Limits, Listener, Log, LogFormat, LogTarget,
+    OnRemoved, Pool, Proxy, ProxyProtocol, Queue, Refusal, Role, Runtime, Sticky, StickyKey, Tcp,
+    Timeouts, Weight,
 };
 pub use diagnostic::{Code, Diagnostic, Severity};
 pub use source::{SourceId, Sources, Span, Spanned};

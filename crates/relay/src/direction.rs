@@ -42,7 +42,12 @@ pub struct Direction {
 /// What was received and not yet taken by the receiver.
 #[derive(Debug)]
 enum Held {
-    Bytes { bytes: Box<[u8]>, taken: usize },
+    /// Not offered yet.
+    Prefix(Box<[u8]>),
+    Bytes {
+        bytes: Box<[u8]>,
+        taken: usize,
+    },
     Pipe(Pipe),
 }
 
@@ -92,7 +97,7 @@ pub(crate) enum Socketward {
 impl Direction {
     /// A direction that begins with `prefix`, received earlier and owed to the receiver.
     pub fn with_prefix(prefix: Box<[u8]>) -> Self {
-        let held = (!prefix.is_empty()).then(|| Held::Bytes { bytes: prefix, taken: 0 }.into());
+        let held = (!prefix.is_empty()).then(|| Held::Prefix(prefix).into());
         Self { held, ..Self::default() }
     }
 
@@ -185,6 +190,13 @@ impl Direction {
         loop {
             let Some(held) = &mut self.held else { return Poll::Ready(Ok(())) };
             let sent = match &mut **held {
+                Held::Prefix(prefix) => {
+                    // Readiness may have been forgotten before the relay began.
+                    let prefix = std::mem::take(prefix);
+                    self.held = None;
+                    self.send_or_hold(to, &prefix)?;
+                    continue;
+                }
                 Held::Bytes { bytes, taken } => {
                     to.poll_write(cx, |socket| socket::send(socket, &bytes[*taken..]))
                 }
@@ -209,6 +221,7 @@ impl Direction {
                 *taken >= bytes.len()
             }
             Some(Held::Pipe(pipe)) => pipe.is_empty(),
+            Some(Held::Prefix(prefix)) => prefix.is_empty(),
         };
         if empty {
             self.held = None;

@@ -131,6 +131,37 @@ impl Socket {
         }
     }
 
+    /// Receives what there is into `buffer`, once there is something; 0 is end of stream. For
+    /// what is said before a relay takes the socket over.
+    ///
+    /// # Errors
+    /// When the connection is broken.
+    pub async fn receive(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut read = |socket: BorrowedFd<'_>| {
+            // Unlike the buffer of a relay, this one may be small: only room left over says that
+            // there was no more.
+            receive(socket, buffer).map(|found| match found.bytes() {
+                bytes if bytes == 0 || bytes == buffer.len() => Found::More(bytes),
+                bytes => Found::All(bytes),
+            })
+        };
+        std::future::poll_fn(|cx| self.poll_read(cx, &mut read)).await
+    }
+
+    /// Sends all of `bytes`.
+    ///
+    /// # Errors
+    /// When the connection is broken.
+    pub async fn send_all(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        let mut sent = self.write_now(|socket| send(socket, bytes))?;
+        while sent < bytes.len() {
+            bytes = &bytes[sent..];
+            let wait = |cx: &mut Context<'_>| self.poll_write(cx, |socket| send(socket, bytes));
+            sent = std::future::poll_fn(wait).await?;
+        }
+        Ok(())
+    }
+
     /// Receives through `read` as soon as there is something to receive; 0 is end of stream.
     pub(crate) fn poll_read(
         &mut self,

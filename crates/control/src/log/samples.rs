@@ -22,6 +22,7 @@ pub(super) fn plain() -> Record {
         id: 17,
         accepted: moment() - duration,
         listener: "web".into(),
+        bind: ":8080".into(),
         client: client("10.0.0.9:51234"),
         pool: Some("web".into()),
         backend: Some(Reached { backend: "10.0.0.11:80".into(), address: None }),
@@ -59,12 +60,14 @@ pub(super) fn moved() -> Record {
                 address: None,
                 took: Duration::from_micros(80),
                 failure: ConnectFailure::Refused,
+                phrase: None,
             },
             Attempt {
                 backend: name,
                 address: address("10.0.0.4:5432"),
                 took: Duration::from_millis(4_999),
                 failure: ConnectFailure::Timeout,
+                phrase: None,
             },
         ],
         reason: Reason::BackendReset,
@@ -108,6 +111,7 @@ pub(super) fn hostile() -> Record {
             address: None,
             took: Duration::ZERO,
             failure: ConnectFailure::Refused,
+            phrase: None,
         }],
         ..plain()
     }

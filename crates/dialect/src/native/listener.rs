@@ -2,7 +2,7 @@
 
 use ipnet::IpNet;
 use model::address::FaultKind;
-use model::{Access, Backend, Bind, Code, Diagnostic, Listener, Spanned, Tcp, Timeouts};
+use model::{Access, Backend, Bind, Code, Diagnostic, Listener, Refusal, Spanned, Tcp, Timeouts};
 
 use super::pool::POOL_KEYS;
 use super::table::{Entry, Schema, Table};
@@ -27,13 +27,17 @@ const LISTENER: Schema = Schema {
         "limits",
         "timeouts",
         "tcp",
+        "refuse",
         "balance",
         "sticky",
+        "tries",
         "retry_down",
         "slow_start",
+        "all_down",
         "on_removed",
         "queue",
         "source",
+        "via",
     ],
     later: &[
         "route",
@@ -43,7 +47,6 @@ const LISTENER: Schema = Schema {
         "on_silence",
         "otherwise",
         "transparent",
-        "via",
         "send_proxy",
         "health",
         "on_down",
@@ -141,6 +144,7 @@ impl Reader<'_> {
         let limits = self.table(table, "limits").map(|limits| self.limits(&limits));
         let timeouts = self.timeouts(table);
         let tcp = self.tcp(table);
+        let refuse = self.choice(table, "refuse", &Refusal::NAMES, &[]);
         let pool = self.pool_of(name, table, &bind);
         self.config.listeners.push(Listener {
             bind,
@@ -148,6 +152,7 @@ impl Reader<'_> {
             limits: limits.unwrap_or_default(),
             timeouts,
             tcp,
+            refuse: refuse.unwrap_or_default(),
             ..Listener::new(name, pool)
         });
     }

@@ -1,8 +1,8 @@
 //! `[pool.NAME]`, and the same keys on a listener with `to`.
 
 use model::{
-    Backend, Balance, Code, Diagnostic, OnRemoved, Pool, Queue, SourceAddress, Spanned, Sticky,
-    StickyKey,
+    AllDown, Backend, Balance, Code, Diagnostic, OnRemoved, Pool, Proxy, Queue, SourceAddress,
+    Spanned, Sticky, StickyKey,
 };
 use toml::de::DeValue;
 
@@ -11,11 +11,21 @@ use super::{Kind, Reader};
 use crate::suggest;
 use crate::term::address::{self, Purpose};
 use crate::term::target::DefaultPort;
-use crate::term::value;
+use crate::term::{proxy, value};
 
 /// The keys that may also stand on a listener with `to`.
-pub(super) const POOL_KEYS: &[&str] =
-    &["balance", "sticky", "retry_down", "slow_start", "on_removed", "queue", "source"];
+pub(super) const POOL_KEYS: &[&str] = &[
+    "balance",
+    "sticky",
+    "tries",
+    "retry_down",
+    "slow_start",
+    "all_down",
+    "on_removed",
+    "queue",
+    "source",
+    "via",
+];
 
 const POOL: Schema = Schema {
     place: "a pool",
@@ -23,18 +33,24 @@ const POOL: Schema = Schema {
         "backends",
         "balance",
         "sticky",
+        "tries",
         "retry_down",
         "slow_start",
+        "all_down",
         "on_removed",
         "queue",
         "source",
+        "via",
     ],
-    later: &["via", "send_proxy", "tls", "health", "on_down", "limits"],
+    later: &["send_proxy", "tls", "health", "on_down", "limits"],
 };
 
 const QUEUE: Schema = Schema { place: "queue", keys: &["length", "wait"], later: &[] };
 
 const STICKY: Schema = Schema { place: "sticky", keys: &["by", "ttl"], later: &["entries"] };
+
+/// More backends than this no session tries.
+const TRIES_MAX: usize = 1_000_000;
 
 /// How backends may be picked, by name.
 pub(super) const BALANCES: &[(&str, Balance)] = &Balance::NAMES;
@@ -71,14 +87,19 @@ impl Reader<'_> {
         let balance = self.choice(table, "balance", BALANCES, &[]);
         let retry_down = self.duration(table, "retry_down", value::duration);
         let slow_start = self.duration(table, "slow_start", value::duration_or_never);
+        let tries = self.count(table, "tries", TRIES_MAX);
+        let all_down = self.choice(table, "all_down", &AllDown::NAMES, &[]);
         Pool {
             balance: balance.unwrap_or_default(),
             sticky: self.sticky(table),
+            tries: tries.and_then(|tries| tries.try_into().ok()),
             retry_down: retry_down.unwrap_or(Pool::RETRY_DOWN),
             slow_start: slow_start.flatten(),
+            all_down: all_down.unwrap_or_default(),
             on_removed: self.on_removed(table),
             queue: self.queue(table),
             source: self.source(table),
+            via: self.via(table),
             ..Pool::new(name, backends)
         }
     }
@@ -153,6 +174,25 @@ impl Reader<'_> {
         };
         self.faults.push(fault);
         OnRemoved::default()
+    }
+
+    fn via(&mut self, table: &Table<'_>) -> Option<Spanned<Proxy>> {
+        let entry = table.get("via")?;
+        if let DeValue::Array(_) = entry.value() {
+            self.faults.push(
+                Diagnostic::new(
+                    Code::NotYet,
+                    entry.value_span(),
+                    "a chain of proxies is not in this version",
+                )
+                .label("not in this version")
+                .help("write one proxy, as in `via = \"http://10.0.3.1:3128\"`"),
+            );
+            return None;
+        }
+        let text = self.text(table, "via")?;
+        let read = proxy::read(text.word());
+        self.told(read).map(|via| Spanned::at(via, text.span))
     }
 
     fn source(&mut self, table: &Table<'_>) -> Option<Spanned<SourceAddress>> {

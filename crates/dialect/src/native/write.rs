@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use model::config::Verbosity;
 use model::{
-    Backend, Bind, Config, Limits, Listener, Log, LogFormat, LogTarget, OnRemoved, Pool, Queue,
-    Role, Runtime, Sticky, Tcp, Timeouts, Weight, unit,
+    AllDown, Backend, Bind, Config, Limits, Listener, Log, LogFormat, LogTarget, OnRemoved, Pool,
+    Queue, Refusal, Role, Runtime, Sticky, Tcp, Timeouts, Weight, unit,
 };
 
 use super::VERBOSITIES;
 use super::pool::{BALANCES, STICKY_BY};
+use crate::term::proxy;
 
 /// What becomes of values that nobody needs to write.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -92,6 +93,7 @@ impl Writer {
             &time(tcp.user_timeout),
             tcp.user_timeout == usual.user_timeout,
         );
+        self.choice("refuse", listener.refuse, &Refusal::NAMES);
     }
 
     fn limits(&mut self, prefix: &str, limits: &Limits, sessions: &str) {
@@ -119,9 +121,11 @@ impl Writer {
             format!("{{ by = {}, ttl = {} }}", quoted(by), time(Some(ttl)))
         });
         self.optional("sticky", sticky, "clients are spread");
+        self.optional("tries", pool.tries.map(|tries| tries.to_string()), "each backend once");
         let retry = pool.retry_down;
         self.value("retry_down", &time(Some(retry)), retry == Pool::RETRY_DOWN);
         self.value("slow_start", &time(pool.slow_start), pool.slow_start.is_none());
+        self.choice("all_down", pool.all_down, &AllDown::NAMES);
         let on_removed = match pool.on_removed {
             OnRemoved::Keep => "keep".to_owned(),
             OnRemoved::Drain(time) => format!("drain {}", unit::show(time)),
@@ -135,6 +139,8 @@ impl Writer {
         self.optional("queue", queue, "nobody waits for a full pool");
         let source = pool.source.as_ref().map(|source| quoted(&source.value.to_string()));
         self.optional("source", source, "as the kernel chooses");
+        let via = pool.via.as_ref().map(|via| quoted(&proxy::show(&via.value)));
+        self.optional("via", via, "directly");
     }
 
     fn log(&mut self, log: &Log) {
@@ -179,6 +185,13 @@ impl Writer {
             (true, Defaults::Show) => writeln!(self.text, "{key} = {value}  # default"),
             (true, Defaults::Omit) => Ok(()),
         };
+    }
+
+    /// One of a few words.
+    fn choice<T: PartialEq + Default>(&mut self, key: &str, value: T, names: &[(&str, T)]) {
+        let named = names.iter().find(|(_, named)| *named == value);
+        let (name, _) = named.expect("each value has a name in its table");
+        self.value(key, &quoted(name), value == T::default());
     }
 
     /// A key whose default cannot be written as a value, but said in words.

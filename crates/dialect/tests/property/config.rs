@@ -7,9 +7,9 @@ use dialect::native;
 use dialect::render::{Colour, render};
 use model::config::Verbosity;
 use model::{
-    Access, Admin, Backend, BackendAddress, Balance, Bind, Config, Limits, Listener, Log,
-    LogFormat, LogTarget, OnRemoved, Pool, Queue, Rate, Role, Runtime, SourceAddress, Sources,
-    Spanned, Sticky, StickyKey, Tcp, Timeouts, Weight,
+    Access, Admin, AllDown, Backend, BackendAddress, Balance, Bind, Config, Limits, Listener, Log,
+    LogFormat, LogTarget, OnRemoved, Pool, Proxy, ProxyProtocol, Queue, Rate, Refusal, Role,
+    Runtime, SourceAddress, Sources, Spanned, Sticky, StickyKey, Tcp, Timeouts, Weight,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -100,14 +100,18 @@ fn listener() -> impl Strategy<Value = Listener> {
         lifetime,
     });
     let tcp = (option::of((1u64..32_768).prop_map(Duration::from_secs)), option::of(time()));
-    (vec(bind, 1..9), 0usize..3, ranges(), ranges(), limits(), timeouts, tcp).prop_map(
-        |(bind, pool, allow, deny, limits, timeouts, (keepalive, user_timeout))| Listener {
-            bind,
-            access: Access { allow, deny },
-            limits,
-            timeouts,
-            tcp: Tcp { keepalive, user_timeout },
-            ..Listener::new("", unwritten(format!("p-{pool}")))
+    let refuse = select(Refusal::NAMES.map(|(_, refuse)| refuse).to_vec());
+    (vec(bind, 1..9), 0usize..3, ranges(), ranges(), limits(), timeouts, (tcp, refuse)).prop_map(
+        |(bind, pool, allow, deny, limits, timeouts, ((keepalive, user_timeout), refuse))| {
+            Listener {
+                bind,
+                access: Access { allow, deny },
+                limits,
+                timeouts,
+                tcp: Tcp { keepalive, user_timeout },
+                refuse,
+                ..Listener::new("", unwritten(format!("p-{pool}")))
+            }
         },
     )
 }
@@ -138,15 +142,32 @@ fn pool() -> impl Strategy<Value = Pool> {
         unwritten(Queue { length, wait })
     }));
     let rare = (option::of(time()), on_removed, queue);
-    (vec(backend, 1..5), balance, sticky, retry, rare, source).prop_map(
-        |(backends, balance, sticky, retry_down, (slow_start, on_removed, queue), source)| Pool {
+    let tries = option::of((1u32..1000).prop_map(|tries| tries.try_into().expect("not zero")));
+    let failing = (retry, tries, select(AllDown::NAMES.map(|(_, all_down)| all_down).to_vec()));
+    let proxy = select(vec!["10.0.3.1:80", "[::1]:3128", "gate.example:8080"]);
+    let via = option::of((proxy, proptest::bool::ANY).prop_map(|(address, bare)| {
+        let address = BackendAddress::parse(address, None).expect("a legal address");
+        unwritten(Proxy { address, protocol: ProxyProtocol::Http { bare } })
+    }));
+    (vec(backend, 1..5), balance, sticky, failing, rare, (source, via)).prop_map(
+        |(
+            backends,
+            balance,
+            sticky,
+            (retry_down, tries, all_down),
+            (slow_start, on_removed, queue),
+            (source, via),
+        )| Pool {
             on_removed,
             queue,
             balance,
             sticky,
+            tries,
             retry_down,
             slow_start,
+            all_down,
             source,
+            via,
             ..Pool::new(unwritten(String::new()), backends)
         },
     )

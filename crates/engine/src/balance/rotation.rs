@@ -30,6 +30,16 @@ impl Rotation {
         self.position.store(previous.position.load(Ordering::Relaxed), Ordering::Relaxed);
     }
 
+    /// Begins anew with the first turn.
+    pub(super) fn restart(&self) {
+        self.position.store(0, Ordering::Relaxed);
+    }
+
+    /// Passes over one turn.
+    pub(super) fn skip(&self) {
+        self.position.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// The next backend that will do, whose turn is then over.
     pub(super) fn next<'a>(
         &self,

@@ -17,6 +17,8 @@ pub struct Record {
     pub accepted: SystemTime,
     /// The listener it arrived at.
     pub listener: Arc<str>,
+    /// Where that listens, as configured; the first place, if there are several.
+    pub bind: Arc<str>,
     /// Who came.
     pub client: ClientAddress,
     /// The pool it was routed to; `None` when it ended before that.
@@ -59,7 +61,8 @@ pub enum ClientAddress {
 pub struct Reached {
     /// As configured.
     pub backend: Arc<str>,
-    /// The address that was connected to, where `backend` is a name.
+    /// The address that was connected to, where `backend` is a name: its own, or that of the proxy
+    /// before it.
     pub address: Option<SocketAddr>,
 }
 
@@ -74,6 +77,8 @@ pub struct Attempt {
     pub took: Duration,
     /// Why it failed.
     pub failure: ConnectFailure,
+    /// The reason phrase of a proxy that refused: any text, cut to some 64 bytes.
+    pub phrase: Option<Arc<str>>,
 }
 
 /// Why a backend could not be connected to.
@@ -87,11 +92,24 @@ pub enum ConnectFailure {
     Unreachable,
     /// Its name has no address, or not yet.
     Unresolved,
+    /// The proxy before it was reached and did not connect us.
+    Proxy(ProxyFailure),
     /// Something of our own was exhausted (descriptors, ports, memory), with the system's error
     /// number. Says nothing about the backend.
     Ours(i32),
     /// Any other error of the system, with its number.
     Other(i32),
+}
+
+/// Why a proxy did not connect us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ProxyFailure {
+    /// It answered with this status.
+    Status(u16),
+    /// What it sent is no answer.
+    Malformed,
+    /// It ended the connection before its answer was whole.
+    Closed,
 }
 
 /// The kernel's figures of one TCP connection (`TCP_INFO`, tcp(7)).
@@ -129,7 +147,7 @@ pub enum Reason {
     HalfClosedIdle,
     /// The last backend tried did not answer in time.
     ConnectTimeout,
-    /// The last backend tried refused.
+    /// The last backend tried refused, or the proxy before it.
     Refused,
     /// The network could not reach the last backend tried.
     Unreachable,
@@ -177,6 +195,7 @@ impl ConnectFailure {
             Self::Timeout => "connect_timeout",
             Self::Unreachable => "unreachable",
             Self::Unresolved => "unresolved",
+            Self::Proxy(_) => "proxy_refused",
             Self::Ours(_) => "out_of_resources",
             Self::Other(_) => "failed",
         }
@@ -185,7 +204,7 @@ impl ConnectFailure {
     /// The reason of a session whose last attempt failed this way.
     pub fn reason(self) -> Reason {
         match self {
-            Self::Refused => Reason::Refused,
+            Self::Refused | Self::Proxy(_) => Reason::Refused,
             Self::Timeout => Reason::ConnectTimeout,
             Self::Unreachable | Self::Other(_) => Reason::Unreachable,
             Self::Unresolved => Reason::NoBackend,
@@ -222,6 +241,11 @@ impl fmt::Display for ConnectFailure {
             Self::Timeout => f.write_str("no answer in time"),
             Self::Unreachable => f.write_str("unreachable"),
             Self::Unresolved => f.write_str("its name has no address"),
+            Self::Proxy(ProxyFailure::Status(status)) => {
+                write!(f, "the proxy answered {status}")
+            }
+            Self::Proxy(ProxyFailure::Malformed) => f.write_str("the proxy did not speak HTTP"),
+            Self::Proxy(ProxyFailure::Closed) => f.write_str("the proxy closed the connection"),
             Self::Ours(errno) | Self::Other(errno) => {
                 std::io::Error::from_raw_os_error(*errno).fmt(f)
             }

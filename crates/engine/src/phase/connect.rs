@@ -22,6 +22,7 @@ use crate::journal::{Journal, Level, Notice};
 use crate::mark::Change;
 use crate::phase::accept::REST;
 use crate::phase::account::{Attempt, ClientAddress, ConnectFailure};
+use crate::phase::via::{self, Reached, Refused};
 use crate::pick::{Pick, Place};
 use crate::plan::{Backend, Listener, Pool, Target};
 use crate::queue::{LOOK_EVERY, Queue};
@@ -36,8 +37,10 @@ pub(crate) const CONNECT_PHASE_MAX: Duration = Duration::from_secs(60);
 pub(crate) struct Connected<'a> {
     pub(crate) socket: Socket,
     pub(crate) place: Place<'a>,
-    /// Where it was reached, if it is configured by name.
+    /// Where it was reached, if it is configured by name, or its proxy.
     pub(crate) address: Option<SocketAddr>,
+    /// What it has sent already, behind the answer of its proxy.
+    pub(crate) early: Box<[u8]>,
 }
 
 /// Why none was reached.
@@ -81,7 +84,10 @@ pub(crate) async fn connect<'a>(
         let backend = place.backend();
         let first_attempt = attempts.len();
         let attempt = Instant::now();
-        if let Some((socket, reached)) = reach(search, backend, attempts).await {
+        search.tell_attempt(backend);
+        if let Some((Reached { socket, early }, address_reached)) =
+            reach(search, backend, attempts).await
+        {
             let now = Tick::now();
             backend.load.connected_in(attempt.elapsed(), now);
             if backend.mark.succeeded() == Change::Changed {
@@ -92,15 +98,20 @@ pub(crate) async fn connect<'a>(
             if let (Some(sticky), Some(address)) = (&pool.sticky, address) {
                 sticky.remember(address, backend.number, now);
             }
-            return Ok(Connected { socket, place, address: reached });
+            if journal.wants(Level::Debug) {
+                journal.notice(Notice::Connected { id, backend: backend.label.clone() });
+            }
+            return Ok(Connected { socket, place, address: address_reached, early });
         }
         spent += attempt.elapsed();
-        for attempt in &attempts[first_attempt..] {
-            let (backend, failure) = (attempt.backend.clone(), attempt.failure);
-            journal.notice(Notice::AttemptFailed { id, backend, failure });
-        }
-        if let Some(last) = attempts.last() {
-            mark_down(pool, backend, last.failure, journal);
+        search.tell_failed(&attempts[first_attempt..]);
+        match attempts.last().map(|last| last.failure) {
+            // Says something about this client and this backend only, or nothing for sure.
+            None | Some(ConnectFailure::Proxy(_)) => {}
+            Some(ConnectFailure::Timeout) if pool.via.is_some() => {}
+            // The proxy was not reached, and the other backends are behind it as well.
+            Some(_) if pool.via.is_some() => break,
+            Some(failure) => mark_down(pool, backend, failure, journal),
         }
     }
     Err(match pick.found_full() {
@@ -168,40 +179,67 @@ impl<'a> Turns<'a> {
     }
 }
 
-/// Tries one backend: its address, or those of its name in turn.
+impl Search<'_> {
+    fn tell_attempt(&self, backend: &Backend) {
+        if self.journal.wants(Level::Debug) {
+            let via = self.listener.pool.via.as_ref();
+            self.journal.notice(Notice::Attempt {
+                id: self.id,
+                bind: self.listener.bind.clone(),
+                client: self.client,
+                dialled: via.map_or(&backend.label, |via| &via.label).clone(),
+                backend: backend.label.clone(),
+            });
+        }
+    }
+
+    fn tell_failed(&self, attempts: &[Attempt]) {
+        for attempt in attempts {
+            self.journal.notice(Notice::AttemptFailed {
+                id: self.id,
+                bind: self.listener.bind.clone(),
+                backend: attempt.backend.clone(),
+                failure: attempt.failure,
+                phrase: attempt.phrase.clone(),
+            });
+        }
+    }
+}
+
+/// Tries one backend, or the proxy before it: its address, or those of its name in turn. The
+/// address is told where that is news: it belongs to a name, or to a proxy.
 async fn reach(
     search: Search<'_>,
     backend: &Backend,
     attempts: &mut Vec<Attempt>,
-) -> Option<(Socket, Option<SocketAddr>)> {
+) -> Option<(Reached, Option<SocketAddr>)> {
     let listener = search.listener;
     let patience = listener.timeouts.connect;
     let begin = Instant::now();
-    let mut failed = |address, failure| {
+    let mut failed = |address, Refused { failure, phrase }| {
         let (backend, took) = (backend.label.clone(), begin.elapsed());
-        attempts.push(Attempt { backend, address, took, failure });
+        attempts.push(Attempt { backend, address, took, failure, phrase });
     };
-    let (name, port) = match &backend.target {
+    let target = listener.pool.via.as_ref().map_or(&backend.target, |via| &via.target);
+    let (name, port) = match target {
         Target::Name(name, port) => (name, *port),
         Target::Ip(address) => {
-            let target = SockAddr::from(*address);
-            return match open(&target, search).await {
-                Ok(socket) => Some((socket, None)),
-                Err(failure) => {
-                    failed(None, failure);
-                    None
-                }
-            };
+            let is_proxy = listener.pool.via.is_some();
+            let told = is_proxy.then_some(*address);
+            let opened = open(&SockAddr::from(*address), backend, search).await;
+            return opened.map(|reached| (reached, told)).map_err(|why| failed(told, why)).ok();
         }
         Target::Unix(name) => {
             let opened = match socket::unix_address(name) {
-                Ok(target) => open(&target, search).await,
-                Err(error) => Err(socket::connect_failure(&error, true)),
+                Ok(target) => open(&target, backend, search).await,
+                Err(error) => Err(socket::connect_failure(&error, true).into()),
             };
-            return opened
-                .map(|socket| (socket, None))
-                .map_err(|failure| failed(None, failure))
-                .ok();
+            return opened.map(|reached| (reached, None)).map_err(|why| failed(None, why)).ok();
+        }
+        // A pool without a proxy has no such backend; it would have no address.
+        Target::Beyond => {
+            failed(None, ConnectFailure::Unresolved.into());
+            return None;
         }
     };
     let mut addresses = timeout(patience, name.addresses()).await.unwrap_or_default();
@@ -209,33 +247,45 @@ async fn reach(
         addresses.retain(|address| address.is_ipv4() == source.is_ipv4());
     }
     if addresses.is_empty() {
-        failed(None, ConnectFailure::Unresolved);
+        failed(None, ConnectFailure::Unresolved.into());
     }
     for address in addresses {
         let address = SocketAddr::new(address, port);
-        match open(&address.into(), search).await {
-            Ok(socket) => return Some((socket, Some(address))),
-            Err(failure) => failed(Some(address), failure),
+        match open(&address.into(), backend, search).await {
+            Ok(reached) => return Some((reached, Some(address))),
+            Err(why) => failed(Some(address), why),
         }
     }
     None
 }
 
-/// Connects to one address, within the listener's connect timeout.
-async fn open(target: &SockAddr, search: Search<'_>) -> Result<Socket, ConnectFailure> {
-    let failure = |error| socket::connect_failure(&error, target.is_unix());
+/// Connects to one address, and through the proxy there to `backend`, if the pool has one; all
+/// of it within the listener's connect timeout.
+async fn open(
+    target: &SockAddr,
+    backend: &Backend,
+    search: Search<'_>,
+) -> Result<Reached, Refused> {
     let connecting = async {
-        match dial(target, search).await? {
-            Dialled::Connected(socket) => Ok(Socket::new(socket)),
-            Dialled::Connecting(socket) => {
+        let connected = match dial(target, search).await {
+            Ok(Dialled::Connected(socket)) => Ok(Socket::new(socket)),
+            Ok(Dialled::Connecting(socket)) => {
                 let mut socket = Socket::new(socket);
                 socket.connected().await.map(|()| socket)
             }
+            Err(error) => Err(error),
+        };
+        let socket =
+            connected.map_err(|error| socket::connect_failure(&error, target.is_unix()))?;
+        match &search.listener.pool.via {
+            None => Ok(Reached { socket, early: Box::default() }),
+            // Boxed: most sessions go without.
+            Some(via) => Box::pin(via::ask(socket, &backend.label, via.protocol)).await,
         }
     };
     match timeout(search.listener.timeouts.connect, connecting).await {
-        Ok(result) => result.map_err(failure),
-        Err(_) => Err(ConnectFailure::Timeout),
+        Ok(result) => result,
+        Err(_) => Err(ConnectFailure::Timeout.into()),
     }
 }
 
@@ -264,7 +314,7 @@ async fn dial(target: &SockAddr, search: Search<'_>) -> std::io::Result<Dialled>
 fn mark_down(pool: &Pool, backend: &Backend, failure: ConnectFailure, journal: &Journal) {
     match failure {
         // Says nothing about the backend, or will be over as soon as the name is resolved.
-        ConnectFailure::Ours(_) | ConnectFailure::Unresolved => return,
+        ConnectFailure::Ours(_) | ConnectFailure::Unresolved | ConnectFailure::Proxy(_) => return,
         ConnectFailure::Refused
         | ConnectFailure::Timeout
         | ConnectFailure::Unreachable
