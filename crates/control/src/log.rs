@@ -2,7 +2,7 @@
 //!
 //! One thread of its own ([`writer`]) does this, so that no shard ever waits for a disk or a
 //! reader. Its parts, in the order an entry passes them: a format ([`text`],
-//! [`json`], [`logfmt`]) makes a line; an [`output`] holds lines until they are
+//! [`json`], [`logfmt`], [`plug`]) makes a line; an [`output`] holds lines until they are
 //! written; a [`sink`] writes them to a file, a stream or [`syslog`].
 //!
 //! A sink that fails (disk full, nobody reads, no syslog daemon) never stops
@@ -21,14 +21,15 @@ use std::time::{Duration, SystemTime};
 
 use engine::account::Record;
 use engine::journal::{self, Entry, Journal, Level, Notice, Wants};
-use model::LogTarget;
 use model::config::Verbosity;
+use model::{LogFormat, LogTarget};
 
 mod clock;
 mod escape;
 mod json;
 mod logfmt;
 mod output;
+mod plug;
 #[cfg(test)]
 mod samples;
 mod sink;
@@ -72,17 +73,15 @@ impl Log {
         let columns = Columns { time: log.to != LogTarget::Syslog, listener: listeners > 1 };
         let records = Output::new(records);
         Ok(Self {
-            lines: Lines { format: log.format, columns, syslog: log.to == LogTarget::Syslog },
+            lines: Lines {
+                format: log.format,
+                columns,
+                syslog: log.to == LogTarget::Syslog,
+                verbosity: log.verbosity,
+            },
             records,
             notices: notices.map(Output::new),
-            wants: Wants {
-                records: log.verbosity != Verbosity::Quiet,
-                level: match log.verbosity {
-                    Verbosity::Quiet => Level::Warning,
-                    Verbosity::Normal => Level::Info,
-                    Verbosity::Verbose => Level::Debug,
-                },
-            },
+            wants: wants(log),
         })
     }
 
@@ -112,6 +111,18 @@ impl Log {
             let _ = last.send(writer.run(&entries));
         })?;
         Ok(Running { journal, end, reopening: Arc::default() })
+    }
+}
+
+/// What is worth making for `log`.
+fn wants(log: &model::Log) -> Wants {
+    match (log.format, log.verbosity) {
+        // Its lines are made from decisions that others tell only at length.
+        (LogFormat::PlugSyslog, _) | (_, Verbosity::Verbose) => {
+            Wants { records: true, level: Level::Debug }
+        }
+        (_, Verbosity::Quiet) => Wants { records: false, level: Level::Warning },
+        (_, Verbosity::Normal) => Wants { records: true, level: Level::Info },
     }
 }
 
@@ -213,7 +224,6 @@ impl std::fmt::Display for Millis {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use model::LogFormat;
     use std::fs;
     use std::path::PathBuf;
 

@@ -428,6 +428,10 @@ pub enum LogFormat {
     Json,
     /// `key=value` words on one line.
     Logfmt,
+    /// The line of plug's session file; no messages.
+    PlugSession,
+    /// What plug tells syslog.
+    PlugSyslog,
 }
 
 /// Where records and messages go.

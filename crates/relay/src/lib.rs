@@ -39,7 +39,7 @@ pub use clock::{Stamp, Tick};
 pub use direction::Direction;
 pub use relay::{End, Relay};
 pub use socket::Socket;
-pub use sys::{TcpFigures, bind_address_no_port, take_inherited, tcp_figures};
+pub use sys::{TcpFigures, bind_address_no_port, local_offset, take_inherited, tcp_figures};
 pub use watched::Watched;
 
 /// One of the two peers of a session.

@@ -45,6 +45,21 @@ pub fn tcp_figures(socket: impl AsFd) -> io::Result<TcpFigures> {
     Ok(TcpFigures { rtt_us: info.tcpi_rtt, retrans: info.tcpi_total_retrans })
 }
 
+/// By how many seconds local time is ahead of UTC, so many seconds after 1970-01-01 UTC
+/// (localtime(3): `TZ`, else `/etc/localtime`). No matter of sockets, but of this file's.
+pub fn local_offset(seconds: i64) -> i64 {
+    let mut local = MaybeUninit::<libc::tm>::zeroed();
+    // SAFETY: the time is readable and `local` writable for the whole call. Nothing in this
+    // program writes to the environment, which the call may read.
+    let result = unsafe { libc::localtime_r(&raw const seconds, local.as_mut_ptr()) };
+    if result.is_null() {
+        // A year beyond an int; its zone does not matter.
+        return 0;
+    }
+    // SAFETY: all fields are integers and a pointer, zeroed before the call.
+    unsafe { local.assume_init() }.tm_gmtoff
+}
+
 /// Bytes that were sent on a socket and not yet acknowledged by its peer (`SIOCOUTQ`, tcp(7)).
 ///
 /// # Errors

@@ -1,7 +1,7 @@
 //! Moments as RFC 3339 writes them: UTC, with milliseconds.
 //!
-//! Local time is not offered: it needs the zone files, and it repeats an hour
-//! every autumn, in which records can no longer be put in order.
+//! Local time is for the formats of old tools only: it repeats an hour every
+//! autumn, in which records can no longer be put in order.
 
 use std::fmt;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -29,6 +29,25 @@ impl fmt::Display for Utc {
             millis.rem_euclid(MILLIS_PER_SECOND),
         )
     }
+}
+
+/// A moment that shows itself as `2026-07-30 14:03:45` in the zone of this machine.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Local(pub(super) SystemTime);
+
+impl fmt::Display for Local {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = millis_since_epoch(self.0).div_euclid(MILLIS_PER_SECOND);
+        shifted(f, seconds.saturating_add(relay::local_offset(seconds)))
+    }
+}
+
+/// Seconds after 1970-01-01 00:00:00, in whichever zone.
+fn shifted(f: &mut fmt::Formatter<'_>, seconds: i64) -> fmt::Result {
+    let (year, month, day) = civil_from_days(seconds.div_euclid(SECONDS_PER_DAY));
+    let of_day = seconds.rem_euclid(SECONDS_PER_DAY);
+    let (hour, minute, second) = (of_day / 3_600, of_day / 60 % 60, of_day % 60);
+    write!(f, "{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}")
 }
 
 /// Rounded down. A clock beyond 64 bits of milliseconds is shown as the last such moment.
@@ -95,6 +114,22 @@ mod tests {
         check(4_107_542_399_000, "2100-02-28T23:59:59.000Z");
         check(4_107_542_400_000, "2100-03-01T00:00:00.000Z");
         check(253_402_300_799_999, "9999-12-31T23:59:59.999Z");
+    }
+
+    /// Whatever zone the tests run in: local time is UTC, shifted by what the zone is ahead.
+    #[test]
+    fn local_moments() {
+        for seconds in [0_i64, 951_782_399, 1_785_412_225] {
+            let at = UNIX_EPOCH + Duration::from_secs(seconds.unsigned_abs());
+            let ahead = relay::local_offset(seconds);
+            assert!(ahead.abs() <= 15 * 3_600, "{ahead}");
+            let shifted = match u64::try_from(ahead) {
+                Ok(ahead) => at + Duration::from_secs(ahead),
+                Err(_) => at - Duration::from_secs(ahead.unsigned_abs()),
+            };
+            let expected = Utc(shifted).to_string().replace('T', " ");
+            assert_eq!(Local(at).to_string(), expected[..19]);
+        }
     }
 
     /// Walks 900 years day by day with the rules of the calendar alone.

@@ -104,8 +104,13 @@ pub(super) fn head(line: &mut String, level: Level) {
         Level::Warning => 4,
         Level::Error => 3,
     };
+    head_of(line, "replug", severity);
+}
+
+/// Begins a message of `program` with a severity of RFC 5424 section 6.2.1, 0 to 7.
+pub(super) fn head_of(line: &mut String, program: &str, severity: u8) {
     let priority = FACILITY * 8 + severity;
-    push(line, format_args!("<{priority}>replug[{}]: ", std::process::id()));
+    push(line, format_args!("<{priority}>{program}[{}]: ", std::process::id()));
 }
 
 fn is_gone(error: &io::Error) -> bool {

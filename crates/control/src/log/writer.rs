@@ -6,10 +6,11 @@ use std::time::{Duration, Instant, SystemTime};
 use engine::account::Record;
 use engine::journal::{Entry, Journal, Level, Notice};
 use model::LogFormat;
+use model::config::Verbosity;
 
 use super::output::{Flushed, Output};
 use super::text::Columns;
-use super::{json, logfmt, syslog, text};
+use super::{json, logfmt, plug, syslog, text};
 
 /// Least time between two notices about entries that were dropped.
 const DROPPED_EVERY: Duration = Duration::from_secs(1);
@@ -21,10 +22,16 @@ pub(super) struct Lines {
     pub(super) columns: Columns,
     /// Whether each begins with the head of a syslog message.
     pub(super) syslog: bool,
+    /// How much is said, where the format decides that.
+    pub(super) verbosity: Verbosity,
 }
 
 impl Lines {
+    /// Leaves the line empty where the format has none for a session.
     fn session(self, line: &mut String, record: &Record) {
+        if self.format == LogFormat::PlugSyslog {
+            return self.plug(line, |line| plug::session(line, self.verbosity, record));
+        }
         if self.syslog {
             syslog::head(line, Level::Info);
         }
@@ -32,18 +39,39 @@ impl Lines {
             LogFormat::Text => text::session(line, self.columns, record),
             LogFormat::Json => json::session(line, record),
             LogFormat::Logfmt => logfmt::session(line, record),
+            LogFormat::PlugSession => plug::session_line(line, record),
+            LogFormat::PlugSyslog => {}
         }
     }
 
+    /// Leaves the line empty where the format has none for a notice.
     fn notice(self, line: &mut String, notice: &Notice) {
+        match self.format {
+            LogFormat::PlugSession => return,
+            LogFormat::PlugSyslog => {
+                return self.plug(line, |line| plug::notice(line, self.verbosity, notice));
+            }
+            LogFormat::Text | LogFormat::Json | LogFormat::Logfmt => {}
+        }
         if self.syslog {
             syslog::head(line, notice.level());
         }
         let now = SystemTime::now();
         match self.format {
-            LogFormat::Text => text::notice(line, self.columns, now, notice),
             LogFormat::Json => json::notice(line, now, notice),
             LogFormat::Logfmt => logfmt::notice(line, now, notice),
+            _ => text::notice(line, self.columns, now, notice),
+        }
+    }
+
+    /// The severity is known only when the text is.
+    fn plug(self, line: &mut String, write: impl FnOnce(&mut String) -> Option<plug::Severity>) {
+        let mut text = String::new();
+        if let Some(severity) = write(&mut text) {
+            if self.syslog {
+                syslog::head_of(line, "plug", severity as u8);
+            }
+            line.push_str(&text);
         }
     }
 }
@@ -110,11 +138,15 @@ impl Writer {
         match entry {
             Entry::Session(record) => {
                 self.lines.session(line, &record);
-                self.records.push(line);
+                if !line.is_empty() {
+                    self.records.push(line);
+                }
             }
             Entry::Notice(notice) => {
                 self.lines.notice(line, &notice);
-                self.notices.as_mut().unwrap_or(&mut self.records).push(line);
+                if !line.is_empty() {
+                    self.notices.as_mut().unwrap_or(&mut self.records).push(line);
+                }
             }
             Entry::Reopen => {
                 let outcome = self.records.reopen(Instant::now());
@@ -163,7 +195,9 @@ impl Writer {
         line.clear();
         let level = Level::Warning;
         self.lines.notice(line, &Notice::Remark { level, text });
-        self.notices.as_mut().unwrap_or(&mut self.records).push(line);
+        if !line.is_empty() {
+            self.notices.as_mut().unwrap_or(&mut self.records).push(line);
+        }
     }
 
     fn end(mut self) -> u64 {

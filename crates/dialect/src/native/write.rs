@@ -148,6 +148,8 @@ impl Writer {
             LogFormat::Text => "text",
             LogFormat::Json => "json",
             LogFormat::Logfmt => "logfmt",
+            LogFormat::PlugSession => "plug-session",
+            LogFormat::PlugSyslog => "plug-syslog",
         };
         self.value("format", &quoted(format), log.format == LogFormat::default());
         let to = match &log.to {

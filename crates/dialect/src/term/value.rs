@@ -197,8 +197,13 @@ fn policy_meant(text: &str) -> Option<&'static str> {
 
 /// How records look.
 pub(crate) fn log_format(word: Word<'_>, dialect: Dialect) -> Result<LogFormat, Diagnostic> {
-    const FORMATS: [(&str, LogFormat); 3] =
-        [("text", LogFormat::Text), ("json", LogFormat::Json), ("logfmt", LogFormat::Logfmt)];
+    const FORMATS: [(&str, LogFormat); 5] = [
+        ("text", LogFormat::Text),
+        ("json", LogFormat::Json),
+        ("logfmt", LogFormat::Logfmt),
+        ("plug-session", LogFormat::PlugSession),
+        ("plug-syslog", LogFormat::PlugSyslog),
+    ];
     if let Some((_, format)) = FORMATS.iter().find(|(name, _)| *name == word.text) {
         return Ok(*format);
     }
