@@ -7,6 +7,7 @@
 //! - [`line`](mod@line): the words of a command line, and where each is shown;
 //! - [`quick`]: the command line `replug [OPTIONS] LISTEN[/SOURCE] TARGET...`;
 //! - [`native`]: TOML, read and written;
+//! - [`plug`]: the command line of plugdaemon;
 //! - [`render`]: diagnostics as text for a terminal;
 //! - [`suggest`]: which word was meant by one that is not known.
 //!
@@ -18,6 +19,7 @@
 
 pub mod line;
 pub mod native;
+pub mod plug;
 pub mod quick;
 pub mod render;
 pub mod suggest;

@@ -10,6 +10,7 @@ use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
 
 use dialect::native;
+use dialect::plug;
 use dialect::quick::{self, Wish, Words};
 use dialect::render::{self, Colour};
 use model::Sources;
@@ -37,6 +38,23 @@ fn native() {
         });
         assert!(!reading.diagnostics.is_empty(), "a case has a fault: {text}");
         render::render(&reading.diagnostics, &sources, Colour::Never)
+    });
+}
+
+/// Lines that can be carried out are shown as native TOML.
+#[test]
+fn plug() {
+    compare("plug", 40, |input| {
+        let line = input.lines().find(|line| !line.starts_with('#'));
+        let words = split(line.expect("a case holds a command line"));
+        let mut sources = Sources::default();
+        let reading = plug::read(plug::Words { program: "plug", args: &words[1..] }, &mut sources);
+        let told = render::render(&reading.diagnostics, &sources, Colour::Never);
+        match (reading.wish, reading.is_sound()) {
+            (plug::Wish::Version | plug::Wish::Help, true) => format!("{:?}\n{told}", reading.wish),
+            (_, true) => format!("{}{told}", reading.explain()),
+            (_, false) => told,
+        }
     });
 }
 

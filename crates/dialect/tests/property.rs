@@ -11,6 +11,8 @@ mod config;
 mod duration;
 #[path = "property/native.rs"]
 mod native;
+#[path = "property/plug.rs"]
+mod plug;
 #[path = "property/quick.rs"]
 mod quick;
 
@@ -101,6 +103,56 @@ const LINE: &[&str] = &[
     "0",
 ];
 
+/// Pieces of plug's command lines; words end with a zero byte.
+const PLUG: &[&str] = &[
+    "\0",
+    "\0",
+    "\0",
+    "-",
+    "--",
+    "-V",
+    "-nkl",
+    "-dd",
+    "-s",
+    "-fo",
+    "-i",
+    "-p",
+    "-P",
+    "-h",
+    "-t",
+    "-r",
+    "-a",
+    "-S",
+    "-x",
+    "--names",
+    "--no-retry",
+    "--explain",
+    "8080",
+    "0",
+    "65536",
+    "010",
+    "0x7f",
+    ".1",
+    ":",
+    ":80",
+    "10.0.0.1",
+    "10.0.0.1:80",
+    "127.1",
+    "[::1]:80",
+    "::1",
+    "web.example:80",
+    "/8",
+    "/0",
+    "/33",
+    "/abc",
+    "5",
+    "99999999999999999999",
+    "\n",
+    "'",
+    "é",
+    "\u{202e}",
+];
+
 /// Pieces of native TOML.
 const TOML: &[&str] = &[
     "\n",
@@ -188,6 +240,16 @@ proptest! {
     #[test]
     fn quick_of_pieces(data in pieces(LINE)) {
         quick::holds(&data);
+    }
+
+    #[test]
+    fn plug_of_any_bytes(data in proptest::collection::vec(any::<u8>(), 0..200)) {
+        plug::holds(&data);
+    }
+
+    #[test]
+    fn plug_of_pieces(data in proptest::collection::vec(proptest::sample::select(PLUG), 0..24)) {
+        plug::holds(data.concat().as_bytes());
     }
 
     #[test]
