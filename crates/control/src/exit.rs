@@ -62,6 +62,8 @@ impl From<Exit> for ExitCode {
 /// Why a process does not start, and the code it ends with.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Fault {
+    /// What a personality tells first: lines as they stand.
+    pub(crate) whole: Vec<String>,
     /// What, why and what to do: one line each.
     pub(crate) lines: Vec<String>,
     pub(crate) exit: Exit,
@@ -70,12 +72,16 @@ pub(crate) struct Fault {
 impl Fault {
     /// Something of the system that no user has asked for.
     pub(crate) fn failed(what: &str, error: &io::Error) -> Self {
-        Self { lines: vec![format!("{what}: {error}")], exit: Exit::Failed }
+        Self { whole: Vec::new(), lines: vec![format!("{what}: {error}")], exit: Exit::Failed }
     }
 
     /// A file that a user has named; `remedy` is what to do.
     pub(crate) fn io(what: &str, error: &io::Error, remedy: &str) -> Self {
-        Self { lines: vec![format!("{what}: {error}; {remedy}")], exit: exit_of(error) }
+        Self {
+            whole: Vec::new(),
+            lines: vec![format!("{what}: {error}; {remedy}")],
+            exit: exit_of(error),
+        }
     }
 
     pub(crate) fn privileges(fault: privileges::Fault) -> Self {
@@ -85,7 +91,7 @@ impl Fault {
             NotRoot | Refused(..) => Exit::NotPermitted,
             Database(_) | NotForGood => Exit::Failed,
         };
-        Self { lines: vec![format!("--user: {fault}")], exit }
+        Self { whole: Vec::new(), lines: vec![format!("--user: {fault}")], exit }
     }
 }
 
@@ -99,13 +105,23 @@ pub(crate) fn exit_of(error: &io::Error) -> Exit {
 
 /// Tells why there is no start; its exit is the process's.
 pub(crate) fn refuse(fault: Fault) -> Exit {
+    fault.whole.iter().for_each(|line| tell_whole(line));
     fault.lines.iter().for_each(|line| tell(line));
     fault.exit
 }
 
 /// A line on standard error.
 pub(crate) fn tell(text: &str) {
-    let mut line = "replug: ".to_owned();
+    tell_behind("replug: ", text);
+}
+
+/// The same, of a personality that says itself who it is.
+fn tell_whole(text: &str) {
+    tell_behind("", text);
+}
+
+fn tell_behind(name: &str, text: &str) {
+    let mut line = name.to_owned();
     log::show(&mut line, text);
     line.push('\n');
     complain(&line);

@@ -12,7 +12,8 @@
 //! - `names`: host names of backends, resolved again and again;
 //! - `activation`: sockets that the process was started with;
 //! - `systemd`, `watchdog`: what the service manager is told;
-//! - `daemon`, `pidfile`, `privileges`, `chroot`: one option each.
+//! - `daemon`, `pidfile`, `privileges`, `chroot`: one option each;
+//! - [`manners`]: in what the process of an old tool's personality differs.
 //!
 //! One runtime, on the thread that called [`run`], carries signals and names.
 //! It never touches a session: it asks the engine, which asks its shards.
@@ -23,6 +24,7 @@ mod chroot;
 mod daemon;
 mod exit;
 mod log;
+pub mod manners;
 mod names;
 mod pidfile;
 mod privileges;
@@ -36,5 +38,6 @@ mod watchdog;
 pub use admin::ask;
 pub use daemon::is_launched;
 pub use exit::{Exit, complain};
+pub use manners::Manners;
 pub use process::{Process, run};
 pub use reload::{Files, Reading};

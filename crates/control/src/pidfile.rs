@@ -10,9 +10,15 @@ use std::fs::{self, File, TryLockError};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use engine::Gauge;
 
 /// More than a line with a process id has.
 const CONTENT_BYTES_MAX: u64 = 32;
+
+/// How often sessions are counted for the file: a moment in which scripts may see the last count.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// Attempts to get hold of a file that another process removes at the same moment.
 const ATTEMPTS_MAX: usize = 10;
@@ -70,7 +76,7 @@ impl PidFile {
                 continue;
             }
             let text = content(&mut file).map_err(Fault::Io)?;
-            if !text.trim().bytes().all(|byte| byte.is_ascii_digit()) {
+            if !text.bytes().all(|byte| byte.is_ascii_digit() || byte.is_ascii_whitespace()) {
                 return Err(Fault::NotAPidFile);
             }
             file.set_len(0).map_err(Fault::Io)?;
@@ -79,6 +85,33 @@ impl PidFile {
             return Ok(Self { path, file });
         }
         Err(Fault::Held { by: None })
+    }
+
+    /// Keeps a further line in it for each session, so that whoever counts lines counts sessions,
+    /// and whoever signals every process in it signals the one that serves them. Ends, and with it
+    /// the file, when no more clients are accepted.
+    pub(crate) async fn follow(self, gauge: Gauge) {
+        let line = format!("{}\n", std::process::id());
+        let mut lines = 1;
+        let mut looks = tokio::time::interval(LOOK_EVERY);
+        looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                biased;
+                () = gauge.closed() => return,
+                _ = looks.tick() => {}
+            }
+            let wanted = 1 + gauge.sessions();
+            // A file that cannot be written now is written later, or says less than there is.
+            let written = match wanted.checked_sub(lines) {
+                Some(0) => Ok(()),
+                Some(more) => (&self.file).write_all(line.repeat(more).as_bytes()),
+                None => self.file.set_len((wanted * line.len()) as u64),
+            };
+            if written.is_ok() {
+                lines = wanted;
+            }
+        }
     }
 }
 
@@ -169,6 +202,14 @@ mod tests {
         let text = fs::read_to_string(&path.0).expect("the file");
         assert_eq!(text, format!("{}\n", std::process::id()));
         drop(ours);
+    }
+
+    #[test]
+    fn a_file_with_several_process_ids_is_one_too() {
+        let path = Path::of("several");
+        fs::write(&path.0, "12\n13\n").expect("a new file");
+        drop(PidFile::take(&path.0).expect("nobody holds it"));
+        assert!(!path.0.exists());
     }
 
     #[test]

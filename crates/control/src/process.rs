@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use engine::journal::{Level, Notice};
-use engine::{Bound, Engine};
+use engine::{BindFailure, Bound, Engine};
 use model::config::Verbosity;
 use model::{Config, LogTarget, Spanned, UnixName};
 use tokio::runtime::Runtime;
@@ -22,6 +22,7 @@ use crate::chroot::Jail;
 use crate::daemon::{Launch, Launcher, launch};
 use crate::exit::{Exit, Fault, exit_of, refuse, tell};
 use crate::log::{self, Log};
+use crate::manners::{Manners, PidfileHolds};
 use crate::names::{Names, Sources};
 use crate::pidfile::{self, PidFile};
 use crate::privileges::Identity;
@@ -32,7 +33,7 @@ use crate::watch::Watch;
 use crate::watchdog;
 
 /// How the process runs, besides what it does.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct Process {
     /// Go to the background once clients are accepted.
     pub daemon: bool,
@@ -42,6 +43,8 @@ pub struct Process {
     pub user: Option<String>,
     /// The directory that becomes the root of the file system after start-up.
     pub chroot: Option<PathBuf>,
+    /// How it behaves towards whoever runs it.
+    pub manners: Manners,
 }
 
 impl Process {
@@ -119,7 +122,7 @@ struct Started {
     log: log::Running,
     sources: Sources,
     contact: Contact,
-    _pidfile: Option<PidFile>,
+    pidfile: Option<(PidFile, PidfileHolds)>,
 }
 
 fn start(config: &Config, process: &Process) -> Result<Started, Fault> {
@@ -129,7 +132,8 @@ fn start(config: &Config, process: &Process) -> Result<Started, Fault> {
         .map_err(|error| Fault::failed("cannot start", &error))?;
     let signals = {
         let _inside = runtime.enter();
-        Signals::take().map_err(|error| Fault::failed("cannot take signals", &error))?
+        Signals::take(process.manners.signals)
+            .map_err(|error| Fault::failed("cannot take signals", &error))?
     };
     let identity = process.user.as_deref().map(identity).transpose()?;
     let contact = Contact::from_env().unwrap_or_else(|error| {
@@ -139,12 +143,11 @@ fn start(config: &Config, process: &Process) -> Result<Started, Fault> {
     let jail = process.chroot.as_deref().map(Jail::find).transpose()?;
     let mut log = open_log(config, process)?;
     let inherited = activation::inherited(config)?;
-    let mut bound = Bound::open(config, inherited).map_err(|failures| Fault {
-        lines: failures.iter().map(ToString::to_string).collect(),
-        exit: Exit::NotPermitted,
-    })?;
+    let mut bound = Bound::open(config, inherited)
+        .map_err(|failures| not_bound(&failures, process.manners))?;
     let mut door = config.admin.bind.as_ref().map(open_door).transpose()?;
-    let mut pidfile = process.pidfile.as_deref().map(take_pidfile).transpose()?;
+    let pidfile = process.pidfile.as_deref();
+    let mut pidfile = pidfile.map(|path| take_pidfile(path, process.manners)).transpose()?;
     let mut sources = Sources::system();
     if let Some(identity) = &identity {
         let (user, group) = identity.ids();
@@ -182,7 +185,8 @@ fn start(config: &Config, process: &Process) -> Result<Started, Fault> {
         identity.assume().map_err(Fault::privileges)?;
     }
     let log = log.start().map_err(|error| Fault::failed("cannot start a thread", &error))?;
-    Ok(Started { runtime, signals, bound, door, log, sources, contact, _pidfile: pidfile })
+    let pidfile = pidfile.map(|file| (file, process.manners.pidfile));
+    Ok(Started { runtime, signals, bound, door, log, sources, contact, pidfile })
 }
 
 impl Started {
@@ -193,7 +197,7 @@ impl Started {
         launcher: Option<Launcher>,
         ready: impl FnOnce(&[(Arc<str>, String)]),
     ) -> Exit {
-        let Self { runtime, signals, bound, door, log, sources, contact, _pidfile } = self;
+        let Self { runtime, signals, bound, door, log, sources, contact, pidfile } = self;
         let addresses = bound.addresses();
         let is_client = bound.is_client();
         for socket in bound.unused() {
@@ -219,6 +223,14 @@ impl Started {
             if let Some(period) = manager.ping_period() {
                 tokio::spawn(keep_watchdog(period, &engine, Arc::clone(&manager)));
             }
+            // Else it stays until the process ends.
+            let _stays = match pidfile {
+                Some((file, PidfileHolds::Sessions)) => {
+                    tokio::spawn(file.follow(engine.gauge()));
+                    None
+                }
+                stays => stays,
+            };
             if let Some(launcher) = launcher
                 && let Err(error) = launcher.ready()
             {
@@ -327,13 +339,29 @@ fn open_door(bind: &Spanned<UnixName>) -> Result<Door, Fault> {
     })
 }
 
-fn take_pidfile(path: &Path) -> Result<PidFile, Fault> {
+fn not_bound(failures: &[BindFailure], manners: Manners) -> Fault {
+    let whole = manners
+        .not_bound
+        .map(|told| failures.iter().map(|failure| told(&failure.bind, &failure.error)).collect());
+    Fault {
+        whole: whole.unwrap_or_default(),
+        lines: failures.iter().map(ToString::to_string).collect(),
+        exit: Exit::NotPermitted,
+    }
+}
+
+fn take_pidfile(path: &Path, manners: Manners) -> Result<PidFile, Fault> {
     PidFile::take(path).map_err(|fault| {
+        let whole = match (&fault, manners.no_pidfile) {
+            (pidfile::Fault::Io(error), Some(told)) => vec![told(path, error)],
+            _ => Vec::new(),
+        };
         let exit = match &fault {
             pidfile::Fault::Io(error) => exit_of(error),
             pidfile::Fault::Held { .. } | pidfile::Fault::NotAPidFile => Exit::Failed,
         };
         Fault {
+            whole,
             lines: vec![format!("cannot write the pid file {}: {fault}", path.display())],
             exit,
         }

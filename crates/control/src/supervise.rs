@@ -10,7 +10,8 @@
 //! ```
 //!
 //! HUP, USR1 and USR2 are answered in every state but the last. While it serves, HUP, an order by
-//! the socket of [`crate::admin`], or a change of a watched file reload the configuration.
+//! the socket of [`crate::admin`], or a change of a watched file reload the configuration. A
+//! personality may give signals other meanings ([`crate::manners`]).
 
 use std::io;
 use std::time::Duration;
@@ -24,6 +25,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::admin::{Answer, Asked, Order};
 use crate::exit::Exit;
+use crate::manners::{self, Ask};
 use crate::reload::{Extent, Refusal, Reloaded, Running, Why};
 use crate::watch::Watch;
 
@@ -59,7 +61,11 @@ impl Supervisor<'_> {
             tokio::select! {
                 ask = self.signals.next() => match ask {
                     Ask::End => break Some(DRAIN),
-                    Ask::EndWhenDone => break None,
+                    Ask::EndWhenDone | Ask::EndWhenDoneOrNow => break None,
+                    Ask::EndNow => {
+                        let end = self.end_sessions(Reason::Killed).await;
+                        return (end, self.running.engine);
+                    }
                     Ask::Reload => self.hang_up().await,
                     ask => self.answer(ask),
                 },
@@ -160,6 +166,9 @@ impl Supervisor<'_> {
                         until = Some(Instant::now() + DRAIN);
                         self.tell_draining(Some(DRAIN));
                     }
+                    Ask::EndNow | Ask::EndWhenDoneOrNow => {
+                        return self.end_sessions(Reason::Killed).await;
+                    }
                     // It drains already, and a limit once set stays.
                     Ask::EndWhenDone => {}
                     ask => self.answer(ask),
@@ -195,7 +204,7 @@ impl Supervisor<'_> {
                 let text = "SIGUSR2: this version cannot be upgraded in place; nothing is done";
                 self.remark(Level::Warning, text.to_owned());
             }
-            Ask::End | Ask::EndWhenDone => {}
+            Ask::End | Ask::EndWhenDone | Ask::EndWhenDoneOrNow | Ask::EndNow => {}
         }
     }
 
@@ -210,24 +219,10 @@ impl Supervisor<'_> {
     }
 }
 
-/// What a signal asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ask {
-    /// TERM, INT: end soon; a second time: now.
-    End,
-    /// QUIT: end when the last session has.
-    EndWhenDone,
-    /// HUP.
-    Reload,
-    /// USR1.
-    Reopen,
-    /// USR2.
-    Upgrade,
-}
-
 /// The signals that mean something.
 #[derive(Debug)]
 pub(crate) struct Signals {
+    meanings: manners::Signals,
     terminate: Signal,
     interrupt: Signal,
     quit: Signal,
@@ -242,8 +237,9 @@ impl Signals {
     ///
     /// # Errors
     /// When the system refuses.
-    pub(crate) fn take() -> io::Result<Self> {
+    pub(crate) fn take(meanings: manners::Signals) -> io::Result<Self> {
         Ok(Self {
+            meanings,
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             quit: signal(SignalKind::quit())?,
@@ -256,12 +252,12 @@ impl Signals {
     /// The next one. Loses none when it is dropped before it is ready.
     pub(crate) async fn next(&mut self) -> Ask {
         tokio::select! {
-            _ = self.terminate.recv() => Ask::End,
-            _ = self.interrupt.recv() => Ask::End,
-            _ = self.quit.recv() => Ask::EndWhenDone,
-            _ = self.hangup.recv() => Ask::Reload,
-            _ = self.user_1.recv() => Ask::Reopen,
-            _ = self.user_2.recv() => Ask::Upgrade,
+            _ = self.terminate.recv() => self.meanings.terminate,
+            _ = self.interrupt.recv() => self.meanings.interrupt,
+            _ = self.quit.recv() => self.meanings.quit,
+            _ = self.hangup.recv() => self.meanings.hangup,
+            _ = self.user_1.recv() => self.meanings.user_1,
+            _ = self.user_2.recv() => self.meanings.user_2,
         }
     }
 }
@@ -277,7 +273,7 @@ mod tests {
     /// One test for all: signals belong to the process, so two tests would hear each other's.
     #[tokio::test]
     async fn signals_are_told_apart() {
-        let mut signals = Signals::take().expect("signals can be taken");
+        let mut signals = Signals::take(manners::Signals::default()).expect("signals can be taken");
         for (number, expected) in [
             (Number::TERM, Ask::End),
             (Number::INT, Ask::End),

@@ -166,7 +166,7 @@ impl Default for Reader {
     fn default() -> Self {
         let listener = Listener {
             // A session lasts until its peers end it.
-            timeouts: Timeouts { connect: CONNECT, idle: None, half_closed: None },
+            timeouts: Timeouts { connect: CONNECT, idle: None, half_closed: None, lifetime: None },
             refuse: Refusal::Close,
             ..Listener::new(NAME, Spanned::default_of(NAME.to_owned()))
         };

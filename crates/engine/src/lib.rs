@@ -258,6 +258,11 @@ impl Engine {
         &self.pulse
     }
 
+    /// The same for others to look at, for as long as they like.
+    pub fn gauge(&self) -> Gauge {
+        Gauge { ceiling: Arc::clone(&self.ceiling), course: self.course.subscribe() }
+    }
+
     /// Takes the clients that wait already, then closes the listening sockets.
     pub fn stop_accepting(&self) {
         self.course.send_if_modified(|course| {
@@ -301,6 +306,27 @@ impl Engine {
                 .map_err(|_| io::Error::other("a shard has died; its sessions are lost"))??;
         }
         Ok(())
+    }
+}
+
+/// What an engine carries, seen from outside.
+#[derive(Clone, Debug)]
+pub struct Gauge {
+    ceiling: Arc<Ceiling>,
+    course: watch::Receiver<Course>,
+}
+
+impl Gauge {
+    /// Sessions under way.
+    pub fn sessions(&self) -> usize {
+        self.ceiling.sessions()
+    }
+
+    /// Resolves once no more clients are accepted.
+    pub async fn closed(&self) {
+        let mut course = self.course.clone();
+        // An engine that is gone takes no clients either.
+        let _ = course.wait_for(|course| *course != Course::Serve).await;
     }
 }
 

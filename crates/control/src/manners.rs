@@ -1,0 +1,86 @@
+//! How the process behaves towards whoever runs it, where old tools have other habits than replug.
+//!
+//! A personality fills in a [`Manners`]; what is not filled in is replug's own. Nothing here knows
+//! any tool by name.
+
+use std::io;
+use std::path::Path;
+
+use model::Bind;
+
+/// The habits of a process.
+#[derive(Clone, Copy, Debug)]
+pub struct Manners {
+    /// What each signal asks for.
+    pub signals: Signals,
+    /// What the pid file holds.
+    pub pidfile: PidfileHolds,
+    /// What is told first, as it stands, of an address that cannot be listened on.
+    pub not_bound: Option<fn(&Bind, &io::Error) -> String>,
+    /// What is told first, as it stands, of a pid file that cannot be written.
+    pub no_pidfile: Option<fn(&Path, &io::Error) -> String>,
+}
+
+impl Default for Manners {
+    fn default() -> Self {
+        Self {
+            signals: Signals::default(),
+            pidfile: PidfileHolds::Process,
+            not_bound: None,
+            no_pidfile: None,
+        }
+    }
+}
+
+/// What the pid file holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PidfileHolds {
+    /// The process, until it ends.
+    Process,
+    /// The process, and a line with it again for each session; until no more clients are accepted.
+    Sessions,
+}
+
+/// What each signal asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each is a signal of signal(7)")]
+pub struct Signals {
+    pub terminate: Ask,
+    pub interrupt: Ask,
+    pub quit: Ask,
+    pub hangup: Ask,
+    pub user_1: Ask,
+    pub user_2: Ask,
+}
+
+impl Default for Signals {
+    fn default() -> Self {
+        Self {
+            terminate: Ask::End,
+            interrupt: Ask::End,
+            quit: Ask::EndWhenDone,
+            hangup: Ask::Reload,
+            user_1: Ask::Reopen,
+            user_2: Ask::Upgrade,
+        }
+    }
+}
+
+/// What a signal asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ask {
+    /// Accept no more clients and end soon; a second time: now.
+    End,
+    /// Accept no more clients and end when the last session has.
+    EndWhenDone,
+    /// The same; a second time: now.
+    EndWhenDoneOrNow,
+    /// End now.
+    EndNow,
+    /// Look again at whatever may have changed outside.
+    Reload,
+    /// Open log files anew.
+    Reopen,
+    /// Give way to another version.
+    Upgrade,
+}
