@@ -32,9 +32,9 @@ const NAMELESS: &str = "unknown";
 /// # Errors
 /// When it contradicts itself.
 pub(crate) fn names() -> Result<Vec<String>, Fault> {
-    names_in(|name| env::var_os(name), std::process::id()).map_err(|why| Fault {
-        lines: vec![format!("the sockets of the service manager cannot be taken: {why}")],
-        exit: Exit::Failed,
+    names_in(|name| env::var_os(name), std::process::id()).map_err(|why| {
+        let line = format!("the sockets of the service manager cannot be taken: {why}");
+        Fault::of(line, Exit::Failed)
     })
 }
 
@@ -87,7 +87,7 @@ fn no_use(unfit: Unfit) -> Fault {
             ("let its line in inetd.conf say `stream tcp`", Exit::Usage)
         }
     };
-    Fault { lines: vec![format!("inetd, on standard input: {unfit}; {help}")], exit }
+    Fault::of(format!("inetd, on standard input: {unfit}; {help}"), exit)
 }
 
 /// Whether `config` is served on the socket that inetd hands over.

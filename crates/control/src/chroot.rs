@@ -28,9 +28,9 @@ impl Jail {
             true => Ok(Self { root }),
             false => Err(io::ErrorKind::NotADirectory.into()),
         });
-        found.map_err(|error| Fault {
-            lines: vec![format!("--chroot {}: {error}; name a directory", dir.display())],
-            exit: Exit::Configuration,
+        found.map_err(|error| {
+            let line = format!("--chroot {}: {error}; name a directory", dir.display());
+            Fault::of(line, Exit::Configuration)
         })
     }
 
@@ -53,13 +53,13 @@ impl Jail {
         let entered = rustix::process::chroot(&self.root)
             // A working directory outside would be a way out.
             .and_then(|()| rustix::process::chdir("/"));
-        entered.map_err(|errno| Fault {
-            lines: vec![format!(
+        entered.map_err(|errno| {
+            let line = format!(
                 "--chroot {}: {}; replug needs root or CAP_SYS_CHROOT for it",
                 self.root.display(),
                 io::Error::from(errno),
-            )],
-            exit: Exit::NotPermitted,
+            );
+            Fault::of(line, Exit::NotPermitted)
         })
     }
 }

@@ -70,18 +70,19 @@ pub(crate) struct Fault {
 }
 
 impl Fault {
+    /// One that is told in one line.
+    pub(crate) fn of(line: String, exit: Exit) -> Self {
+        Self { whole: Vec::new(), lines: vec![line], exit }
+    }
+
     /// Something of the system that no user has asked for.
     pub(crate) fn failed(what: &str, error: &io::Error) -> Self {
-        Self { whole: Vec::new(), lines: vec![format!("{what}: {error}")], exit: Exit::Failed }
+        Self::of(format!("{what}: {error}"), Exit::Failed)
     }
 
     /// A file that a user has named; `remedy` is what to do.
     pub(crate) fn io(what: &str, error: &io::Error, remedy: &str) -> Self {
-        Self {
-            whole: Vec::new(),
-            lines: vec![format!("{what}: {error}; {remedy}")],
-            exit: exit_of(error),
-        }
+        Self::of(format!("{what}: {error}; {remedy}"), exit_of(error))
     }
 
     pub(crate) fn privileges(fault: privileges::Fault) -> Self {
@@ -91,7 +92,7 @@ impl Fault {
             NotRoot | Refused(..) => Exit::NotPermitted,
             Database(_) | NotForGood => Exit::Failed,
         };
-        Self { whole: Vec::new(), lines: vec![format!("--user: {fault}")], exit }
+        Self::of(format!("--user: {fault}"), exit)
     }
 }
 

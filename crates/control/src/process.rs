@@ -86,7 +86,7 @@ pub fn run(
 
 /// What a process was started with stays with it: a daemon is another process.
 fn may_daemonize(config: &Config, process: &Process) -> Result<(), Fault> {
-    let usage = |line: &str| Fault { lines: vec![line.to_owned()], exit: Exit::Usage };
+    let usage = |line: &str| Fault::of(line.to_owned(), Exit::Usage);
     match process.daemon {
         true if activation::waits_for_inetd(config) => {
             Err(usage("--daemon: inetd waits for the process that it has started; leave it out"))
@@ -143,8 +143,8 @@ fn start(config: &Config, process: &Process) -> Result<Started, Fault> {
     let jail = process.chroot.as_deref().map(Jail::find).transpose()?;
     let mut log = open_log(config, process)?;
     let inherited = activation::inherited(config)?;
-    let mut bound = Bound::open(config, inherited)
-        .map_err(|failures| not_bound(&failures, process.manners))?;
+    let mut bound =
+        Bound::open(config, inherited).map_err(|failures| not_bound(&failures, process.manners))?;
     let mut door = config.admin.bind.as_ref().map(open_door).transpose()?;
     let pidfile = process.pidfile.as_deref();
     let mut pidfile = pidfile.map(|path| take_pidfile(path, process.manners)).transpose()?;

@@ -126,6 +126,7 @@ fn read_quick(words: &[OsString], commands: &[String], colour: Colour) -> (Order
         pidfile: reading.process.pidfile.map(PathBuf::from),
         user: reading.process.user,
         chroot: reading.process.chroot.map(PathBuf::from),
+        ..Process::default()
     };
     let config = reading.config;
     (Order::Forward(Box::new(Forward { config, process })), told)

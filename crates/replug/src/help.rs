@@ -7,7 +7,7 @@
 use clap::{Arg, ArgAction, Command, Subcommand as _};
 use dialect::quick::options::{Id, OPTIONS, Opt, Takes};
 
-use crate::cli;
+use crate::{cli, personality};
 
 /// Wider than this, lines are hard to read.
 const COLUMNS_MAX: usize = 80;
@@ -70,6 +70,8 @@ pub(crate) fn command() -> Command {
     // `--help` stands in the table, so clap makes none, for the commands neither.
     cli::Command::augment_subcommands(command)
         .mut_subcommands(|command| command.arg(arg(Id::Help.opt())))
+        // Named here only: their words are read before these are looked at.
+        .subcommands(personality::NAMES.map(|(name, about)| Command::new(name).about(about)))
         .about("replug forwards TCP to one or several targets.")
 }
 

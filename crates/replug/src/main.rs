@@ -2,12 +2,14 @@
 //!
 //! What the words mean is read in [`cli`]; what runs is `control`; [`demo`] runs
 //! it against two backends of its own; [`mod@file`] reads what `run` and `check` are given;
-//! [`process`] has the options of `run` that say what becomes of the process.
+//! [`process`] has the options of `run` that say what becomes of the process. Started under the name
+//! of an old tool, or told its name first, it is that tool: [`personality`].
 
 mod cli;
 mod demo;
 mod file;
 mod help;
+mod personality;
 mod process;
 mod reload;
 
@@ -20,7 +22,12 @@ use dialect::render::Colour;
 use cli::Order;
 
 fn main() -> ExitCode {
-    let words: Vec<_> = std::env::args_os().skip(1).collect();
+    let mut words = std::env::args_os();
+    let program = words.next().unwrap_or_default();
+    let words: Vec<_> = words.collect();
+    if let Some((personality, call)) = personality::of(&program, &words) {
+        return personality.run(&call);
+    }
     let (order, told) = cli::read(&words, colour());
     if !control::is_launched() {
         tell(&told);

@@ -43,6 +43,7 @@ impl FromArgMatches for Options {
             pidfile: text(Id::Pidfile).map(PathBuf::from),
             user: text(Id::User),
             chroot: text(Id::Chroot).map(PathBuf::from),
+            ..Process::default()
         }))
     }
 
