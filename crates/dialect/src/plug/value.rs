@@ -67,7 +67,7 @@ pub(super) fn ip(word: Word<'_>) -> Read<IpAddr> {
             },
         )
         .label(match text {
-            "" => "empty",
+            "" => "nothing here",
             _ => "neither IPv4 nor IPv6",
         })
         .help("write an address of this machine, as in `10.0.3.1`")),
