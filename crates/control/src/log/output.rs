@@ -152,6 +152,15 @@ impl Output {
         Ok(())
     }
 
+    /// Goes over to the file that its path names now, if that is another: for formats whose users
+    /// rename the file and tell nobody. A line that was begun stays in the old one.
+    pub(super) fn follow(&mut self) {
+        if self.taken == 0 && !self.held.is_empty() && self.sink.has_moved() {
+            // On failure the old file stays, and takes the lines.
+            let _ = self.sink.reopen();
+        }
+    }
+
     fn write(&mut self, patience: Duration) -> io::Result<()> {
         while self.taken < self.held.len() {
             match self.sink.write(&self.held[self.taken..], patience) {

@@ -5,7 +5,7 @@
 //! with other processes, which is why it is not switched to non-blocking) it is
 //! asked first and then given no more than it has announced room for.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _, fchown};
@@ -105,6 +105,20 @@ impl Sink {
             },
             Self::File(LogFile { file: None, .. }) => Err(Errno::NXIO.into()),
             Self::Syslog(syslog) => syslog.send_line(lines, patience),
+        }
+    }
+
+    /// Whether its path is another file's by now, or nobody's: it was renamed or removed.
+    pub(super) fn has_moved(&self) -> bool {
+        match self {
+            Self::File(LogFile { path, file: Some(file) }) => {
+                match (fs::metadata(path), file.metadata()) {
+                    (Ok(there), Ok(ours)) => (there.dev(), there.ino()) != (ours.dev(), ours.ino()),
+                    (Err(error), _) => error.kind() == io::ErrorKind::NotFound,
+                    (Ok(_), Err(_)) => false,
+                }
+            }
+            _ => false,
         }
     }
 

@@ -168,6 +168,9 @@ impl Writer {
     /// Writes what is held, and tells what was lost on the way.
     fn flush(&mut self, line: &mut String) {
         let now = Instant::now();
+        if self.lines.format == LogFormat::PlugSession {
+            self.records.follow();
+        }
         if let Some(notices) = &mut self.notices {
             // What happened to standard error is told there and nowhere else.
             if let Flushed::Again { told } = notices.flush(now) {

@@ -54,6 +54,25 @@ fn t14_the_session_file() {
     assert_eq!(stable(text.trim_end(), &plug), expected);
 }
 
+/// 14: plug opens the file for each line, so whoever renames it need not tell.
+#[test]
+fn t14_a_session_file_that_is_renamed() {
+    let scratch = Scratch::new();
+    let (file, old) = (scratch.join("sessions"), scratch.join("old"));
+    let backend = count();
+    let plug = Plug::start(&["-S", &file], &[&backend.address().to_string()]);
+    let lines = |file: &str| fs::read_to_string(file).unwrap_or_default().lines().count();
+    send_5000(&plug);
+    until("the first line", || lines(&file) == 1);
+    fs::rename(&file, &old).expect("the file can be renamed");
+    send_5000(&plug);
+    until("the second line, in a new file", || lines(&file) == 1);
+    fs::remove_file(&file).expect("the file can be removed");
+    send_5000(&plug);
+    until("the third line, in a new file", || lines(&file) == 1);
+    assert_eq!(lines(&old), 1);
+}
+
 /// 14: without an address, a port stands for all.
 #[test]
 fn t14_to_standard_output() {
