@@ -9,6 +9,8 @@
 //! - [`native`]: TOML, read and written;
 //! - [`plug`]: the command line of plugdaemon;
 //! - [`render`]: diagnostics as text for a terminal;
+//! - [`json`]: diagnostics as data, for programs;
+//! - [`explain`](mod@explain): what each code means, with an example;
 //! - [`suggest`]: which word was meant by one that is not known.
 //!
 //! What a value looks like (addresses, ranges, durations) is the same in every
@@ -17,6 +19,8 @@
 //! Absent on purpose: clap (the program makes its help from [`quick::options`]),
 //! files, sockets, name lookups. A dialect sees text and nothing else.
 
+pub mod explain;
+pub mod json;
 pub mod line;
 pub mod native;
 pub mod plug;

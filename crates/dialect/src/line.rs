@@ -81,6 +81,15 @@ struct Shown {
 }
 
 impl Line {
+    /// `program` and `args` as one line.
+    pub(crate) fn shown(program: &str, args: &[OsString]) -> String {
+        let mut line = program.to_owned();
+        for arg in args {
+            show(arg, &mut line);
+        }
+        line
+    }
+
     /// Writes down `program` and `args` as one line and adds it to `sources`.
     pub fn new(program: &str, args: &[OsString], sources: &mut Sources) -> Self {
         let mut line = program.to_owned();

@@ -237,9 +237,9 @@ impl Reader<'_> {
         // What stands where the TOML is broken is not what was meant.
         let broken = self.faults.iter().filter(|fault| fault.code == Code::Syntax);
         let broken: Vec<_> = broken.filter_map(|fault| fault.span).collect();
-        self.faults.retain(|fault| {
-            fault.code == Code::Syntax || !fault.span.is_some_and(|span| broken.contains(&span))
-        });
+        let is_broken = |span: Span| broken.iter().any(|broken| broken.overlaps(span));
+        self.faults
+            .retain(|fault| fault.code == Code::Syntax || !fault.span.is_some_and(is_broken));
         let pools: Vec<_> = self.config.pools.iter().map(|pool| pool.name.value.clone()).collect();
         for mut fault in check::check(&self.config) {
             match fault.code {

@@ -3,10 +3,13 @@
 use std::borrow::Cow;
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
-use model::{Diagnostic, Severity, Sources};
+use model::{Code, Diagnostic, Severity, Sources};
 
 /// Columns that are counted on; longer lines are cut around the words at fault.
 const COLUMNS: usize = 100;
+
+/// Codes that [`pointer`] names.
+const POINTED_MAX: usize = 3;
 
 /// Whether the text may carry colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +60,20 @@ pub fn line(diagnostic: &Diagnostic, sources: &Sources) -> String {
         line += &format!("; {}", visible(help));
     }
     line
+}
+
+/// Where more is said about the kinds of fault in `diagnostics`; empty if there are none, else a
+/// line with its line feed.
+pub fn pointer(diagnostics: &[Diagnostic]) -> String {
+    let mut codes: Vec<_> = diagnostics.iter().map(|diagnostic| diagnostic.code).collect();
+    codes.sort_by_key(|code| (code.severity() == Severity::Warning, code.as_str()));
+    codes.dedup();
+    codes.truncate(POINTED_MAX);
+    let codes: Vec<_> = codes.into_iter().map(Code::as_str).collect();
+    match codes.is_empty() {
+        true => String::new(),
+        false => format!("`replug explain {}` says more\n", codes.join(" ")),
+    }
 }
 
 fn group<'a>(diagnostic: &'a Diagnostic, sources: &'a Sources) -> Group<'a> {
@@ -117,8 +134,8 @@ fn visible(text: &str) -> Cow<'_, str> {
     Cow::Owned(escaped.collect())
 }
 
-/// `2 errors, 1 warning`.
-fn count(diagnostics: &[Diagnostic]) -> String {
+/// `2 errors, 1 warning`; empty if there are none.
+pub fn count(diagnostics: &[Diagnostic]) -> String {
     let of = |severity, word: &str| {
         let count =
             diagnostics.iter().filter(|diagnostic| diagnostic.severity() == severity).count();
@@ -133,4 +150,17 @@ fn count(diagnostics: &[Diagnostic]) -> String {
         .flatten()
         .collect::<Vec<_>>()
         .join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pointer_names_errors_first_and_each_code_once() {
+        let faults = [Code::PoolUnused, Code::Type, Code::Port, Code::Type, Code::Repeated];
+        let faults = faults.map(|code| Diagnostic::new(code, None, "it is wrong"));
+        assert_eq!(pointer(&faults), "`replug explain E0007 E0101 W0304` says more\n");
+        assert_eq!(pointer(&[]), "");
+    }
 }

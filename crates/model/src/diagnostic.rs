@@ -89,6 +89,11 @@ macro_rules! codes {
                 match self { $(Self::$name => $text,)+ }
             }
 
+            /// What faults of this kind are, in a sentence.
+            pub fn summary(self) -> &'static str {
+                match self { $(Self::$name => concat!($($doc),+).trim_ascii(),)+ }
+            }
+
             /// How bad faults of this kind are.
             pub fn severity(self) -> Severity {
                 match self { $(Self::$name => Severity::$severity,)+ }

@@ -65,6 +65,16 @@ impl Span {
         self.start..self.end
     }
 
+    /// Whether a byte is in both. A span without bytes is in what is around it.
+    pub fn overlaps(self, other: Self) -> bool {
+        let within = |one: Self, other: Self| other.start <= one.start && one.start <= other.last();
+        self.source == other.source && (within(self, other) || within(other, self))
+    }
+
+    fn last(self) -> usize {
+        self.end.saturating_sub(1).max(self.start)
+    }
+
     /// A part of this span, `range` counted from its start.
     pub fn part(self, range: Range<usize>) -> Self {
         Self { start: self.start + range.start, end: self.start + range.end, ..self }

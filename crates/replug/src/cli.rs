@@ -12,12 +12,12 @@ use clap::{FromArgMatches as _, Subcommand};
 use control::Process;
 use dialect::line::Line;
 use dialect::quick::{self, Wish, Words};
-use dialect::render::{Colour, render};
 use model::{Code, Config, Diagnostic, Severity, Sources};
 
-use crate::help;
+use crate::command::Tool;
 use crate::process::Options;
 use crate::reload::Reload;
+use crate::{help, shown};
 
 /// The program's name wherever it speaks of itself.
 pub(crate) const PROGRAM: &str = "replug";
@@ -31,10 +31,10 @@ pub(crate) enum Order {
     Demo(Demo),
     /// Forward what a file says.
     Run(Box<Run>),
-    /// Look for faults in a file.
-    Check(Check),
     /// Have a running one read its file again.
     Reload(Reload),
+    /// Read something and print what is made of it.
+    Tool(Tool),
     /// Print this to standard output.
     Show(String),
     /// Nothing: the words were wrong.
@@ -55,8 +55,8 @@ pub(crate) enum Command {
     Demo(Demo),
     /// Forward what a configuration file says
     Run(Run),
-    /// Show every fault of a configuration file
-    Check(Check),
+    #[command(flatten)]
+    Tool(Tool),
     /// Have a running replug read its configuration again; print what changes
     Reload(Reload),
 }
@@ -77,17 +77,6 @@ pub(crate) struct Run {
     pub(crate) process: Options,
 }
 
-/// The words behind `replug check`.
-#[derive(Clone, Debug, clap::Args)]
-pub(crate) struct Check {
-    /// A TOML file, or a directory whose *.toml are read in the order of their names
-    #[arg(value_name = "FILE|DIR", default_value = CONFIG)]
-    pub(crate) config: PathBuf,
-    /// Print all that is in effect, defaults too
-    #[arg(long)]
-    pub(crate) dump: bool,
-}
-
 /// The options of `replug demo`.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Demo {
@@ -97,16 +86,16 @@ pub(crate) struct Demo {
 }
 
 /// Reads the words behind the program's name. The text is for standard error.
-pub(crate) fn read(words: &[OsString], colour: Colour) -> (Order, String) {
+pub(crate) fn read(words: &[OsString]) -> (Order, String) {
     let names = help::command_names();
     let is_command = |word: &OsString| names.iter().any(|name| word == name.as_str());
     match words.first().is_some_and(is_command) {
-        true => read_command(words, colour),
-        false => read_quick(words, &names, colour),
+        true => read_command(words),
+        false => read_quick(words, &names),
     }
 }
 
-fn read_quick(words: &[OsString], commands: &[String], colour: Colour) -> (Order, String) {
+fn read_quick(words: &[OsString], commands: &[String]) -> (Order, String) {
     let mut sources = Sources::default();
     let commands: Vec<_> = commands.iter().map(String::as_str).collect();
     let reading =
@@ -116,7 +105,7 @@ fn read_quick(words: &[OsString], commands: &[String], colour: Colour) -> (Order
         Wish::Version => return (Order::Show(help::version()), String::new()),
         Wish::Run => {}
     }
-    let told = render(&reading.diagnostics, &sources, colour);
+    let told = shown(&reading.diagnostics, &sources);
     let wrong = |fault: &Diagnostic| fault.severity() == Severity::Error;
     if reading.diagnostics.iter().any(wrong) {
         return (Order::Refuse, told);
@@ -132,14 +121,14 @@ fn read_quick(words: &[OsString], commands: &[String], colour: Colour) -> (Order
     (Order::Forward(Box::new(Forward { config, process })), told)
 }
 
-fn read_command(words: &[OsString], colour: Colour) -> (Order, String) {
+fn read_command(words: &[OsString]) -> (Order, String) {
     let program = OsString::from(PROGRAM);
     let matches = help::command().try_get_matches_from([&program].into_iter().chain(words));
     let complaint = match matches.and_then(|matches| Command::from_arg_matches(&matches)) {
         Ok(Command::Demo(demo)) => return (Order::Demo(demo), String::new()),
         Ok(Command::Run(run)) => return (Order::Run(Box::new(run)), String::new()),
-        Ok(Command::Check(check)) => return (Order::Check(check), String::new()),
         Ok(Command::Reload(reload)) => return (Order::Reload(reload), String::new()),
+        Ok(Command::Tool(tool)) => return (Order::Tool(tool), String::new()),
         Err(complaint) => complaint,
     };
     if matches!(complaint.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
@@ -148,7 +137,7 @@ fn read_command(words: &[OsString], colour: Colour) -> (Order, String) {
     let mut sources = Sources::default();
     let line = Line::new(PROGRAM, words, &mut sources);
     let fault = fault(&complaint, &line, &words[0].to_string_lossy());
-    (Order::Refuse, render(&[fault], &sources, colour))
+    (Order::Refuse, shown(&[fault], &sources))
 }
 
 /// A complaint of clap about the words behind `command`, as a diagnostic.

@@ -4,16 +4,42 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use control::Reading;
 use dialect::native;
 use dialect::render::{Colour, line, render};
-use model::{Code, Diagnostic, Severity, Sources};
+use model::{Code, Config, Diagnostic, Severity, Sources};
 
 /// Largest file that is read, in bytes: more is no configuration but a mistake.
 const FILE_BYTES_MAX: u64 = 16 << 20;
 
+/// What a file, or a directory, says.
+#[derive(Debug, Default)]
+pub(crate) struct Reading {
+    /// `None`: the faults are no mere warnings.
+    pub(crate) config: Option<Config>,
+    /// All faults.
+    pub(crate) diagnostics: Vec<Diagnostic>,
+    /// The texts that the faults are of.
+    pub(crate) sources: Sources,
+    /// What it depends on in the file system.
+    pub(crate) watched: Vec<PathBuf>,
+}
+
+impl Reading {
+    /// The same for a running replug.
+    pub(crate) fn in_lines(self) -> control::Reading {
+        let Self { config, diagnostics, sources, watched } = self;
+        let faults = diagnostics.iter().filter(|fault| fault.severity() == Severity::Error);
+        control::Reading {
+            config,
+            faults: faults.map(|fault| line(fault, &sources)).collect(),
+            told: render(&diagnostics, &sources, Colour::Never),
+            watched,
+        }
+    }
+}
+
 /// Reads a file, or the `*.toml` of a directory as one configuration.
-pub(crate) fn read(path: &Path, colour: Colour) -> Reading {
+pub(crate) fn read(path: &Path) -> Reading {
     let mut sources = Sources::default();
     let mut diagnostics = Vec::new();
     let mut files = Vec::new();
@@ -47,18 +73,12 @@ pub(crate) fn read(path: &Path, colour: Colour) -> Reading {
         false => None,
     };
     let sound = diagnostics.iter().all(|fault| fault.severity() < Severity::Error);
-    let faults = diagnostics.iter().filter(|fault| fault.severity() == Severity::Error);
     watched.dedup();
-    Reading {
-        config: config.filter(|_| sound),
-        faults: faults.map(|fault| line(fault, &sources)).collect(),
-        told: render(&diagnostics, &sources, colour),
-        watched,
-    }
+    Reading { config: config.filter(|_| sound), diagnostics, sources, watched }
 }
 
-/// The files to read.
-fn paths(path: &Path) -> io::Result<Vec<PathBuf>> {
+/// The files to read: the one that is named, or those of a directory in the order of their names.
+pub(crate) fn paths(path: &Path) -> io::Result<Vec<PathBuf>> {
     if !fs::metadata(path)?.is_dir() {
         return Ok(vec![path.to_owned()]);
     }
@@ -69,7 +89,8 @@ fn paths(path: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
-fn text(path: &Path) -> io::Result<String> {
+/// The text of one file.
+pub(crate) fn text(path: &Path) -> io::Result<String> {
     if fs::metadata(path)?.len() > FILE_BYTES_MAX {
         return Err(io::Error::other("it is larger than 16 MiB"));
     }
@@ -81,7 +102,8 @@ fn text(path: &Path) -> io::Result<String> {
     })
 }
 
-fn unread(path: &Path, error: &io::Error) -> Diagnostic {
+/// What a user is told about a file that cannot be read.
+pub(crate) fn unread(path: &Path, error: &io::Error) -> Diagnostic {
     let message = format!("cannot read {}: {error}", path.display());
     Diagnostic::new(Code::File, None, message).help(match error.kind() {
         io::ErrorKind::NotFound => "name the file: `replug run -c FILE`, `replug check FILE`",

@@ -2,10 +2,12 @@
 //!
 //! What the words mean is read in [`cli`]; what runs is `control`; [`demo`] runs
 //! it against two backends of its own; [`mod@file`] reads what `run` and `check` are given;
-//! [`process`] has the options of `run` that say what becomes of the process. Started under the name
-//! of an old tool, or told its name first, it is that tool: [`personality`].
+//! [`process`] has the options of `run` that say what becomes of the process; [`command`] has the
+//! commands that only read and print. Started under the name of an old tool, or told its name first,
+//! it is that tool: [`personality`].
 
 mod cli;
+mod command;
 mod demo;
 mod file;
 mod help;
@@ -17,7 +19,8 @@ use std::io::{self, IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
 use control::Exit;
-use dialect::render::Colour;
+use dialect::render::{Colour, pointer, render};
+use model::{Diagnostic, Sources};
 
 use cli::Order;
 
@@ -28,7 +31,7 @@ fn main() -> ExitCode {
     if let Some((personality, call)) = personality::of(&program, &words) {
         return personality.run(&call);
     }
-    let (order, told) = cli::read(&words, colour());
+    let (order, told) = cli::read(&words);
     if !control::is_launched() {
         tell(&told);
     }
@@ -36,20 +39,8 @@ fn main() -> ExitCode {
         Order::Forward(forward) => control::run(forward.config, None, &forward.process, |_| {}),
         Order::Demo(demo) => demo::run(&demo),
         Order::Run(run) => forward(&run),
-        Order::Check(check) => {
-            let reading = file::read(&check.config, colour());
-            tell(&reading.told);
-            match reading.config {
-                Some(config) => {
-                    if check.dump {
-                        say(&dialect::native::write_effective(&config));
-                    }
-                    Exit::Done
-                }
-                None => Exit::Configuration,
-            }
-        }
-        Order::Reload(order) => reload::run(&order, colour()),
+        Order::Tool(tool) => tool.run(),
+        Order::Reload(order) => reload::run(&order),
         Order::Show(text) => {
             say(&text);
             Exit::Done
@@ -61,9 +52,9 @@ fn main() -> ExitCode {
 
 /// Forwards what a configuration file says, and reads it again when asked to.
 fn forward(run: &cli::Run) -> Exit {
-    let reading = file::read(&run.config, colour());
+    let reading = file::read(&run.config);
     if !control::is_launched() {
-        tell(&reading.told);
+        tell(&shown(&reading.diagnostics, &reading.sources));
     }
     let Some(config) = reading.config else {
         return Exit::Configuration;
@@ -73,7 +64,7 @@ fn forward(run: &cli::Run) -> Exit {
     let inside = |path: &std::path::PathBuf| process.path_inside(path);
     let (path, watch) = (inside(&run.config), run.watch);
     let read = move || {
-        let mut reading = file::read(&path, Colour::Never);
+        let mut reading = file::read(&path).in_lines();
         if !watch {
             reading.watched.clear();
         }
@@ -84,12 +75,22 @@ fn forward(run: &cli::Run) -> Exit {
     control::run(config, Some(files), process, |_| {})
 }
 
+/// Faults as text for standard error. A person at a terminal is told where more is said.
+fn shown(diagnostics: &[Diagnostic], sources: &Sources) -> String {
+    let is_terminal = io::stderr().is_terminal();
+    let mut text = render(diagnostics, sources, colour(is_terminal));
+    if is_terminal {
+        text += &pointer(diagnostics);
+    }
+    text
+}
+
 /// Colour is for people: a terminal that can show it, and nobody who asked for none
 /// (<https://no-color.org>).
-fn colour() -> Colour {
+fn colour(is_terminal: bool) -> Colour {
     let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
-    match io::stderr().is_terminal() && !set("NO_COLOR") && !dumb {
+    match is_terminal && !set("NO_COLOR") && !dumb {
         true => Colour::Ansi,
         false => Colour::Never,
     }

@@ -6,10 +6,9 @@ use std::io;
 use std::path::PathBuf;
 
 use control::Exit;
-use dialect::render::Colour;
 use model::{Bind, UnixName};
 
-use crate::{cli, file, say, tell};
+use crate::{cli, file, say, shown, tell};
 
 /// The options of `replug reload`.
 #[derive(Clone, Debug, clap::Args)]
@@ -26,8 +25,8 @@ pub(crate) struct Reload {
 }
 
 /// Gives the order, and tells what came of it.
-pub(crate) fn run(reload: &Reload, colour: Colour) -> Exit {
-    let name = match socket(reload, colour) {
+pub(crate) fn run(reload: &Reload) -> Exit {
+    let name = match socket(reload) {
         Ok(name) => name,
         Err(exit) => return exit,
     };
@@ -62,7 +61,7 @@ pub(crate) fn run(reload: &Reload, colour: Colour) -> Exit {
 }
 
 /// The socket of the one that is meant.
-fn socket(reload: &Reload, colour: Colour) -> Result<UnixName, Exit> {
+fn socket(reload: &Reload) -> Result<UnixName, Exit> {
     if let Some(text) = &reload.socket {
         return match Bind::parse(text) {
             Ok(Bind::Unix(name)) => Ok(name),
@@ -74,9 +73,9 @@ fn socket(reload: &Reload, colour: Colour) -> Result<UnixName, Exit> {
             }
         };
     }
-    let reading = file::read(&reload.config, colour);
+    let reading = file::read(&reload.config);
     let Some(config) = reading.config else {
-        tell(&reading.told);
+        tell(&shown(&reading.diagnostics, &reading.sources));
         return Err(Exit::Configuration);
     };
     config.admin.bind.map(|bind| bind.value).ok_or_else(|| {

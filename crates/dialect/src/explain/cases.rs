@@ -1,0 +1,254 @@
+//! The explanation of each code, in the order of the codes. One that is missing does not compile.
+
+use model::Code;
+
+use super::Example::{File, Line, Shell};
+use super::Explanation;
+
+macro_rules! cases {
+    ($($code:ident: $why:literal, $example:expr => $mended:expr;)+) => {
+        /// What is to be known about `code`.
+        pub fn of(code: Code) -> Explanation {
+            match code {
+                $(Code::$code => Explanation { why: $why, example: $example, mended: $mended },)+
+            }
+        }
+    };
+}
+
+cases! {
+    Usage:
+        "A command line that is not a command forwards LISTEN to one or several TARGETs, with \
+         options before, between or behind them. `replug --help` shows all of it on one screen.",
+        Line(&[b"8080"]) => Line(&[b"8080", b"10.0.0.11:80"]);
+
+    NotText:
+        "Everything in a configuration is UTF-8, names of files too, so that it can be shown, \
+         logged and written down as it is.",
+        Line(&[b"--pidfile", b"/run/caf\xe9.pid", b"8080", b"10.0.0.11:80"]) =>
+        Line(&[b"--pidfile", b"/run/caf\xc3\xa9.pid", b"8080", b"10.0.0.11:80"]);
+
+    File:
+        "The file or folder is not there, or may not be read, or holds no text. Of a folder, the \
+         files whose names end in `.toml` are read, in the order of their names.",
+        Shell("replug check /etc/replug.tml") => Shell("replug check /etc/replug.toml");
+
+    Syntax:
+        "Files are TOML (https://toml.io): texts in quotes, lists in brackets, tables within a \
+         line in braces. Where a line cannot be read, the lines around it still are.",
+        File("[listener.web]\nbind = \":8080\"\nto = 10.0.0.11:80\n") =>
+        File("[listener.web]\nbind = \":8080\"\nto = \"10.0.0.11:80\"\n");
+
+    KeyUnknown:
+        "A key that nobody reads would be a setting that is not in effect, so it is refused. \
+         `replug check --dump` shows all keys with their values, and with `replug schema` an \
+         editor completes them.",
+        File("[listener.web]\nbind = \":8080\"\nto = \"10.0.0.11:80\"\nallowed = \"10.0.0.0/8\"\n") =>
+        File("[listener.web]\nbind = \":8080\"\nto = \"10.0.0.11:80\"\nallow = \"10.0.0.0/8\"\n");
+
+    KeyMissing:
+        "A listener needs an address to listen on and somewhere to forward to, a pool its \
+         backends; nothing can be assumed for them.",
+        File("[listener.web]\nto = \"10.0.0.11:80\"\n") =>
+        File("[listener.web]\nbind = \":8080\"\nto = \"10.0.0.11:80\"\n");
+
+    Type:
+        "Each key takes values of one type. Addresses, times and sizes are strings; counts are \
+         plain numbers; switches are `true` or `false` without quotes.",
+        File("[listener.web]\nbind = 8080\nto = \"10.0.0.11:80\"\n") =>
+        File("[listener.web]\nbind = \"8080\"\nto = \"10.0.0.11:80\"\n");
+
+    NotYet:
+        "The key or value has a settled meaning, but this version cannot carry it out. It is \
+         refused and not passed over, so that nobody relies on what does not happen.",
+        File("[listener.web]\nbind = \":8080\"\nto = \"10.0.0.11:80\"\nscript = \"route.lua\"\n") =>
+        File("[listener.web]\nbind = \":8080\"\nto = \"10.0.0.11:80\"\n");
+
+    Variable:
+        "In a string, `${NAME}` stands for a variable of the environment in which replug is \
+         started, and `$${` for the characters themselves. A variable that is not set is a \
+         fault: an empty address would be a worse one.",
+        File("[listener.web]\nbind = \":8080\"\nto = \"${BACKND}:80\"\n") =>
+        File("[listener.web]\nbind = \":8080\"\nto = \"${BACKEND}:80\"\n");
+
+    Port:
+        "Ports are numbers from 0 to 65535. To listen on port 0 lets the kernel choose one; a \
+         target cannot have port 0. Names of services are not looked up.",
+        Line(&[b"8080", b"10.0.0.11:80000"]) => Line(&[b"8080", b"10.0.0.11:8000"]);
+
+    Address:
+        "An IPv4 address is four numbers from 0 to 255. An IPv6 address stands in brackets where \
+         a port follows it: `[2001:db8::1]:80`.",
+        Line(&[b"8080", b"10.0.0.256:80"]) => Line(&[b"8080", b"10.0.0.25:80"]);
+
+    PortMissing:
+        "A target without a port is reached on the listener's own port. Where a listener has \
+         several addresses, or a pool has backends for several listeners, there is no such port \
+         and each backend names its own.",
+        File("[listener.web]\nbind = [\":8080\", \":8081\"]\nto = \"10.0.0.11\"\n") =>
+        File("[listener.web]\nbind = [\":8080\", \":8081\"]\nto = \"10.0.0.11:80\"\n");
+
+    HostName:
+        "The labels of a host name have 1 to 63 letters, digits, `-` and `_`, and do not begin or \
+         end with `-` (RFC 1123); the whole has at most 253.",
+        Line(&[b"8080", b"db..example:80"]) => Line(&[b"8080", b"db.example:80"]);
+
+    NameRefused:
+        "With --numeric, targets are addresses. A host name would be looked up while replug runs, \
+         which is what the option rules out.",
+        Line(&[b"--numeric", b"8080", b"web.example:80"]) =>
+        Line(&[b"--numeric", b"8080", b"10.0.0.11:80"]);
+
+    UnixName:
+        "A unix socket is `unix:` and a path, or `unix:@` and a name in the abstract namespace, \
+         of at most 107 bytes (unix(7)).",
+        Line(&[b"unix:", b"10.0.0.11:80"]) => Line(&[b"unix:/run/web.sock", b"10.0.0.11:80"]);
+
+    Source:
+        "What connections leave from is an address of this machine or a network interface. An \
+         IPv4 address cannot reach an IPv6 target, nor the other way round.",
+        File("[listener.web]\nbind = \":8080\"\nto = \"[2001:db8::1]:80\"\nsource = \"10.0.3.1\"\n") =>
+        File("[listener.web]\nbind = \":8080\"\nto = \"10.0.0.11:80\"\nsource = \"10.0.3.1\"\n");
+
+    Cidr:
+        "A range is an address, or an address and the number of its leading bits that count: \
+         `10.0.0.7`, `10.0.0.0/24`, `2001:db8::/32`. Names are not looked up.",
+        Line(&[b"--allow", b"10.0.0.*", b"8080", b"10.0.0.11:80"]) =>
+        Line(&[b"--allow", b"10.0.0.0/24", b"8080", b"10.0.0.11:80"]);
+
+    TargetOption:
+        "Behind a target's address, in the same quoted word, may stand `weight=N`, `max=N` and \
+         `backup`.",
+        Line(&[b"8080", b"10.0.0.11:80 wieght=2"]) => Line(&[b"8080", b"10.0.0.11:80 weight=2"]);
+
+    Weight:
+        "A weight is a whole number from 1 to 256: a backend's share of the sessions, relative to \
+         the others of its pool. A backend that is to get none is left out.",
+        Line(&[b"8080", b"10.0.0.11:80 weight=0"]) => Line(&[b"8080", b"10.0.0.11:80 weight=1"]);
+
+    Duration:
+        "A time is a whole number and a unit (ms, s, m, h, d), or several of them without spaces, \
+         as in `1h30m`. It is at most a year. Where 0 has a meaning, it is never.",
+        Line(&[b"--idle", b"10minutes", b"8080", b"10.0.0.11:80"]) =>
+        Line(&[b"--idle", b"10m", b"8080", b"10.0.0.11:80"]);
+
+    UnitMissing:
+        "Whether `30` means seconds or milliseconds is the one thing its reader cannot know, and \
+         the tools that replug stands in for disagree about it.",
+        Line(&[b"--idle", b"30", b"8080", b"10.0.0.11:80"]) =>
+        Line(&[b"--idle", b"30s", b"8080", b"10.0.0.11:80"]);
+
+    Number:
+        "A count is a whole number in decimal digits and within its range. To have no limit, \
+         leave the key out.",
+        File("[listener.web]\nbind = \":8080\"\nto = \"10.0.0.11:80\"\n\n[limits]\nsessions = 0\n") =>
+        File("[listener.web]\nbind = \":8080\"\nto = \"10.0.0.11:80\"\n\n[limits]\nsessions = 9000\n");
+
+    Choice:
+        "The value is one of a few words, and what was written is none of them.",
+        File("[listener.web]\nbind = \":8080\"\nto = \"10.0.0.11:80\"\nbalance = \"least-session\"\n") =>
+        File("[listener.web]\nbind = \":8080\"\nto = \"10.0.0.11:80\"\nbalance = \"least-sessions\"\n");
+
+    Path:
+        "What is to be written into must be a file: a path that is not empty and does not end \
+         in `/`.",
+        Line(&[b"--pidfile", b"/run/", b"8080", b"10.0.0.11:80"]) =>
+        Line(&[b"--pidfile", b"/run/replug.pid", b"8080", b"10.0.0.11:80"]);
+
+    User:
+        "A user is a name or number of this machine, with its group behind a `:` if that is not \
+         the user's own.",
+        Line(&[b"--user", b"www:", b"8080", b"10.0.0.11:80"]) =>
+        Line(&[b"--user", b"www:www-data", b"8080", b"10.0.0.11:80"]);
+
+    Name:
+        "Names of listeners and pools stand in every record, so they are letters, digits, `-`, \
+         `_` and `.`, at most 64 of them.",
+        File("[listener.\"my web\"]\nbind = \":8080\"\nto = \"10.0.0.11:80\"\n") =>
+        File("[listener.my-web]\nbind = \":8080\"\nto = \"10.0.0.11:80\"\n");
+
+    Rate:
+        "A rate is a whole number of new sessions, `/`, and `s`, `m` or `h`: `20/s`, `600/m`. To have \
+         no limit, leave the key out.",
+        File("[listener.web]\nbind = \":8080\"\nto = \"10.0.0.11:80\"\n\n[limits]\nrate = \"many\"\n") =>
+        File("[listener.web]\nbind = \":8080\"\nto = \"10.0.0.11:80\"\n\n[limits]\nrate = \"500/s\"\n");
+
+    BindConflict:
+        "Each client must arrive at one listener, so no two of them can have the same address and \
+         port.",
+        File("[listener.web]\nbind = \":8080\"\nto = \"10.0.0.11:80\"\n\n\
+              [listener.api]\nbind = \":8080\"\nto = \"10.0.0.12:80\"\n") =>
+        File("[listener.web]\nbind = \":8080\"\nto = \"10.0.0.11:80\"\n\n\
+              [listener.api]\nbind = \":8081\"\nto = \"10.0.0.12:80\"\n");
+
+    PoolUnknown:
+        "A listener names a pool that stands in no file. A pool is a table `[pool.NAME]` with \
+         `backends`; a listener with `to` makes one of its own name.",
+        File("[listener.web]\nbind = \":8080\"\npool = \"wbe\"\n\n\
+              [pool.web]\nbackends = [\"10.0.0.11:80\"]\n") =>
+        File("[listener.web]\nbind = \":8080\"\npool = \"web\"\n\n\
+              [pool.web]\nbackends = [\"10.0.0.11:80\"]\n");
+
+    Loop:
+        "A session would come back to the listener it was accepted by, and open the next one, \
+         until descriptors run out.",
+        Line(&[b"8080", b"127.0.0.1:8080"]) => Line(&[b"8080", b"127.0.0.1:80"]);
+
+    PoolEmpty:
+        "A pool without a backend can serve nobody. To refuse clients, leave the listener out: \
+         then their connections are refused.",
+        File("[listener.web]\nbind = \":8080\"\nto = []\n") =>
+        File("[listener.web]\nbind = \":8080\"\nto = [\"10.0.0.11:80\"]\n");
+
+    Conflict:
+        "Two settings say different things about the same matter, and which of them was meant \
+         cannot be known.",
+        Line(&[b"--verbose", b"--quiet", b"8080", b"10.0.0.11:80"]) =>
+        Line(&[b"--quiet", b"8080", b"10.0.0.11:80"]);
+
+    NameTwice:
+        "Listeners and pools have names of their own in all files together, and each key and \
+         table is written once: which of two values holds would depend on their order.",
+        File("[listener.web]\nbind = \":8080\"\nto = \"10.0.0.11:80\"\nto = \"10.0.0.12:80\"\n") =>
+        File("[listener.web]\nbind = \":8080\"\nto = [\"10.0.0.11:80\", \"10.0.0.12:80\"]\n");
+
+    HostBits:
+        "Bits beyond the length of a range do not count. Often the one address was meant, or \
+         another length.",
+        Line(&[b"--allow", b"10.0.0.5/8", b"8080", b"10.0.0.11:80"]) =>
+        Line(&[b"--allow", b"10.0.0.0/8", b"8080", b"10.0.0.11:80"]);
+
+    TargetTwice:
+        "A backend that stands twice in a pool has twice the share, which `weight=2` says \
+         plainly, and is tried twice when it is down.",
+        Line(&[b"8080", b"10.0.0.11:80", b"10.0.0.11:80", b"10.0.0.12:80"]) =>
+        Line(&[b"8080", b"10.0.0.11:80 weight=2", b"10.0.0.12:80"]);
+
+    AllowShadowed:
+        "Deny wins over allow. A range that is denied as a whole lets nobody in, however it is \
+         allowed.",
+        Line(&[b"--allow", b"10.1.0.0/16", b"--deny", b"10.0.0.0/8", b"8080", b"10.0.0.11:80"]) =>
+        Line(&[b"--allow", b"10.0.0.0/8", b"--deny", b"10.1.0.0/16", b"8080", b"10.0.0.11:80"]);
+
+    Repeated:
+        "An option that takes one value was given several. The last one counts.",
+        Line(&[b"--idle", b"5m", b"--idle", b"1h", b"8080", b"10.0.0.11:80"]) =>
+        Line(&[b"--idle", b"1h", b"8080", b"10.0.0.11:80"]);
+
+    PoolUnused:
+        "No listener leads to the pool. Either the listener's `pool` is missing or misspelt, or \
+         the pool is left over.",
+        File("[listener.web]\nbind = \":8080\"\nto = \"10.0.0.11:80\"\n\n\
+              [pool.api]\nbackends = [\"10.0.0.12:80\"]\n") =>
+        File("[listener.web]\nbind = \":8080\"\nto = \"10.0.0.11:80\"\n\n\
+              [listener.api]\nbind = \":8081\"\npool = \"api\"\n\n\
+              [pool.api]\nbackends = [\"10.0.0.12:80\"]\n");
+
+    QueueUnused:
+        "Sessions wait in a pool's queue while each of its backends has as many as its `max` allows. \
+         A backend without `max` is never full, so nobody ever waits.",
+        File("[listener.web]\nbind = \":8080\"\npool = \"web\"\n\n\
+              [pool.web]\nbackends = [\"10.0.0.11:80\"]\nqueue = { length = 100 }\n") =>
+        File("[listener.web]\nbind = \":8080\"\npool = \"web\"\n\n\
+              [pool.web]\nbackends = [\"10.0.0.11:80 max=50\"]\nqueue = { length = 100 }\n");
+}

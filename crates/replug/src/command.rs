@@ -1,0 +1,28 @@
+//! Commands that read something, print what is made of it, and end.
+//!
+//! Each is a file: its words as clap reads them, and `run`, which gives the exit code.
+
+mod check;
+mod explain;
+
+use clap::Subcommand;
+use control::Exit;
+
+/// The commands, in the order of the help.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Tool {
+    /// Show every fault of a configuration file
+    Check(check::Check),
+    /// Say what a code like E0112 means, with an example
+    Explain(explain::Explain),
+}
+
+impl Tool {
+    /// Does it.
+    pub(crate) fn run(&self) -> Exit {
+        match self {
+            Self::Check(check) => check.run(),
+            Self::Explain(explain) => explain.run(),
+        }
+    }
+}

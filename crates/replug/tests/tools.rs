@@ -1,0 +1,105 @@
+//! The commands that read something and print what is made of it: check, explain, and their like.
+
+use std::fs;
+use std::io::Write as _;
+use std::process::{Command, Output, Stdio};
+
+use rig::Scratch;
+use serde_json::Value;
+
+const SOUND: &str = "[listener.web]\nbind = \":1\"\nto = [\"10.0.0.1:80\", \"10.0.0.2:80\"]\n";
+
+/// Runs replug with `input` on its standard input.
+fn output(words: &[&str], input: &str) -> Output {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_replug"))
+        .args(words)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("replug can be started");
+    // It may end without having read: then that is what the test sees.
+    let _ = child.stdin.take().expect("it is piped").write_all(input.as_bytes());
+    child.wait_with_output().expect("replug can be waited for")
+}
+
+/// Checks the exit code; returns standard output and standard error.
+#[track_caller]
+fn check_input(words: &[&str], input: &str, code: i32) -> (String, String) {
+    let output = output(words, input);
+    let said = String::from_utf8(output.stdout).expect("data is text");
+    let told = String::from_utf8(output.stderr).expect("messages are text");
+    assert_eq!(output.status.code(), Some(code), "{words:?}: {said}\n{told}");
+    (said, told)
+}
+
+#[track_caller]
+fn check(words: &[&str], code: i32) -> (String, String) {
+    check_input(words, "", code)
+}
+
+fn write(scratch: &Scratch, name: &str, text: &str) -> String {
+    let path = scratch.join(name);
+    fs::write(&path, text).expect("a scratch file can be written");
+    path
+}
+
+#[test]
+fn check_says_how_much_is_sound() {
+    let scratch = Scratch::new();
+    let path = write(&scratch, "a.toml", SOUND);
+    let (said, told) = check(&["check", &path], 0);
+    assert_eq!(said, "");
+    assert_eq!(told, format!("{path}: 1 listener, 1 pool, 2 backends; no faults\n"));
+    let path = write(&scratch, "b.toml", &format!("{SOUND}allow = \"10.0.0.5/8\"\n"));
+    let (_, told) = check(&["check", &path], 0);
+    assert!(told.contains("warning[W0301]"), "{told}");
+    let closing = format!("\n\n{path}: 1 listener, 1 pool, 2 backends; 1 warning\n");
+    assert!(told.ends_with(&closing), "{told}");
+}
+
+#[test]
+fn check_tells_faults_as_json() {
+    let scratch = Scratch::new();
+    let path = write(&scratch, "a.toml", SOUND);
+    assert_eq!(check(&["check", "--json", &path], 0), ("[]\n".to_owned(), String::new()));
+    let broken = write(&scratch, "b.toml", "[listener.web]\nbind = \":1\"\nto = \"10.0.0.1:x\"\n");
+    let (said, told) = check(&["check", "--json", &broken], 3);
+    assert_eq!(told, "");
+    let faults: Value = serde_json::from_str(&said).expect("it is JSON");
+    assert_eq!(faults[0]["code"], "E0101");
+    assert_eq!(faults[0]["file"], *broken);
+    assert_eq!((&faults[0]["line"], &faults[0]["column"]), (&3.into(), &16.into()));
+    let missing = scratch.join("missing.toml");
+    let (said, _) = check(&["check", "--json", &missing], 3);
+    let faults: Value = serde_json::from_str(&said).expect("it is JSON");
+    assert_eq!((&faults[0]["code"], &faults[0]["file"]), (&"E0003".into(), &Value::Null));
+    check(&["check", "--json", "--dump", &path], 2);
+}
+
+#[test]
+fn every_code_is_explained() {
+    let (list, _) = check(&["explain"], 0);
+    assert!(list.lines().count() > 30, "{list}");
+    for line in list.lines() {
+        let (code, summary) = line.split_once("  ").expect("a code and its meaning");
+        let (said, told) = check(&["explain", code], 0);
+        assert!(said.starts_with(code) && said.contains(summary), "{said}");
+        assert_eq!(told, "");
+        // What a command line or a file would be told is shown as it is told.
+        let shown = said.contains(&format!("[{code}]"));
+        assert!(shown || code == "E0003", "{said}");
+        assert!(!said.contains('\x1b'), "no terminal, no colour: {said:?}");
+    }
+    let (said, _) = check(&["explain", "e0112", "203"], 0);
+    assert!(said.contains("E0112, error: ") && said.contains("E0203, error: "), "{said}");
+    let (said, told) = check(&["explain", "E0301", "E0112"], 2);
+    assert!(said.is_empty() && told.contains("did you mean W0301?"), "{told}");
+}
+
+#[test]
+fn the_example_that_is_outside_of_all_text_has_its_fault_too() {
+    let scratch = Scratch::new();
+    let (_, told) = check(&["check", &scratch.join("replug.tml")], 3);
+    assert!(told.contains("error[E0003]"), "{told}");
+}
