@@ -14,7 +14,7 @@ use model::{Code, Diagnostic, Severity, Sources};
 use crate::line::Line;
 use crate::quick::Words;
 use crate::render::{Colour, render};
-use crate::{native, quick, suggest};
+use crate::{native, plug, quick, suggest};
 
 pub use cases::of;
 
@@ -40,6 +40,8 @@ pub struct Explanation {
 pub enum Example {
     /// The words behind `replug`, as a quick command line.
     Line(&'static [&'static [u8]]),
+    /// The words behind `plug`.
+    Plug(&'static [&'static [u8]]),
     /// A file of native TOML.
     File(&'static str),
     /// A line for a shell whose outcome lies outside of all text.
@@ -56,6 +58,11 @@ impl Example {
                 let words = Words { program: "replug", args: &args, commands: &[] };
                 quick::read(words, &mut sources).diagnostics
             }
+            Self::Plug(words) => {
+                let args = args(words);
+                let words = plug::Words { program: "plug", args: &args };
+                plug::read(words, &mut sources).diagnostics
+            }
             Self::File(text) => {
                 let file = sources.add("replug.toml", text);
                 let environment = |name: &str| (name == VARIABLE.0).then(|| VARIABLE.1.to_owned());
@@ -69,6 +76,7 @@ impl Example {
     fn text(self) -> String {
         match self {
             Self::Line(words) => Line::shown("replug", &args(words)),
+            Self::Plug(words) => Line::shown("plug", &args(words)),
             Self::File(text) | Self::Shell(text) => text.trim_end().to_owned(),
         }
     }

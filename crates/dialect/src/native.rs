@@ -7,8 +7,11 @@
 //! writes a [`Config`] that reads back as the same.
 
 mod difference;
+mod format;
+mod keys;
 mod listener;
 mod pool;
+mod schema;
 mod table;
 mod text;
 mod write;
@@ -25,9 +28,12 @@ use toml::de::DeTable;
 use crate::suggest;
 use crate::term::address::{self, Purpose};
 use crate::term::{Dialect, value};
-use table::{Schema, Table};
+use keys::{Key, Schema, Takes};
+use table::Table;
 
 pub use difference::difference;
+pub use format::format;
+pub use schema::schema;
 pub use write::{write, write_effective};
 
 /// What files say.
@@ -44,23 +50,95 @@ pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 const ROOT: Schema = Schema {
     place: "a configuration",
-    keys: &["listener", "pool", "limits", "log", "runtime", "admin"],
+    keys: &[
+        Key::new(
+            "listener",
+            Takes::Named(&listener::LISTENER),
+            "Places where clients arrive, each with a name.",
+        ),
+        Key::new("pool", Takes::Named(&pool::POOL), "Sets of backends, each with a name."),
+        Key::new("limits", Takes::Table(&LIMITS), "Limits of the whole process."),
+        Key::new("log", Takes::Table(&LOG), "What is written down about sessions, and where."),
+        Key::new("runtime", Takes::Table(&RUNTIME), "How the work is done."),
+        Key::new("admin", Takes::Table(&ADMIN), "How a running replug is talked to."),
+    ],
+    also: &[],
     later: &[],
 };
 
-const ADMIN: Schema =
-    Schema { place: "[admin]", keys: &["bind"], later: &["dashboard", "token", "tls", "allow"] };
+const ADMIN: Schema = Schema {
+    place: "[admin]",
+    keys: &[Key::new(
+        "bind",
+        Takes::Text("unix:/run/replug/admin.sock"),
+        "The unix socket at which a running replug takes orders.",
+    )],
+    also: &[],
+    later: &["dashboard", "token", "tls", "allow"],
+};
 
 const LIMITS: Schema = Schema {
     place: "limits",
-    keys: &["sessions", "per_client", "rate", "rate_per_client"],
+    keys: &[
+        Key::new(
+            "sessions",
+            Takes::Count(value::SESSIONS_MAX),
+            "Sessions at a time; further clients wait. The whole process has never more than its \
+             descriptors allow.",
+        ),
+        Key::new(
+            "per_client",
+            Takes::Count(value::PER_CLIENT_MAX),
+            "Sessions at a time of each client; one more is refused.",
+        ),
+        Key::new("rate", Takes::Rate, "New sessions in a while; further clients wait."),
+        Key::new(
+            "rate_per_client",
+            Takes::Rate,
+            "New sessions of each client in a while; one more is refused.",
+        ),
+    ],
+    also: &[],
     later: &["bandwidth"],
 };
 
-const LOG: Schema =
-    Schema { place: "[log]", keys: &["format", "to", "verbosity"], later: &["sample", "start"] };
+const LOG: Schema = Schema {
+    place: "[log]",
+    keys: &[
+        Key::new("format", Takes::Choice(&keys::names(&value::LOG_FORMATS)), "How a record looks.")
+            .default("\"text\""),
+        Key::new(
+            "to",
+            Takes::Text("/var/log/replug.log"),
+            "Where records and messages go: `-` (records to standard output), `stderr`, `syslog`, \
+             or a file.",
+        )
+        .default("\"stderr\""),
+        Key::new(
+            "verbosity",
+            Takes::Choice(&keys::names(&VERBOSITIES)),
+            "How much is said: `quiet` leaves records out, `verbose` tells every decision.",
+        )
+        .default("\"normal\""),
+    ],
+    also: &[],
+    later: &["sample", "start"],
+};
 
-const RUNTIME: Schema = Schema { place: "[runtime]", keys: &["shards", "splice"], later: &[] };
+const RUNTIME: Schema = Schema {
+    place: "[runtime]",
+    keys: &[
+        Key::new(
+            "shards",
+            Takes::Count(value::SHARDS_MAX),
+            "Threads that carry sessions; one for each core if it is left out.",
+        ),
+        Key::new("splice", Takes::Boolean, "Whether bulk may go through splice(2).")
+            .default("true"),
+    ],
+    also: &[],
+    later: &[],
+};
 
 const VERBOSITIES: [(&str, Verbosity); 3] =
     [("quiet", Verbosity::Quiet), ("normal", Verbosity::Normal), ("verbose", Verbosity::Verbose)];

@@ -9,13 +9,18 @@ mod address;
 mod config;
 #[path = "property/duration.rs"]
 mod duration;
+#[path = "property/format.rs"]
+mod format;
 #[path = "property/native.rs"]
-mod native;
+mod native_text;
+#[path = "property/order.rs"]
+mod order;
 #[path = "property/plug.rs"]
 mod plug;
 #[path = "property/quick.rs"]
 mod quick;
 
+use dialect::native;
 use proptest::prelude::*;
 
 /// Text made of the pieces that the readers look for.
@@ -219,12 +224,33 @@ const TOML: &[&str] = &[
 proptest! {
     #[test]
     fn native_of_any_bytes(data in proptest::collection::vec(any::<u8>(), 0..200)) {
-        native::holds(&data);
+        native_text::holds(&data);
     }
 
     #[test]
     fn native_of_pieces(data in proptest::collection::vec(proptest::sample::select(TOML), 0..40)) {
-        native::holds(data.concat().as_bytes());
+        native_text::holds(data.concat().as_bytes());
+    }
+
+    #[test]
+    fn format_of_any_bytes(data in proptest::collection::vec(any::<u8>(), 0..200)) {
+        format::holds(&data);
+    }
+
+    #[test]
+    fn format_of_pieces(data in proptest::collection::vec(proptest::sample::select(TOML), 0..40)) {
+        format::holds(data.concat().as_bytes());
+    }
+
+    #[test]
+    fn format_of_files(text in order::any()) {
+        format::holds(text.as_bytes());
+    }
+
+    #[test]
+    fn format_of_what_is_written(config in config::any()) {
+        order::is_kept(&native::write(&config));
+        order::is_kept(&native::write_effective(&config));
     }
 
     #[test]

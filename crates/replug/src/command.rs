@@ -4,6 +4,8 @@
 
 mod check;
 mod explain;
+mod fmt;
+mod schema;
 
 use clap::Subcommand;
 use control::Exit;
@@ -15,6 +17,10 @@ pub(crate) enum Tool {
     Check(check::Check),
     /// Say what a code like E0112 means, with an example
     Explain(explain::Explain),
+    /// Put configuration files in order: keys, tables, spaces
+    Fmt(fmt::Fmt),
+    /// Print the JSON Schema of configuration files, for editors
+    Schema(schema::Schema),
 }
 
 impl Tool {
@@ -23,6 +29,8 @@ impl Tool {
         match self {
             Self::Check(check) => check.run(),
             Self::Explain(explain) => explain.run(),
+            Self::Fmt(fmt) => fmt.run(),
+            Self::Schema(schema) => schema.run(),
         }
     }
 }

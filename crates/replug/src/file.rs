@@ -9,7 +9,7 @@ use dialect::render::{Colour, line, render};
 use model::{Code, Config, Diagnostic, Severity, Sources};
 
 /// Largest file that is read, in bytes: more is no configuration but a mistake.
-const FILE_BYTES_MAX: u64 = 16 << 20;
+pub(crate) const FILE_BYTES_MAX: u64 = 16 << 20;
 
 /// What a file, or a directory, says.
 #[derive(Debug, Default)]
@@ -94,7 +94,11 @@ pub(crate) fn text(path: &Path) -> io::Result<String> {
     if fs::metadata(path)?.len() > FILE_BYTES_MAX {
         return Err(io::Error::other("it is larger than 16 MiB"));
     }
-    let bytes = fs::read(path)?;
+    utf8(fs::read(path)?)
+}
+
+/// The bytes as text.
+pub(crate) fn utf8(bytes: Vec<u8>) -> io::Result<String> {
     String::from_utf8(bytes).map_err(|error| {
         let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
         let line = good.split(|byte| *byte == b'\n').count();

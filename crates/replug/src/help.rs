@@ -53,7 +53,7 @@ pub(crate) fn command() -> Command {
     let command = Command::new(cli::PROGRAM)
         .version(env!("CARGO_PKG_VERSION"))
         .override_usage(
-            "replug [OPTIONS] LISTEN[/SOURCE] TARGET...\n       replug [OPTIONS] --inetd TARGET...\n       replug run [OPTIONS] [-c FILE|DIR]\n       replug check [--dump|--json] [FILE|DIR]\n       replug explain [CODE...]\n       replug reload [--dry-run]\n       replug demo [--once]",
+            "replug [OPTIONS] LISTEN[/SOURCE] TARGET...\n       replug [OPTIONS] --inetd TARGET...\n       replug run [OPTIONS] [-c FILE|DIR]\n       replug check [--dump|--json] [FILE|DIR]\n       replug fmt [--check|--stdout] [FILE|DIR|-]\n       replug explain [CODE...]\n       replug schema\n       replug reload [--dry-run]\n       replug demo [--once]",
         )
         .help_template(format!(
             "{{about}}\n\n{EXAMPLES}\n{{usage-heading}} {{usage}}\n\n{WORDS}\n{{all-args}}\n\n{ENDING}\n"

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Output, Stdio};
 
 use rig::Scratch;
@@ -102,4 +103,62 @@ fn the_example_that_is_outside_of_all_text_has_its_fault_too() {
     let scratch = Scratch::new();
     let (_, told) = check(&["check", &scratch.join("replug.tml")], 3);
     assert!(told.contains("error[E0003]"), "{told}");
+}
+
+const UNTIDY: &str = "# mine\n[listener.web]\nto=\"10.0.0.1:80\" # here\nbind = \":1\"\n";
+const TIDY: &str = "# mine\n[listener.web]\nbind = \":1\"\nto   = \"10.0.0.1:80\"  # here\n";
+
+#[test]
+fn fmt_puts_files_in_order_and_keeps_who_may_read_them() {
+    let scratch = Scratch::new();
+    let path = write(&scratch, "a.toml", UNTIDY);
+    write(&scratch, "b.toml", TIDY);
+    let link = scratch.join("c.txt");
+    std::os::unix::fs::symlink("a.toml", &link).expect("a link can be made");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).expect("it is ours");
+    let directory = scratch.join("");
+
+    let (said, told) = check(&["fmt", "--check", &directory], 1);
+    assert!(said.ends_with("a.toml\n") && said.lines().count() == 1, "{said}");
+    assert_eq!(
+        (told, fs::read_to_string(&path).expect("it is there")),
+        (String::new(), UNTIDY.into())
+    );
+    assert_eq!(check(&["fmt", "--stdout", &path], 0), (TIDY.to_owned(), String::new()));
+    assert_eq!(check_input(&["fmt", "-"], UNTIDY, 0), (TIDY.to_owned(), String::new()));
+    assert_eq!(check_input(&["fmt", "--check", "-"], TIDY, 0), Default::default());
+
+    let (said, told) = check(&["fmt", &link], 0);
+    assert_eq!((said, told), (String::new(), format!("{link}: put in order\n")));
+    assert_eq!(fs::read_to_string(&path).expect("it is there"), TIDY);
+    assert!(fs::symlink_metadata(&link).expect("it is there").is_symlink());
+    let mode = fs::metadata(&path).expect("it is there").permissions().mode();
+    assert_eq!(mode & 0o777, 0o640);
+    assert_eq!(check(&["fmt", &directory], 0), Default::default());
+    let names = fs::read_dir(&directory).expect("it is there").count();
+    assert_eq!(names, 3, "nothing is left behind");
+}
+
+#[test]
+fn fmt_writes_nothing_as_long_as_a_file_is_no_toml() {
+    let scratch = Scratch::new();
+    let path = write(&scratch, "a.toml", UNTIDY);
+    write(&scratch, "b.toml", "[listener.web\n");
+    let (said, told) = check(&["fmt", &scratch.join("")], 3);
+    assert!(
+        said.is_empty() && told.contains("error[E0004]") && told.contains("b.toml:1"),
+        "{told}"
+    );
+    assert_eq!(fs::read_to_string(&path).expect("it is there"), UNTIDY);
+    let (_, told) = check_input(&["fmt", "-"], "x = = 1\n", 3);
+    assert!(told.contains("standard input:1:5"), "{told}");
+    check(&["fmt", &scratch.join("missing.toml")], 3);
+}
+
+#[test]
+fn the_schema_is_json() {
+    let (said, _) = check(&["schema"], 0);
+    let schema: Value = serde_json::from_str(&said).expect("it is JSON");
+    assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema");
+    assert_eq!(schema["properties"]["runtime"]["properties"]["splice"]["default"], true);
 }

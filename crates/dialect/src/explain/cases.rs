@@ -2,7 +2,7 @@
 
 use model::Code;
 
-use super::Example::{File, Line, Shell};
+use super::Example::{File, Line, Plug, Shell};
 use super::Explanation;
 
 macro_rules! cases {
@@ -251,4 +251,14 @@ cases! {
               [pool.web]\nbackends = [\"10.0.0.11:80\"]\nqueue = { length = 100 }\n") =>
         File("[listener.web]\nbind = \":8080\"\npool = \"web\"\n\n\
               [pool.web]\nbackends = [\"10.0.0.11:80 max=50\"]\nqueue = { length = 100 }\n");
+
+    Ignored:
+        "The old tool takes this word and does nothing with it, or nothing that is left to do. It is \
+         taken here too, so that scripts go on working.",
+        Plug(&[b"-s", b"8080", b"10.0.0.11:80"]) => Plug(&[b"8080", b"10.0.0.11:80"]);
+
+    ReadAs:
+        "The old tool reads this in a way of its own, and so does replug. Write it out, so that \
+         nobody has to know.",
+        Plug(&[b"8080", b"010.0.0.1:80"]) => Plug(&[b"8080", b"8.0.0.1:80"]);
 }

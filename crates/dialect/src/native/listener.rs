@@ -4,41 +4,60 @@ use ipnet::IpNet;
 use model::address::FaultKind;
 use model::{Access, Backend, Bind, Code, Diagnostic, Listener, Refusal, Spanned, Tcp, Timeouts};
 
+use super::keys::{self, Key, Schema, Takes};
 use super::pool::POOL_KEYS;
-use super::table::{Entry, Schema, Table};
+use super::table::{Entry, Table};
 use super::text::Text;
-use super::{Kind, Reader};
+use super::{Kind, LIMITS, Reader};
 use crate::line::Word;
 use crate::term::address::{self, Purpose};
 use crate::term::target::{self, DefaultPort};
 use crate::term::{Dialect, cidr, value};
 
 /// Longest name of a listener or pool, in bytes: it stands in every record.
-const NAME_BYTES_MAX: usize = 64;
+pub(super) const NAME_BYTES_MAX: usize = 64;
 
-const LISTENER: Schema = Schema {
+pub(super) const LISTENER: Schema = Schema {
     place: "a listener",
     keys: &[
-        "bind",
-        "to",
-        "pool",
-        "allow",
-        "deny",
-        "limits",
-        "timeouts",
-        "tcp",
-        "refuse",
-        "balance",
-        "sticky",
-        "tries",
-        "retry_down",
-        "slow_start",
-        "all_down",
-        "on_removed",
-        "queue",
-        "source",
-        "via",
+        Key::new(
+            "bind",
+            Takes::Texts(":8080"),
+            "Where to listen: `8080`, `:8080`, `10.0.0.1:8080`, `[::1]:8080`, a range of ports \
+             `:5000-5100`, `unix:/path`.",
+        )
+        .required(),
+        Key::new(
+            "to",
+            Takes::Texts("10.0.0.11:80 weight=2"),
+            "The backends of a pool of the listener's own: `host:port`, `[v6]:port` or \
+             `unix:/path`, and behind it `weight=N`, `max=N` and `backup`. Instead of `pool`.",
+        )
+        .or("pool"),
+        Key::new("pool", Takes::Text("web"), "The pool that sessions go to. Instead of `to`."),
+        Key::new(
+            "allow",
+            Takes::Texts("10.0.0.0/8"),
+            "Clients that may come, as ranges of addresses; everybody if it is empty.",
+        )
+        .default("[]"),
+        Key::new(
+            "deny",
+            Takes::Texts("10.9.0.0/16"),
+            "Clients that may not; it wins over `allow`.",
+        )
+        .default("[]"),
+        Key::new("limits", Takes::Table(&LIMITS), "Limits of this listener."),
+        Key::new("timeouts", Takes::Table(&TIMEOUTS), "How long the phases of a session may take."),
+        Key::new("tcp", Takes::Table(&TCP), "Options of the sockets on both sides."),
+        Key::new(
+            "refuse",
+            Takes::Choice(&keys::names(&Refusal::NAMES)),
+            "How a client is turned away: by a reset, or by an end of stream as the old tools have it.",
+        )
+        .default("\"reset\""),
     ],
+    also: POOL_KEYS,
     later: &[
         "route",
         "tls",
@@ -55,13 +74,44 @@ const LISTENER: Schema = Schema {
 
 const TIMEOUTS: Schema = Schema {
     place: "timeouts",
-    keys: &["connect", "idle", "half_closed", "lifetime"],
+    keys: &[
+        Key::new(
+            "connect",
+            Takes::Time,
+            "One attempt to connect to a backend; never without limit.",
+        )
+        .default("\"5s\""),
+        Key::new("idle", Takes::Time, "No byte in either direction; `0` for no limit.")
+            .default("\"1h\""),
+        Key::new(
+            "half_closed",
+            Takes::Time,
+            "No byte in either direction once one side has ended its stream; `0` for no limit.",
+        )
+        .default("\"1m\""),
+        Key::new("lifetime", Takes::Time, "A whole session; `0` for no limit.").default("\"0\""),
+    ],
+    also: &[],
     later: &["sniff"],
 };
 
 const TCP: Schema = Schema {
     place: "tcp",
-    keys: &["keepalive", "user_timeout"],
+    keys: &[
+        Key::new(
+            "keepalive",
+            Takes::Time,
+            "Silence after which the kernel begins to probe a peer, in whole seconds; `0`: never.",
+        )
+        .default("\"0\""),
+        Key::new(
+            "user_timeout",
+            Takes::Time,
+            "How long sent data may stay unacknowledged; `0`: as the kernel decides.",
+        )
+        .default("\"0\""),
+    ],
+    also: &[],
     later: &[
         "nodelay",
         "notsent_lowat",
@@ -364,7 +414,10 @@ impl Reader<'_> {
                 own
             }
             (None, Some(_)) => {
-                for entry in table.entries().filter(|entry| POOL_KEYS.contains(&entry.name())) {
+                for entry in table
+                    .entries()
+                    .filter(|entry| POOL_KEYS.iter().any(|key| key.name == entry.name()))
+                {
                     self.faults.push(
                         Diagnostic::new(
                             Code::Conflict,

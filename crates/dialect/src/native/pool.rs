@@ -6,7 +6,8 @@ use model::{
 };
 use toml::de::DeValue;
 
-use super::table::{Schema, Table};
+use super::keys::{self, Key, Schema, Takes};
+use super::table::Table;
 use super::{Kind, Reader};
 use crate::suggest;
 use crate::term::address::{self, Purpose};
@@ -14,40 +15,109 @@ use crate::term::target::DefaultPort;
 use crate::term::{proxy, value};
 
 /// The keys that may also stand on a listener with `to`.
-pub(super) const POOL_KEYS: &[&str] = &[
-    "balance",
-    "sticky",
-    "tries",
-    "retry_down",
-    "slow_start",
-    "all_down",
-    "on_removed",
-    "queue",
-    "source",
-    "via",
+pub(super) const POOL_KEYS: &[Key] = &[
+    Key::new(
+        "balance",
+        Takes::Choice(&keys::names(&Balance::NAMES)),
+        "How a backend is picked: in turn, by sessions, by speed, by chance, by the client's \
+         address, or the first that can be reached.",
+    )
+    .default("\"round-robin\""),
+    Key::new(
+        "sticky",
+        Takes::Table(&STICKY),
+        "A client returns to the backend it had; clients are spread if it is left out.",
+    ),
+    Key::new(
+        "tries",
+        Takes::Count(TRIES_MAX),
+        "How many backends one session tries; each once if it is left out.",
+    ),
+    Key::new(
+        "retry_down",
+        Takes::Time,
+        "How long a backend that could not be reached is left alone.",
+    )
+    .default("\"10s\""),
+    Key::new(
+        "slow_start",
+        Takes::Time,
+        "Time in which the share of a backend that was down grows to the whole; `0`: at once.",
+    )
+    .default("\"0\""),
+    Key::new(
+        "all_down",
+        Takes::Choice(&keys::names(&AllDown::NAMES)),
+        "What happens when every backend is down: each is tried, or all count as up again.",
+    )
+    .default("\"try\""),
+    Key::new(
+        "on_removed",
+        Takes::Text("drain 5m"),
+        "What becomes of the sessions of a backend that a new configuration does not have: `keep`, \
+         `drain` and a time, or `cut`.",
+    )
+    .default("\"keep\""),
+    Key::new(
+        "queue",
+        Takes::Table(&QUEUE),
+        "Sessions that wait while every backend is full; nobody waits if it is left out.",
+    ),
+    Key::new(
+        "source",
+        Takes::Text("10.0.3.1"),
+        "What connections to the backends leave from: an address or an interface of this \
+         machine; as the kernel chooses if it is left out.",
+    ),
+    Key::new(
+        "via",
+        Takes::Text("http://10.0.3.1:3128"),
+        "The proxy through which backends are reached; directly if it is left out.",
+    ),
 ];
 
-const POOL: Schema = Schema {
+pub(super) const POOL: Schema = Schema {
     place: "a pool",
-    keys: &[
+    keys: &[Key::new(
         "backends",
-        "balance",
-        "sticky",
-        "tries",
-        "retry_down",
-        "slow_start",
-        "all_down",
-        "on_removed",
-        "queue",
-        "source",
-        "via",
-    ],
+        Takes::Texts("10.0.0.11:80 weight=2"),
+        "`host:port`, `[v6]:port` or `unix:/path`, and behind it `weight=N`, `max=N` (sessions) \
+             and `backup` (only in need).",
+    )
+    .required()],
+    also: POOL_KEYS,
     later: &["send_proxy", "tls", "health", "on_down", "limits"],
 };
 
-const QUEUE: Schema = Schema { place: "queue", keys: &["length", "wait"], later: &[] };
+const QUEUE: Schema = Schema {
+    place: "queue",
+    keys: &[
+        Key::new("length", Takes::Count(Queue::LENGTH_MAX), "How many may wait.").required(),
+        Key::new("wait", Takes::Time, "How long each may.").default("\"5s\""),
+    ],
+    also: &[],
+    later: &[],
+};
 
-const STICKY: Schema = Schema { place: "sticky", keys: &["by", "ttl"], later: &["entries"] };
+const STICKY: Schema = Schema {
+    place: "sticky",
+    keys: &[
+        Key::new(
+            "by",
+            Takes::Choice(&keys::names(&STICKY_BY)),
+            "What counts as one client: its address, or its network (/24, or /64 for IPv6).",
+        )
+        .required(),
+        Key::new(
+            "ttl",
+            Takes::Time,
+            "How long after its last session began a client is remembered.",
+        )
+        .default("\"1h\""),
+    ],
+    also: &[],
+    later: &["entries"],
+};
 
 /// More backends than this no session tries.
 const TRIES_MAX: usize = 1_000_000;
@@ -56,8 +126,8 @@ const TRIES_MAX: usize = 1_000_000;
 pub(super) const BALANCES: &[(&str, Balance)] = &Balance::NAMES;
 
 /// What counts as one client to a sticky pool, by name.
-pub(super) const STICKY_BY: &[(&str, StickyKey)] =
-    &[("client", StickyKey::Client), ("network", StickyKey::Network)];
+pub(super) const STICKY_BY: [(&str, StickyKey); 2] =
+    [("client", StickyKey::Client), ("network", StickyKey::Network)];
 
 impl Reader<'_> {
     pub(super) fn pools(&mut self, root: &Table<'_>) {
@@ -114,7 +184,7 @@ impl Reader<'_> {
         if table.get("by").is_none() {
             self.missing(&table, "`sticky` says not by what".to_owned(), "write `by = \"client\"`");
         }
-        let by = self.choice(&table, "by", STICKY_BY, &[]);
+        let by = self.choice(&table, "by", &STICKY_BY, &[]);
         let ttl = self.duration(&table, "ttl", |word| {
             value::duration_not_zero(word, "leave `sticky` out to spread clients")
         });

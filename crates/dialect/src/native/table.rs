@@ -9,20 +9,11 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::Reader;
+use super::keys::Schema;
 use super::text::Text;
 use crate::line::Word;
 use crate::suggest;
 use crate::term::value;
-
-/// The keys of a kind of table.
-pub(super) struct Schema {
-    /// What the table is called in messages.
-    pub(super) place: &'static str,
-    /// Keys that are read.
-    pub(super) keys: &'static [&'static str],
-    /// Keys whose meaning is settled and that this version cannot carry out.
-    pub(super) later: &'static [&'static str],
-}
 
 /// A table of a file.
 #[derive(Clone, Copy)]
@@ -113,7 +104,7 @@ impl Reader<'_> {
                         .label("not in this version")
                         .help("leave it out; this version cannot carry it out"),
                 );
-            } else if !schema.keys.contains(&name) {
+            } else if schema.key(name).is_none() {
                 self.faults.push(unknown(entry, schema));
                 self.unsure = true;
             }
@@ -334,10 +325,11 @@ fn unknown(entry: Entry<'_>, schema: &Schema) -> Diagnostic {
     let message = format!("{} has no key `{name}`", schema.place);
     let fault = Diagnostic::new(Code::KeyUnknown, entry.span(), message).label("not known");
     // `nearest` holds `_` and `-` for the same, and keys are written with `_`.
-    let known = schema.keys.iter().chain(schema.later);
+    let names = || schema.all().map(|key| key.name);
+    let known = names().chain(schema.later.iter().copied());
     let known: Vec<_> = known.map(|key| key.replace('_', "-")).collect();
     match suggest::nearest(name, known.iter().map(String::as_str)) {
         Some(meant) => fault.help(format!("did you mean `{}`?", meant.replace('-', "_"))),
-        None => fault.help(format!("its keys are {}", schema.keys.join(", "))),
+        None => fault.help(format!("its keys are {}", names().collect::<Vec<_>>().join(", "))),
     }
 }

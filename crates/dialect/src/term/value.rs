@@ -195,16 +195,18 @@ fn policy_meant(text: &str) -> Option<&'static str> {
     })
 }
 
+/// The formats of records, by name.
+pub(crate) const LOG_FORMATS: [(&str, LogFormat); 5] = [
+    ("text", LogFormat::Text),
+    ("json", LogFormat::Json),
+    ("logfmt", LogFormat::Logfmt),
+    ("plug-session", LogFormat::PlugSession),
+    ("plug-syslog", LogFormat::PlugSyslog),
+];
+
 /// How records look.
 pub(crate) fn log_format(word: Word<'_>, dialect: Dialect) -> Result<LogFormat, Diagnostic> {
-    const FORMATS: [(&str, LogFormat); 5] = [
-        ("text", LogFormat::Text),
-        ("json", LogFormat::Json),
-        ("logfmt", LogFormat::Logfmt),
-        ("plug-session", LogFormat::PlugSession),
-        ("plug-syslog", LogFormat::PlugSyslog),
-    ];
-    if let Some((_, format)) = FORMATS.iter().find(|(name, _)| *name == word.text) {
+    if let Some((_, format)) = LOG_FORMATS.iter().find(|(name, _)| *name == word.text) {
         return Ok(*format);
     }
     let message = format!("there is no log format `{}`", word.text);
@@ -215,7 +217,7 @@ pub(crate) fn log_format(word: Word<'_>, dialect: Dialect) -> Result<LogFormat, 
             Dialect::Native => format!("where records go is `to = \"{}\"`", word.text),
         })
     } else {
-        match suggest::nearest(word.text, FORMATS.map(|(name, _)| name)) {
+        match suggest::nearest(word.text, LOG_FORMATS.map(|(name, _)| name)) {
             Some(meant) => fault.help(format!("did you mean `{meant}`?")),
             None => fault.help("write `text`, `json` or `logfmt`"),
         }
