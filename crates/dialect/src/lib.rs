@@ -9,6 +9,7 @@
 //! - [`native`]: TOML, read and written;
 //! - [`plug`]: the command line of plugdaemon;
 //! - [`render`]: diagnostics as text for a terminal;
+//! - [`convert`]: other dialects as native TOML;
 //! - [`json`]: diagnostics as data, for programs;
 //! - [`explain`](mod@explain): what each code means, with an example;
 //! - [`suggest`]: which word was meant by one that is not known.
@@ -19,6 +20,7 @@
 //! Absent on purpose: clap (the program makes its help from [`quick::options`]),
 //! files, sockets, name lookups. A dialect sees text and nothing else.
 
+pub mod convert;
 pub mod explain;
 pub mod json;
 pub mod line;

@@ -160,6 +160,9 @@ fn fault(complaint: &clap::Error, line: &Line, command: &str) -> Diagnostic {
         (ErrorKind::UnknownArgument | ErrorKind::InvalidSubcommand, Some(name)) => {
             (format!("`{name}` is one word too many"), "not expected here")
         }
+        (ErrorKind::MissingRequiredArgument, Some(name)) => {
+            (format!("`{name}` is missing"), "not all that it needs")
+        }
         (ErrorKind::TooManyValues, Some(name)) => {
             (format!("`{name}` takes no value"), "no value here")
         }

@@ -3,6 +3,7 @@
 //! Each is a file: its words as clap reads them, and `run`, which gives the exit code.
 
 mod check;
+mod convert;
 mod explain;
 mod fmt;
 mod schema;
@@ -19,6 +20,8 @@ pub(crate) enum Tool {
     Explain(explain::Explain),
     /// Put configuration files in order: keys, tables, spaces
     Fmt(fmt::Fmt),
+    /// Print a command line of another dialect as a configuration file
+    Convert(convert::Convert),
     /// Print the JSON Schema of configuration files, for editors
     Schema(schema::Schema),
 }
@@ -29,6 +32,7 @@ impl Tool {
         match self {
             Self::Check(check) => check.run(),
             Self::Explain(explain) => explain.run(),
+            Self::Convert(convert) => convert.run(),
             Self::Fmt(fmt) => fmt.run(),
             Self::Schema(schema) => schema.run(),
         }

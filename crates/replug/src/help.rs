@@ -24,6 +24,18 @@ Examples:
   replug demo                                 see it work, nothing to set up
 ";
 
+const USAGE: &str = "\
+replug [OPTIONS] LISTEN[/SOURCE] TARGET...
+       replug [OPTIONS] --inetd TARGET...
+       replug run [OPTIONS] [-c FILE|DIR]
+       replug check [--dump|--json] [FILE|DIR]
+       replug fmt [--check|--stdout] [FILE|DIR|-]
+       replug convert --from quick ARGS...
+       replug explain [CODE...]
+       replug schema
+       replug reload [--dry-run]
+       replug demo [--once]";
+
 const WORDS: &str = "\
 Words:
   LISTEN  8080, :8080, *:8080 (all addresses, IPv4 and IPv6), 127.0.0.1:8080,
@@ -52,9 +64,7 @@ Signals:
 pub(crate) fn command() -> Command {
     let command = Command::new(cli::PROGRAM)
         .version(env!("CARGO_PKG_VERSION"))
-        .override_usage(
-            "replug [OPTIONS] LISTEN[/SOURCE] TARGET...\n       replug [OPTIONS] --inetd TARGET...\n       replug run [OPTIONS] [-c FILE|DIR]\n       replug check [--dump|--json] [FILE|DIR]\n       replug fmt [--check|--stdout] [FILE|DIR|-]\n       replug explain [CODE...]\n       replug schema\n       replug reload [--dry-run]\n       replug demo [--once]",
-        )
+        .override_usage(USAGE)
         .help_template(format!(
             "{{about}}\n\n{EXAMPLES}\n{{usage-heading}} {{usage}}\n\n{WORDS}\n{{all-args}}\n\n{ENDING}\n"
         ))

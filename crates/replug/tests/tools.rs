@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Output, Stdio};
 
-use rig::Scratch;
+use rig::{Backend, Forwarder, Peer, Scratch};
 use serde_json::Value;
 
 const SOUND: &str = "[listener.web]\nbind = \":1\"\nto = [\"10.0.0.1:80\", \"10.0.0.2:80\"]\n";
@@ -161,4 +161,46 @@ fn the_schema_is_json() {
     let schema: Value = serde_json::from_str(&said).expect("it is JSON");
     assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema");
     assert_eq!(schema["properties"]["runtime"]["properties"]["splice"]["default"], true);
+}
+
+#[test]
+fn a_converted_line_behaves_the_same() {
+    let backend = Backend::bind();
+    let target = backend.address().to_string();
+    let line = ["--deny", "127.0.0.2/32", "--log", "json", "--log-to", "-", "127.0.0.1:0", &target];
+    let (text, told) = check(&[&["convert", "--from", "quick"][..], &line].concat(), 0);
+    assert_eq!(told, "");
+    let scratch = Scratch::new();
+    let path = write(&scratch, "a.toml", &text);
+    let mut run = Command::new(env!("CARGO_BIN_EXE_replug"));
+    let forwarder = Forwarder::start_command(run.args(["run", "-c", &path]), 1);
+    let client = Peer::connect(forwarder.address());
+    client.send(b"ask");
+    let served = backend.accept();
+    served.expect(b"ask");
+    client.half_close();
+    served.expect_fin();
+    served.half_close();
+    client.expect_fin();
+    let denied = "127.0.0.2".parse().expect("an address");
+    Peer::expect_turned_away(Some(denied), forwarder.address());
+    let records = forwarder.records(2);
+    let denied = records.iter().filter(|record| record.reason() == "denied").count();
+    assert_eq!(denied, 1, "{records:?}");
+}
+
+#[test]
+fn what_cannot_be_converted_is_told() {
+    let (said, told) = check(&["convert", "--from", "quick", "80", "10.0.0.1:80000"], 2);
+    assert!(said.is_empty() && told.contains("E0101"), "{told}");
+    for (from, expected) in [("rinetd", "E0008"), ("quik", "did you mean `quick`?"), ("x", "E0114")]
+    {
+        let (_, told) = check(&["convert", "--from", from, "80", "a:80"], 2);
+        assert!(told.contains(expected), "{told}");
+    }
+    let (_, told) = check(&["convert", "80", "a:80"], 2);
+    assert!(told.contains("--from"), "{told}");
+    // Options behind --from are those of the line.
+    let (said, _) = check(&["convert", "--from", "quick", "--quiet", "80", "a:80"], 0);
+    assert!(said.contains("verbosity = \"quiet\""), "{said}");
 }

@@ -5,6 +5,7 @@ use std::os::unix::ffi::OsStringExt as _;
 
 use dialect::quick::{self, Words};
 use dialect::render::{self, Colour};
+use dialect::{convert, native};
 use model::{Severity, Sources};
 
 /// Reads `data`, words apart by zero bytes, as a command line.
@@ -34,5 +35,11 @@ pub(crate) fn holds(data: &[u8]) {
         };
         assert_eq!(listener.bind.len(), 1);
         assert!(!reading.config.pools[0].backends.is_empty());
+        let converted = convert::quick(words, &mut Sources::default());
+        let text = converted.text.expect("a sound line converts");
+        let mut sources = Sources::default();
+        let file = sources.add("replug.toml", text.as_str());
+        let again = native::read(&[file], &sources, &|_| None);
+        assert_eq!(again.config, reading.config, "{text}");
     }
 }

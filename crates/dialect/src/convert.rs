@@ -1,0 +1,129 @@
+//! Configurations of other dialects as native TOML.
+//!
+//! What is converted means the same: reading the text gives the configuration that was
+//! read. What a file cannot say (how the process runs) stands above it as a comment.
+
+use std::ffi::OsString;
+
+use model::{Code, Diagnostic, Severity, Sources};
+
+use crate::line::Line;
+use crate::native;
+use crate::quick::options::Id;
+use crate::quick::{self, Process, Wish, Words};
+
+/// A dialect that can be converted from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// The quick command line.
+    Quick,
+}
+
+impl Origin {
+    /// All of them, by name.
+    pub const NAMES: [(&str, Self); 1] = [("quick", Self::Quick)];
+
+    /// Dialects that this version cannot convert from yet.
+    pub const LATER: [&str; 8] =
+        ["plug", "redir", "rinetd", "tcprelay", "tproxy", "proxymachine", "haproxy", "nginx"];
+}
+
+/// What became of a configuration.
+#[derive(Debug)]
+pub struct Converted {
+    /// Native TOML; `None`: there are errors.
+    pub text: Option<String>,
+    /// All faults of what was read.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+/// Converts a quick command line. The line as text is added to `sources`.
+pub fn quick(words: Words<'_>, sources: &mut Sources) -> Converted {
+    let shown = Line::shown(words.program, words.args);
+    let reading = quick::read(words, sources);
+    let mut diagnostics = reading.diagnostics;
+    if reading.wish != Wish::Run {
+        let message = "this line forwards nothing, so there is nothing to convert";
+        diagnostics = vec![
+            Diagnostic::new(Code::Usage, None, message).help("leave --help and --version out"),
+        ];
+    }
+    let is_sound = diagnostics.iter().all(|fault| fault.severity() < Severity::Error);
+    let text = is_sound.then(|| {
+        let mut text = format!("# {shown}\n");
+        let process = process(reading.process);
+        if !process.is_empty() {
+            let run = Line::shown("replug run", &process);
+            text += &format!("#\n# How the process runs is not said in files: {run}\n");
+        }
+        text + "\n" + &ordered(&native::write(&reading.config))
+    });
+    Converted { text, diagnostics }
+}
+
+/// The options of `replug run` that say the same.
+fn process(process: Process) -> Vec<OsString> {
+    let Process { daemon, pidfile, user, chroot } = process;
+    let option = |id: Id| format!("--{}", id.opt().long);
+    let mut words = Vec::new();
+    if daemon {
+        words.push(option(Id::Daemon));
+    }
+    for (id, value) in [(Id::Pidfile, pidfile), (Id::User, user), (Id::Chroot, chroot)] {
+        if let Some(value) = value {
+            words.extend([option(id), value]);
+        }
+    }
+    words.into_iter().map(OsString::from).collect()
+}
+
+fn ordered(text: &str) -> String {
+    let mut sources = Sources::default();
+    let file = sources.add("", text);
+    native::format(file, &sources).expect("what is written is TOML")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(args: &[&str], expected: &str) {
+        let args: Vec<_> = args.iter().map(OsString::from).collect();
+        let words = Words { program: "replug", args: &args, commands: &[] };
+        let converted = quick(words, &mut Sources::default());
+        assert_eq!(converted.text.as_deref(), Some(expected), "{:?}", converted.diagnostics);
+    }
+
+    #[test]
+    fn a_line_becomes_a_file() {
+        check(
+            &["--sticky=10m", "80/eth1", "a:80 weight=2", "b:80 backup"],
+            "# replug --sticky=10m 80/eth1 'a:80 weight=2' 'b:80 backup'\n\n\
+             [listener.main]\nbind = [\":80\"]\npool = \"main\"\n\n\
+             [pool.main]\nbackends = [\"a:80 weight=2\", \"b:80 backup\"]\n\
+             sticky   = { by = \"client\", ttl = \"10m\" }\nsource   = \"eth1\"\n",
+        );
+    }
+
+    #[test]
+    fn what_a_file_cannot_say_stands_above_it() {
+        check(
+            &["--daemon", "--pidfile", "/run/a b", "--log-to", "/x", "80", "a:80"],
+            "# replug --daemon --pidfile '/run/a b' --log-to /x 80 a:80\n#\n\
+             # How the process runs is not said in files: replug run --daemon --pidfile '/run/a b'\n\n\
+             [listener.main]\nbind = [\":80\"]\npool = \"main\"\n\n\
+             [pool.main]\nbackends = [\"a:80\"]\n\n[log]\nto = \"/x\"\n",
+        );
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_and_not_converted() {
+        for args in [&["80"][..], &["80", "a:80", "--help"]] {
+            let args: Vec<_> = args.iter().map(OsString::from).collect();
+            let words = Words { program: "replug", args: &args, commands: &[] };
+            let converted = quick(words, &mut Sources::default());
+            assert!(converted.text.is_none() && converted.diagnostics.len() == 1);
+        }
+    }
+}
