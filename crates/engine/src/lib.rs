@@ -33,6 +33,7 @@ pub mod pulse;
 pub mod queue;
 pub mod sticky;
 
+mod ranges;
 mod seats;
 mod seldom;
 mod session;

@@ -2,16 +2,18 @@
 
 use std::net::IpAddr;
 
-use ipnet::IpNet;
 use relay::Stamp;
 
 use crate::gate::{self, Gates, Held, Limit};
+use crate::ranges::Ranges;
+
+const ALLOWED: u32 = 0;
+const DENIED: u32 = 1;
 
 /// Compiled access rules: `deny` wins over `allow`, and an empty `allow` allows all.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Access {
-    allow: Box<[IpNet]>,
-    deny: Box<[IpNet]>,
+    verdicts: Ranges<Verdict>,
 }
 
 /// What becomes of a client.
@@ -58,10 +60,16 @@ pub enum Verdict {
 impl Access {
     /// Compiles the rules of a listener.
     pub fn new(rules: &model::Access) -> Self {
-        Self {
-            allow: rules.allow.iter().map(|rule| rule.value).collect(),
-            deny: rules.deny.iter().map(|rule| rule.value).collect(),
-        }
+        let allow = rules.allow.iter().map(|rule| (rule.value, ALLOWED));
+        let deny = rules.deny.iter().map(|rule| (rule.value, DENIED));
+        let allows_all = rules.allow.is_empty();
+        let verdicts = Ranges::new(allow.chain(deny), |within| {
+            match !within.contains_key(&DENIED) && (allows_all || within.contains_key(&ALLOWED)) {
+                true => Verdict::Allow,
+                false => Verdict::Deny,
+            }
+        });
+        Self { verdicts }
     }
 
     /// What the rules say to `client`. A client without an address (unix socket) is let in by
@@ -70,11 +78,7 @@ impl Access {
         let Some(client) = client else {
             return Verdict::Allow;
         };
-        let is_in = |ranges: &[IpNet]| ranges.iter().any(|range| range.contains(&client));
-        match is_in(&self.deny) || !self.allow.is_empty() && !is_in(&self.allow) {
-            true => Verdict::Deny,
-            false => Verdict::Allow,
-        }
+        *self.verdicts.get(client)
     }
 }
 
