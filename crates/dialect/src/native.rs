@@ -11,6 +11,7 @@ mod format;
 mod keys;
 mod listener;
 mod pool;
+mod route;
 mod schema;
 mod table;
 mod text;
@@ -327,13 +328,10 @@ impl Reader<'_> {
                     continue;
                 }
                 Code::PoolUnknown => {
-                    let wanted = self
-                        .config
-                        .listeners
-                        .iter()
-                        .find(|listener| listener.pool.span == fault.span);
-                    let meant = wanted.and_then(|listener| {
-                        suggest::nearest(&listener.pool.value, pools.iter().map(String::as_str))
+                    let names = self.config.listeners.iter().flat_map(model::Listener::pools);
+                    let wanted = names.into_iter().find(|pool| pool.span == fault.span);
+                    let meant = wanted.and_then(|wanted| {
+                        suggest::nearest(&wanted.value, pools.iter().map(String::as_str))
                     });
                     fault = match (meant, &*pools) {
                         (Some(meant), _) => fault.help(format!("did you mean `{meant}`?")),

@@ -5,7 +5,7 @@
 //! | `accept` | who comes in, and which shard serves it |
 //! | [`admit`] | whether the client may come |
 //! | sniff | what the client looks like; so far nobody asks |
-//! | route | which pool; so far each listener has one |
+//! | `route` | which pool |
 //! | `connect`, `via` | which backend, and what to do when it does not answer; through a proxy, if the pool has one |
 //! | `carry`, the phase *relay* | how the session ends, while the crate `relay` moves its bytes |
 //! | [`account`] | what is written down |
@@ -17,4 +17,5 @@ pub mod account;
 pub mod admit;
 pub(crate) mod carry;
 pub(crate) mod connect;
+pub(crate) mod route;
 pub(crate) mod via;

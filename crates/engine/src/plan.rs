@@ -24,6 +24,7 @@ use crate::load::Load;
 use crate::mark::Mark;
 use crate::name::Name;
 use crate::phase::admit::Access;
+use crate::phase::route::{Chosen, Routes};
 use crate::queue::Queue;
 use crate::sticky::{BackendNumber, StickyTable};
 
@@ -51,8 +52,12 @@ pub struct Listener {
     pub access: Access,
     /// How many, here and in the whole process.
     pub gates: Gates,
-    /// Where its sessions go.
+    /// Where its sessions go, unless a route says otherwise.
     pub pool: Arc<Pool>,
+    /// Which sessions go elsewhere.
+    pub(crate) routes: Routes,
+    /// Where those of each route go.
+    routed: Box<[Arc<Pool>]>,
     /// How long the phases may take.
     pub timeouts: Timeouts,
     /// Socket options of both sides.
@@ -153,7 +158,7 @@ impl Plan {
     /// names, and backends by their pool and their address.
     ///
     /// # Panics
-    /// On a listener whose pool does not exist.
+    /// On a listener or a route whose pool does not exist.
     pub fn compile(config: &Config, previous: Option<&Self>) -> Self {
         let mut names = Names::new(previous.map_or(&[], |plan| &plan.names));
         let pools_before: HashMap<&str, &Pool> = previous
@@ -176,15 +181,19 @@ impl Plan {
             .flat_map(|plan| &plan.listeners)
             .map(|listener| (&*listener.name, &listener.gates))
             .collect();
+        let pool = |name: &str| {
+            Arc::clone(by_name.get(name).expect("a checked configuration has its pools"))
+        };
         let listeners = config.listeners.iter().map(|listener| {
-            let pool = by_name.get(&*listener.pool.value).expect("a checked listener has its pool");
             let before = gates.get(&*listener.name).map(|gates| gates.gate(Scope::Listener));
             let gate = Gate::new(&listener.limits, before);
             Arc::new(Listener {
                 name: listener.name.as_str().into(),
                 access: Access::new(&listener.access),
                 gates: Gates::new(gate, Arc::clone(&process)),
-                pool: Arc::clone(pool),
+                pool: pool(&listener.pool.value),
+                routes: Routes::new(listener.routes.iter().map(|route| &route.when.value)),
+                routed: listener.routes.iter().map(|route| pool(&route.pool.value)).collect(),
                 timeouts: listener.timeouts,
                 tcp: listener.tcp,
                 refuse: listener.refuse,
@@ -224,6 +233,13 @@ impl Plan {
         times.sort_unstable();
         times.dedup();
         times
+    }
+}
+
+impl Listener {
+    /// The pool that was chosen.
+    pub(crate) fn pool_of(&self, chosen: Chosen) -> &Arc<Pool> {
+        chosen.route().map_or(&self.pool, |route| &self.routed[route])
     }
 }
 

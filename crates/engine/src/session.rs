@@ -24,9 +24,11 @@ use crate::phase::account::{Attempt, By, ClientAddress, Reached, Reason, Record,
 use crate::phase::admit::{self, Admission};
 use crate::phase::carry::{self, Outcome, Rest};
 use crate::phase::connect::{self, Connected, Search, Unreached};
+use crate::phase::route::Chosen;
 use crate::plan::Listener;
 use crate::seats::Seat;
 use crate::shard::Shard;
+use crate::socket;
 
 /// A client that was accepted, on its way to the shard that serves it.
 #[derive(Debug)]
@@ -47,6 +49,8 @@ struct Session {
     id: u64,
     accepted: Stamp,
     seat: Seat,
+    /// Which of the listener's pools it goes to.
+    chosen: Chosen,
     /// Counts this session in its load, until it is accounted.
     backend: Option<BackendIndex>,
     /// From accept to the backend's connection, in microseconds, at most an hour.
@@ -91,6 +95,7 @@ pub(crate) async fn open(arrival: Arrival, shard: Rc<Shard>) -> Option<Carry> {
         session.account(outcome, &Carried::default());
         return None;
     }
+    session.route(&client);
     match session.connect(&mut client).await {
         Ok((backend, early)) => {
             let relay = session.join(client, backend, early);
@@ -134,6 +139,7 @@ impl Session {
             listener,
             client,
             accepted,
+            chosen: Chosen::default(),
             backend: None,
             connect_us: 0,
             trail: None,
@@ -171,7 +177,13 @@ impl Session {
         }
     }
 
-    /// Phases *route* (so far each listener has one pool) and *connect*. Ends early for a client
+    /// Phase *route*: which pool it goes to.
+    fn route(&mut self, client: &Socket) {
+        let here = || socket::local_address(client.descriptor());
+        self.chosen = self.listener.routes.choose(self.client_ip(), here);
+    }
+
+    /// Phase *connect*. Ends early for a client
     /// that has reset its connection, unless it has brought something that is to be delivered; one
     /// that has only sent its FIN still wants its answer.
     async fn connect(&mut self, client: &mut Socket) -> Result<(Socket, Box<[u8]>), Outcome> {
@@ -180,6 +192,7 @@ impl Session {
         let found = {
             let search = Search {
                 listener: &self.listener,
+                pool: self.listener.pool_of(self.chosen),
                 client: self.client,
                 id: self.id,
                 journal: &self.shard.journal,
@@ -272,7 +285,7 @@ impl Session {
 
     /// Why the session ends, if its backend was removed and it is not to go on without it.
     fn removed(&self) -> Option<Reason> {
-        let pool = &self.listener.pool;
+        let pool = self.listener.pool_of(self.chosen);
         let has_retired = pool.backend(self.backend?).load.has_retired(Tick::now());
         has_retired.then_some(match pool.on_removed {
             OnRemoved::Cut => Reason::Killed,
@@ -302,7 +315,7 @@ impl Session {
         // Every session comes here once, dropped or not. Before its record is written, so that
         // whoever reads that finds the place free.
         if let Some(index) = self.backend {
-            self.listener.pool.leave(index);
+            self.listener.pool_of(self.chosen).leave(index);
         }
         self.listener.gates.leave(std::mem::take(&mut self.held), self.client_ip());
         let journal = &self.shard.journal;
@@ -310,7 +323,7 @@ impl Session {
             return;
         }
         let trail = self.trail.take().map(|trail| *trail).unwrap_or_default();
-        let pool = &self.listener.pool;
+        let pool = self.listener.pool_of(self.chosen);
         let duration = self.accepted.elapsed();
         let backend = self.backend.map(|index| Reached {
             backend: pool.backend(index).label.clone(),

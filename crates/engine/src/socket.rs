@@ -253,6 +253,17 @@ fn set_options(socket: &Socket, tcp: Tcp) -> io::Result<()> {
     Ok(())
 }
 
+/// The address that a client of a TCP listener came to; IPv4 ones of a dual-stack listener as
+/// such. `None` for one of a unix socket.
+pub(crate) fn local_address(client: BorrowedFd<'_>) -> Option<SocketAddr> {
+    let address = rustix::net::getsockname(client).ok()?;
+    let address = SocketAddr::try_from(address).ok();
+    match client_address(address) {
+        ClientAddress::Ip(address) => Some(address),
+        ClientAddress::Unix => None,
+    }
+}
+
 fn client_address(address: Option<SocketAddr>) -> ClientAddress {
     match address {
         Some(SocketAddr::V6(address)) => {

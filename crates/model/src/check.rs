@@ -2,93 +2,57 @@
 //!
 //! The dialects vouch for every single item; here items are held against each
 //! other. All faults are returned, in the order in which they were written.
+//! Lists of ten thousand items are held against each other without trying all pairs.
 
-use std::collections::HashMap;
+mod binds;
+mod loops;
+mod ranges;
+mod routes;
+
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
-use crate::address::{BackendAddress, Bind, SourceAddress};
+use crate::address::{BackendAddress, SourceAddress};
 use crate::config::{Config, Listener, Pool};
 use crate::diagnostic::{Code, Diagnostic};
-use crate::source::{Span, Spanned};
+use crate::source::Span;
+use ranges::Covers;
 
 /// Every fault of `config` that no single item shows.
 pub fn check(config: &Config) -> Vec<Diagnostic> {
     let mut faults = Vec::new();
-    binds(config, &mut faults);
-    inetd(config, &mut faults);
+    binds::check(config, &mut faults);
+    binds::inetd(config, &mut faults);
+    let known: HashSet<&str> = config.pools.iter().map(|pool| &*pool.name.value).collect();
     for listener in &config.listeners {
         access(listener, &mut faults);
-        match config.pools.iter().find(|pool| pool.name.value == listener.pool.value) {
-            Some(pool) => loops(listener, pool, &mut faults),
-            None => faults.push(
-                Diagnostic::new(
-                    Code::PoolUnknown,
-                    listener.pool.span,
-                    format!("there is no pool `{}`", listener.pool.value),
-                )
-                .label("no such pool"),
-            ),
+        routes::check(listener, &mut faults);
+        for pool in listener.pools().filter(|pool| !known.contains(&*pool.value)) {
+            let message = format!("there is no pool `{}`", pool.value);
+            let fault = Diagnostic::new(Code::PoolUnknown, pool.span, message);
+            faults.push(fault.label("no such pool"));
         }
     }
+    loops::check(config, &mut faults);
+    let used: HashSet<&str> =
+        config.listeners.iter().flat_map(Listener::pools).map(|pool| &*pool.value).collect();
     for pool in &config.pools {
         members(pool, &mut faults);
         source(pool, &mut faults);
         via(pool, &mut faults);
-        used(pool, config, &mut faults);
+        if !used.contains(&*pool.name.value) {
+            faults.push(unused(pool));
+        }
         queue(pool, &mut faults);
     }
     faults
 }
 
-/// Two listeners cannot share an address.
-fn binds(config: &Config, faults: &mut Vec<Diagnostic>) {
-    let mut seen: HashMap<&Bind, Option<Span>> = HashMap::new();
-    for bind in config.listeners.iter().flat_map(|listener| &listener.bind) {
-        if bind.value.port() == Some(0) {
-            continue;
-        }
-        if let Some(first) = seen.insert(&bind.value, bind.span) {
-            let mut fault = Diagnostic::new(
-                Code::BindConflict,
-                bind.span,
-                format!("`{}` is bound twice", bind.value),
-            )
-            .label("bound again here");
-            if let Some(first) = first {
-                fault = fault.related(first, "first bound here");
-            }
-            faults.push(fault);
-        }
-    }
-}
-
-/// A process that inetd has started is there for the one socket it was given.
-fn inetd(config: &Config, faults: &mut Vec<Diagnostic>) {
-    let binds = || config.listeners.iter().flat_map(|listener| &listener.bind);
-    let Some(inetd) = binds().find(|bind| bind.value == Bind::Inetd) else { return };
-    let other = binds().find(|bind| bind.value != Bind::Inetd);
-    let other = other.map(|bind| (bind.value.to_string(), bind.span));
-    let admin = config.admin.bind.as_ref().map(|bind| (bind.value.to_string(), bind.span));
-    if let Some((name, span)) = other.or(admin) {
-        let mut fault = Diagnostic::new(
-            Code::BindConflict,
-            span,
-            format!("`{name}` cannot be bound beside `{}`", inetd.value),
-        )
-        .label("never open for long")
-        .help("inetd starts a process for each client: let another one listen here");
-        if let Some(span) = inetd.span {
-            fault = fault.related(span, "the socket that inetd hands over");
-        }
-        faults.push(fault);
-    }
-}
-
 /// An allowed range inside a denied one never lets anybody in.
 fn access(listener: &Listener, faults: &mut Vec<Diagnostic>) {
+    let denied = Covers::of(&listener.access.deny);
     for allow in &listener.access.allow {
-        let shadow = listener.access.deny.iter().find(|deny| deny.value.contains(&allow.value));
-        if let Some(deny) = shadow {
+        if let Some(deny) = denied.covering(allow.value) {
             let mut fault = Diagnostic::new(
                 Code::AllowShadowed,
                 allow.span,
@@ -101,50 +65,6 @@ fn access(listener: &Listener, faults: &mut Vec<Diagnostic>) {
             }
             faults.push(fault);
         }
-    }
-}
-
-/// A backend that is the listener itself would connect to itself until descriptors run out.
-fn loops(listener: &Listener, pool: &Pool, faults: &mut Vec<Diagnostic>) {
-    for target in dialled(pool) {
-        let own = listener.bind.iter().any(|bind| reaches(&target.value, &bind.value));
-        if own {
-            faults.push(
-                Diagnostic::new(
-                    Code::Loop,
-                    target.span,
-                    format!("`{}` is this listener itself", target.value),
-                )
-                .label("leads back to the listener")
-                .help("name the address of the service, not the one replug listens on"),
-            );
-        }
-    }
-}
-
-/// What sessions of `pool` connect to: its backends, or the proxy before them.
-fn dialled(pool: &Pool) -> Vec<Spanned<BackendAddress>> {
-    match &pool.via {
-        None => pool.backends.iter().map(|backend| backend.address.clone()).collect(),
-        Some(via) => vec![Spanned { value: via.value.address.clone(), span: via.span }],
-    }
-}
-
-/// Whether connecting to `address` arrives at `bind`, as far as can be told without looking.
-fn reaches(address: &BackendAddress, bind: &Bind) -> bool {
-    match (address, bind) {
-        (BackendAddress::Unix(to), Bind::Unix(at)) => to == at,
-        (BackendAddress::Ip(to), Bind::Tcp { address, port }) => {
-            to.port() == *port
-                && match address {
-                    Some(at) => *at == to.ip(),
-                    None => to.ip().is_loopback() || to.ip().is_unspecified(),
-                }
-        }
-        (BackendAddress::Name { host, port: to }, Bind::Tcp { address, port }) => {
-            host == "localhost" && to == port && address.is_none_or(|at| at.is_loopback())
-        }
-        _ => false,
     }
 }
 
@@ -176,19 +96,12 @@ fn members(pool: &Pool, faults: &mut Vec<Diagnostic>) {
 }
 
 /// A pool that no listener names serves nobody.
-fn used(pool: &Pool, config: &Config, faults: &mut Vec<Diagnostic>) {
-    if config.listeners.iter().all(|listener| listener.pool.value != pool.name.value) {
-        let name = &pool.name.value;
-        faults.push(
-            Diagnostic::new(
-                Code::PoolUnused,
-                pool.name.span,
-                format!("no listener uses the pool `{name}`"),
-            )
-            .label("unused")
-            .help(format!("name it in a listener as `pool = \"{name}\"`, or leave it out")),
-        );
-    }
+fn unused(pool: &Pool) -> Diagnostic {
+    let name = &pool.name.value;
+    let message = format!("no listener uses the pool `{name}`");
+    Diagnostic::new(Code::PoolUnused, pool.name.span, message)
+        .label("unused")
+        .help(format!("name it in a listener as `pool = \"{name}\"`, or leave it out"))
 }
 
 /// Nobody waits for a backend that takes any number of sessions.
@@ -215,20 +128,17 @@ fn source(pool: &Pool, faults: &mut Vec<Diagnostic>) {
     let SourceAddress::Address(from) = source.value else {
         return;
     };
-    for backend in dialled(pool) {
-        let BackendAddress::Ip(to) = backend.value else {
+    for (target, span) in loops::dialled(pool) {
+        let BackendAddress::Ip(to) = target else {
             continue;
         };
         if to.is_ipv4() != from.is_ipv4() {
             let family = |address: IpAddr| if address.is_ipv4() { "IPv4" } else { "IPv6" };
-            let mut fault = Diagnostic::new(
-                Code::Source,
-                source.span,
-                format!("{from} cannot reach {}", backend.value),
-            )
-            .label(format!("an {} address", family(from)))
-            .help("give a source of the same family as the targets");
-            if let Some(span) = backend.span {
+            let mut fault =
+                Diagnostic::new(Code::Source, source.span, format!("{from} cannot reach {target}"))
+                    .label(format!("an {} address", family(from)))
+                    .help("give a source of the same family as the targets");
+            if let Some(span) = span {
                 fault = fault.related(span, format!("an {} target", family(to.ip())));
             }
             faults.push(fault);
@@ -259,7 +169,9 @@ fn via(pool: &Pool, faults: &mut Vec<Diagnostic>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Backend, Proxy, ProxyProtocol};
+    use crate::address::Bind;
+    use crate::config::{Backend, Proxy, ProxyProtocol, Route, When};
+    use crate::source::Spanned;
     use std::time::Duration;
 
     fn config(binds: &[&str], targets: &[&str], source: Option<&str>) -> Config {
@@ -353,5 +265,132 @@ mod tests {
         codes(&config(&["10.0.0.1:80"], &["10.0.0.1:80"], None), &["E0203"]);
         codes(&config(&["unix:/x"], &["unix:/x"], None), &["E0203"]);
         codes(&config(&["10.0.0.1:80"], &["127.0.0.1:80"], None), &[]);
+    }
+
+    /// The binds of two listeners, and whether they exclude each other.
+    #[track_caller]
+    fn check_binds(one: &str, other: &str, expected: &[&str]) {
+        for [one, other] in [[one, other], [other, one]] {
+            let mut both = config(&[one], &["10.0.0.9:1"], None);
+            both.listeners.extend(config(&[other], &[], None).listeners);
+            codes(&both, expected);
+        }
+        codes(&config(&[one, other], &["10.0.0.9:1"], None), expected);
+    }
+
+    #[test]
+    fn what_is_bound_everywhere_excludes_what_is_bound_somewhere() {
+        check_binds(":80", "10.0.0.1:80", &["E0201"]);
+        check_binds(":80", "[::1]:80", &["E0201"]);
+        check_binds(":80", "0.0.0.0:80", &["E0201"]);
+        check_binds(":80", "[::]:80", &["E0201"]);
+        check_binds("0.0.0.0:80", "10.0.0.1:80", &["E0201"]);
+        check_binds("[::]:80", "[::1]:80", &["E0201"]);
+        check_binds("0.0.0.0:80", "[::]:80", &[]);
+        check_binds("[::]:80", "10.0.0.1:80", &[]);
+        check_binds("10.0.0.1:80", "10.0.0.2:80", &[]);
+        check_binds(":80", "10.0.0.1:81", &[]);
+        check_binds(":0", "10.0.0.1:0", &[]);
+        check_binds("unix:/x", "unix:/y", &[]);
+        check_binds("unix:/x", "unix:/x", &["E0201"]);
+    }
+
+    /// Listeners from each bind to each target, in order.
+    fn chain(ways: &[(&str, &str)]) -> Config {
+        let mut all = Config::default();
+        for (at, (bind, target)) in ways.iter().enumerate() {
+            let one = config(&[bind], &[target], None);
+            let name = || Spanned::default_of(format!("p{at}"));
+            let listeners = one.listeners.into_iter();
+            all.listeners.extend(listeners.map(|listener| Listener {
+                name: format!("l{at}"),
+                pool: name(),
+                ..listener
+            }));
+            all.pools.extend(one.pools.into_iter().map(|pool| Pool { name: name(), ..pool }));
+        }
+        all
+    }
+
+    #[test]
+    fn loops_over_several_listeners_are_found_once() {
+        let ways = [(":1", "127.0.0.1:2"), (":2", "localhost:3"), (":3", "127.0.0.1:1")];
+        let faults = check(&chain(&ways));
+        let told: Vec<_> = faults.iter().map(|fault| (&*fault.message, &*fault.label)).collect();
+        let expected = [("`127.0.0.1:1` leads round in a circle", "from l0 to l1 to l2 to l0")];
+        assert_eq!(told, expected);
+        codes(&chain(&ways[..2]), &[]);
+        // A way into a circle is none.
+        codes(
+            &chain(&[(":1", "127.0.0.1:2"), (":2", "127.0.0.1:3"), (":3", "127.0.0.1:2")]),
+            &["E0203"],
+        );
+        codes(&chain(&[(":1", "127.0.0.1:1"), (":2", "127.0.0.1:1")]), &["E0203"]);
+        codes(&chain(&[("0.0.0.0:1", "[::1]:1")]), &[]);
+        codes(&chain(&[("0.0.0.0:1", "127.0.0.1:1")]), &["E0203"]);
+    }
+
+    fn when(client: &[&str], address: &[&str], port: &[u16]) -> When {
+        When {
+            client: client
+                .iter()
+                .map(|text| Spanned::default_of(text.parse().expect("a range")))
+                .collect(),
+            address: address.iter().map(|text| text.parse().expect("an address")).collect(),
+            port: port.to_vec(),
+        }
+    }
+
+    #[track_caller]
+    fn check_routes(conditions: &[When], expected: &[&str]) {
+        let mut config = config(&[":80"], &["10.0.0.1:80"], None);
+        config.listeners[0].routes = conditions
+            .iter()
+            .map(|when| Route {
+                when: Spanned::default_of(when.clone()),
+                pool: Spanned::default_of("main".to_owned()),
+            })
+            .collect();
+        codes(&config, expected);
+    }
+
+    #[test]
+    fn a_route_behind_a_wider_one_is_never_reached() {
+        let all = ["10.0.0.0/8", "2001:db8::/32"];
+        check_routes(&[when(&all, &[], &[]), when(&["10.1.0.0/16"], &[], &[80])], &["W0307"]);
+        check_routes(&[when(&["10.1.0.0/16"], &[], &[]), when(&all, &[], &[])], &[]);
+        check_routes(&[when(&all, &[], &[80]), when(&["10.1.0.0/16"], &[], &[])], &[]);
+        check_routes(&[when(&[], &[], &[80, 81]), when(&all, &["10.0.0.1"], &[81])], &["W0307"]);
+        check_routes(&[when(&[], &[], &[80, 81]), when(&all, &[], &[81, 82])], &[]);
+        check_routes(&[when(&["10.0.0.0/8"], &[], &[]), when(&all, &[], &[])], &[]);
+        check_routes(&[when(&[], &["10.0.0.1"], &[]), when(&[], &["10.0.0.1"], &[])], &["W0307"]);
+    }
+
+    #[test]
+    fn routes_use_pools_and_need_them() {
+        let mut config = config(&[":80"], &["10.0.0.1:80"], None);
+        let spare = Spanned::default_of("spare".to_owned());
+        config.listeners[0].routes = vec![Route {
+            when: Spanned::default_of(when(&["10.0.0.0/8"], &[], &[])),
+            pool: spare.clone(),
+        }];
+        codes(&config, &["E0202"]);
+        let target = BackendAddress::parse("127.0.0.1:80", None).expect("a legal target");
+        config.pools.push(Pool::new(spare, vec![Backend::new(Spanned::default_of(target))]));
+        // The pool is used, and a loop by way of a route is one.
+        codes(&config, &["E0203"]);
+    }
+
+    #[test]
+    fn long_lists_are_checked_in_no_time() {
+        let ranges = |base: u32, count: u32| {
+            let range = |n: u32| ipnet::IpNet::from(IpAddr::from((base + 2 * n).to_be_bytes()));
+            (0..count).map(|n| Spanned::default_of(range(n))).collect::<Vec<_>>()
+        };
+        let mut config = config(&[":80"], &["10.0.0.1:80"], None);
+        // A list against a list by pairs would be four hundred million of them.
+        config.listeners[0].access.allow = ranges(0x0a00_0000, 20_000);
+        config.listeners[0].access.deny = ranges(0x0a00_0001, 20_000);
+        codes(&config, &[]);
     }
 }

@@ -3,6 +3,7 @@
 //! A [`Config`] says what is wanted. It is plain data: two configurations that
 //! mean the same are equal, wherever and in whatever dialect they were written.
 
+use std::net::IpAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
@@ -43,8 +44,10 @@ pub struct Listener {
     pub name: String,
     /// The addresses it listens on; at least one.
     pub bind: Vec<Spanned<Bind>>,
-    /// The name of the pool its sessions go to.
+    /// The name of the pool its sessions go to, unless a route says otherwise.
     pub pool: Spanned<String>,
+    /// Which sessions go elsewhere; the first that matches counts.
+    pub routes: Vec<Route>,
     /// Which clients may come.
     pub access: Access,
     /// How many.
@@ -64,12 +67,20 @@ impl Listener {
             name: name.into(),
             bind: Vec::new(),
             pool,
+            routes: Vec::new(),
             access: Access::default(),
             limits: Limits::default(),
             timeouts: Timeouts::default(),
             tcp: Tcp::default(),
             refuse: Refusal::default(),
         }
+    }
+}
+
+impl Listener {
+    /// The names of all pools that its sessions may go to: its own first.
+    pub fn pools(&self) -> impl Iterator<Item = &Spanned<String>> {
+        std::iter::once(&self.pool).chain(self.routes.iter().map(|route| &route.pool))
     }
 }
 
@@ -87,6 +98,31 @@ pub enum Refusal {
 impl Refusal {
     /// Both, by the names under which they are configured.
     pub const NAMES: [(&str, Self); 2] = [("reset", Self::Reset), ("close", Self::Close)];
+}
+
+/// Sends sessions that look like this to that pool.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// Which sessions; all that is said must hold.
+    pub when: Spanned<When>,
+    /// The name of the pool they go to.
+    pub pool: Spanned<String>,
+}
+
+impl Route {
+    /// Routes that a listener can have.
+    pub const COUNT_MAX: usize = 10_000;
+}
+
+/// What a session must be like. Of each list one must match; an empty list says nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct When {
+    /// Ranges that the client's address is in.
+    pub client: Vec<Spanned<IpNet>>,
+    /// Addresses of the listener that the client came to.
+    pub address: Vec<IpAddr>,
+    /// Ports of the listener that the client came to.
+    pub port: Vec<u16>,
 }
 
 /// Which clients may come: `deny` wins over `allow`, and an empty `allow` allows all.

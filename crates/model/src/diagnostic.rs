@@ -181,6 +181,8 @@ codes! {
     PoolUnused = "W0305" Warning,
     /// A queue in a pool whose backends are never full.
     QueueUnused = "W0306" Warning,
+    /// A route whose sessions an earlier one takes.
+    RouteShadowed = "W0307" Warning,
     /// A word of an old tool that is taken and does nothing.
     Ignored = "W0331" Warning,
     /// A value that is not what it looks like to most.

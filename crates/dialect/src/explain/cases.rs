@@ -175,7 +175,8 @@ cases! {
 
     BindConflict:
         "Each client must arrive at one listener, so no two of them can have the same address and \
-         port.",
+         port, and none can have one address of a port that another has on all. One listener with \
+         routes by `address` tells such clients apart.",
         File("[listener.web]\nbind = \":8080\"\nto = \"10.0.0.11:80\"\n\n\
               [listener.api]\nbind = \":8080\"\nto = \"10.0.0.12:80\"\n") =>
         File("[listener.web]\nbind = \":8080\"\nto = \"10.0.0.11:80\"\n\n\
@@ -234,6 +235,16 @@ cases! {
         "An option that takes one value was given several. The last one counts.",
         Line(&[b"--idle", b"5m", b"--idle", b"1h", b"8080", b"10.0.0.11:80"]) =>
         Line(&[b"--idle", b"1h", b"8080", b"10.0.0.11:80"]);
+
+    RouteShadowed:
+        "Routes are asked in their order, and the first that matches counts. Where an earlier one \
+         matches every session that a later one would, the later one never does.",
+        File("[listener.web]\nbind = \":8080\"\nto = \"10.0.0.11:80\"\n\n\
+              [[listener.web.route]]\nwhen = { client = \"10.0.0.0/8\" }\npool = \"web\"\n\n\
+              [[listener.web.route]]\nwhen = { client = \"10.1.0.0/16\" }\npool = \"web\"\n") =>
+        File("[listener.web]\nbind = \":8080\"\nto = \"10.0.0.11:80\"\n\n\
+              [[listener.web.route]]\nwhen = { client = \"10.1.0.0/16\" }\npool = \"web\"\n\n\
+              [[listener.web.route]]\nwhen = { client = \"10.0.0.0/8\" }\npool = \"web\"\n");
 
     PoolUnused:
         "No listener leads to the pool. Either the listener's `pool` is missing or misspelt, or \

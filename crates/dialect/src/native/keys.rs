@@ -45,12 +45,16 @@ pub(super) enum Takes {
     Rate,
     /// A whole number from 1 to this.
     Count(usize),
+    /// A whole number from 1 to this, or a list of them.
+    Counts(usize),
     /// `true` or `false`.
     Boolean,
     /// One of a few words.
     Choice(&'static [&'static str]),
     /// A table.
     Table(&'static Schema),
+    /// A list of tables, `[[NAME]]`.
+    Tables(&'static Schema),
     /// Tables, each with a name of its own.
     Named(&'static Schema),
 }

@@ -6,6 +6,7 @@ use model::{Access, Backend, Bind, Code, Diagnostic, Listener, Refusal, Spanned,
 
 use super::keys::{self, Key, Schema, Takes};
 use super::pool::POOL_KEYS;
+use super::route::ROUTE;
 use super::table::{Entry, Table};
 use super::text::Text;
 use super::{Kind, LIMITS, Reader};
@@ -51,6 +52,11 @@ pub(super) const LISTENER: Schema = Schema {
         Key::new("timeouts", Takes::Table(&TIMEOUTS), "How long the phases of a session may take."),
         Key::new("tcp", Takes::Table(&TCP), "Options of the sockets on both sides."),
         Key::new(
+            "route",
+            Takes::Tables(&ROUTE),
+            "Sessions that go to another pool; the first route that matches counts.",
+        ),
+        Key::new(
             "refuse",
             Takes::Choice(&keys::names(&Refusal::NAMES)),
             "How a client is turned away: by a reset, or by an end of stream as the old tools have it.",
@@ -59,7 +65,6 @@ pub(super) const LISTENER: Schema = Schema {
     ],
     also: POOL_KEYS,
     later: &[
-        "route",
         "tls",
         "proxy_protocol",
         "script",
@@ -196,8 +201,10 @@ impl Reader<'_> {
         let tcp = self.tcp(table);
         let refuse = self.choice(table, "refuse", &Refusal::NAMES, &[]);
         let pool = self.pool_of(name, table, &bind);
+        let routes = self.routes(table);
         self.config.listeners.push(Listener {
             bind,
+            routes,
             access,
             limits: limits.unwrap_or_default(),
             timeouts,
@@ -319,7 +326,7 @@ impl Reader<'_> {
         Some(Vec::new())
     }
 
-    fn ranges(&mut self, table: &Table<'_>, key: &str) -> Vec<Spanned<IpNet>> {
+    pub(super) fn ranges(&mut self, table: &Table<'_>, key: &str) -> Vec<Spanned<IpNet>> {
         let mut ranges = Vec::new();
         for text in self.texts(table, key).unwrap_or_default() {
             let word = text.word();

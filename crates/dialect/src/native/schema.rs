@@ -66,9 +66,14 @@ fn property(key: &Key) -> Value {
         }),
         Takes::Rate => json!({ "type": "string", "pattern": RATE, "examples": ["20/s"] }),
         Takes::Count(max) => json!({ "type": "integer", "minimum": 1, "maximum": max }),
+        Takes::Counts(max) => {
+            let one = json!({ "type": "integer", "minimum": 1, "maximum": max });
+            json!({ "anyOf": [one, { "type": "array", "items": one }] })
+        }
         Takes::Boolean => json!({ "type": "boolean" }),
         Takes::Choice(words) => json!({ "anyOf": [{ "enum": words }, variable()] }),
         Takes::Table(schema) => table(schema),
+        Takes::Tables(schema) => json!({ "type": "array", "items": table(schema) }),
         Takes::Named(schema) => json!({
             "type": "object",
             "propertyNames": { "pattern": format!("^[A-Za-z0-9_.-]{{1,{NAME_BYTES_MAX}}}$") },
@@ -128,58 +133,73 @@ mod tests {
     }
 
     /// A value that is not the default.
-    fn another(key: &Key) -> Option<String> {
-        Some(match key.takes {
+    fn another(key: &Key) -> String {
+        match key.takes {
             Takes::Text(example) => format!("\"{example}\""),
             Takes::Texts(example) => format!("[\"{example}\"]"),
             Takes::Time => "\"77s\"".to_owned(),
             Takes::Rate => "\"7/s\"".to_owned(),
             Takes::Count(_) => "1".to_owned(),
+            Takes::Counts(_) => "[1]".to_owned(),
             Takes::Boolean => (key.default != Some("true")).to_string(),
-            Takes::Choice(words) => format!("\"{}\"", words.last()?),
-            Takes::Table(_) | Takes::Named(_) => return None,
-        })
+            Takes::Choice(words) => format!("\"{}\"", words.last().expect("a choice of some")),
+            Takes::Table(schema) => {
+                let keys: Vec<_> = schema.all().filter(|key| key.is_required).collect();
+                let keys = if keys.is_empty() { schema.all().take(1).collect() } else { keys };
+                let keys = keys.into_iter().map(|key| format!("{} = {}", key.name, another(key)));
+                format!("{{ {} }}", keys.collect::<Vec<_>>().join(", "))
+            }
+            Takes::Tables(_) | Takes::Named(_) => panic!("{} stands at the top", key.name),
+        }
     }
 
-    /// Calls `visit` with each key that has a value, the table it stands in, and what to put
-    /// before and behind it there.
-    fn walk(visit: &mut dyn FnMut(&str, &str, &Key, &str)) {
+    /// The other keys that a table needs for this one to stand there.
+    fn beside(schema: &Schema, key: &Key) -> String {
+        let others = schema.all().filter(|other| other.is_required && other.name != key.name);
+        others.map(|other| format!("{} = {}, ", other.name, another(other))).collect()
+    }
+
+    /// Takes a key, the table that it stands in, and what makes a line of that table of what is
+    /// written for the key.
+    type Visit<'a> = &'a mut dyn FnMut(&str, &Key, &dyn Fn(&str) -> String);
+
+    /// Calls `visit` with each key that has a value.
+    fn walk(visit: Visit<'_>) {
         for top in ROOT.all() {
-            let (places, schema) = match top.takes {
-                Takes::Named(schema) if top.name == "listener" => (["listener.a"], schema),
-                Takes::Named(schema) => (["pool.p"], schema),
-                Takes::Table(schema) => ([top.name], schema),
+            let (place, schema) = match top.takes {
+                Takes::Named(schema) if top.name == "listener" => ("listener.a", schema),
+                Takes::Named(schema) => ("pool.p", schema),
+                Takes::Table(schema) => (top.name, schema),
                 _ => panic!("{} is no table", top.name),
             };
             for key in schema.all() {
-                let place = match key.name {
-                    "pool" => "listener.b",
-                    _ => places[0],
-                };
-                let Takes::Table(within) = key.takes else {
-                    visit(place, "", key, "");
-                    continue;
-                };
-                for inner in within.all() {
-                    let others = within.all().filter(|key| key.is_required);
-                    let others = others.filter(|key| key.name != inner.name);
-                    let others = others.filter_map(|key| Some((key.name, another(key)?)));
-                    let others: String =
-                        others.map(|(name, value)| format!("{name} = {value}, ")).collect();
-                    visit(place, &format!("{} = {{ {others}", key.name), inner, " }");
-                }
+                let place = if key.name == "pool" { "listener.b" } else { place };
+                within(place, key, &|line| line.to_owned(), visit);
             }
+        }
+    }
+
+    fn within(place: &str, key: &'static Key, wrap: &dyn Fn(&str) -> String, visit: Visit<'_>) {
+        let (schema, open, close) = match key.takes {
+            Takes::Table(schema) => (schema, "{ ", " }"),
+            Takes::Tables(schema) => (schema, "[{ ", " }]"),
+            _ => return visit(place, key, wrap),
+        };
+        for inner in schema.all() {
+            let others = beside(schema, inner);
+            let wrap = |line: &str| wrap(&format!("{} = {open}{others}{line}{close}", key.name));
+            within(place, inner, &wrap, visit);
         }
     }
 
     #[test]
     fn each_key_is_read_and_changes_the_configuration() {
         let mut visited = 0;
-        walk(&mut |place, before, key, behind| {
-            let Some(value) = another(key) else { panic!("{} is a table too deep", key.name) };
-            let with = read_one(&file(place, &format!("{before}{} = {value}{behind}", key.name)));
+        walk(&mut |place, key, wrap| {
+            let line = wrap(&format!("{} = {}", key.name, another(key)));
+            let with = read_one(&file(place, &line));
             let without = read_one(&file("listener.a", "")).config;
-            assert_ne!(with.config, without, "{place}: {before}{} is not read", key.name);
+            assert_ne!(with.config, without, "{place}: {line} is not read");
             visited += 1;
         });
         assert!(visited > 25, "{visited}");
@@ -187,16 +207,12 @@ mod tests {
 
     #[test]
     fn each_default_is_the_one_in_effect() {
-        walk(&mut |place, before, key, behind| {
+        walk(&mut |place, key, wrap| {
             let Some(default) = key.default else { return };
-            let bare = match before.is_empty() {
-                true => String::new(),
-                // A table that is there without the key.
-                false => format!("{}{behind}", before.trim_end_matches(", ")),
-            };
-            let with = read_one(&file(place, &format!("{before}{} = {default}{behind}", key.name)));
-            let without = read_one(&file(place, &bare));
-            assert_eq!(with.config, without.config, "{place}: {before}{} = {default}", key.name);
+            let line = wrap(&format!("{} = {default}", key.name));
+            let (with, without) =
+                (read_one(&file(place, &line)), read_one(&file(place, &wrap(""))));
+            assert_eq!(with.config, without.config, "{place}: {line}");
         });
     }
 

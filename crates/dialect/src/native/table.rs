@@ -74,6 +74,16 @@ impl<'t> Entry<'t> {
         }
     }
 
+    /// The tables of a list of nothing else.
+    pub(super) fn as_tables(self) -> Option<Vec<Table<'t>>> {
+        let list = self.value.get_ref().as_array()?;
+        let table = |item: &'t Spanned<DeValue<'t>>| {
+            let entries = item.get_ref().as_table()?;
+            Some(Table { entries, span: self.table.at(item.span()), ..self.table })
+        };
+        list.iter().map(table).collect()
+    }
+
     pub(super) fn as_table(self) -> Option<Table<'t>> {
         let entries = self.value.get_ref().as_table()?;
         Some(Table { entries, span: self.span(), ..self.table })
@@ -247,20 +257,43 @@ impl Reader<'_> {
         max: usize,
     ) -> Option<NonZeroUsize> {
         let entry = table.get(key)?;
-        let DeValue::Integer(number) = entry.value() else {
-            let text = entry.value().as_str().unwrap_or_default();
+        self.count_of(key, entry.value(), entry.value_span(), max)
+    }
+
+    fn count_of(
+        &mut self,
+        key: &str,
+        value: &DeValue<'_>,
+        span: Span,
+        max: usize,
+    ) -> Option<NonZeroUsize> {
+        let DeValue::Integer(number) = value else {
+            let text = value.as_str().unwrap_or_default();
             let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
             let help = match digits {
                 true => format!("write `{key} = {text}`, without quotes"),
                 false => format!("write a number from 1 to {max}"),
             };
-            self.wrong(entry, "a whole number", help);
+            self.faults.push(wrong(key, value, span, "a whole number", help));
             return None;
         };
         let plain = u64::from_str_radix(number.as_str(), number.radix());
         let plain = plain.map_or_else(|_| number.as_str().to_owned(), |plain| plain.to_string());
-        let read = value::count(Word::of_file(&plain, entry.value_span(), false), max);
+        let read = value::count(Word::of_file(&plain, span, false), max);
         self.told(read)
+    }
+
+    /// A number from 1 to `max`, or a list of them.
+    pub(super) fn counts(&mut self, table: &Table<'_>, key: &str, max: usize) -> Vec<NonZeroUsize> {
+        let Some(entry) = table.get(key) else { return Vec::new() };
+        let items = match entry.value() {
+            DeValue::Array(items) => items.iter().collect(),
+            _ => vec![entry.value],
+        };
+        let read = items
+            .into_iter()
+            .filter_map(|item| self.count_of(key, item.get_ref(), table.at(item.span()), max));
+        read.collect()
     }
 
     pub(super) fn boolean(&mut self, table: &Table<'_>, key: &str) -> Option<bool> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use model::config::Verbosity;
 use model::{
     AllDown, Backend, Bind, Config, Limits, Listener, Log, LogFormat, LogTarget, OnRemoved, Pool,
-    Queue, Refusal, Role, Runtime, Sticky, Tcp, Timeouts, Weight, unit,
+    Queue, Refusal, Role, Route, Runtime, Sticky, Tcp, Timeouts, Weight, When, unit,
 };
 
 use super::VERBOSITIES;
@@ -94,6 +94,28 @@ impl Writer {
             tcp.user_timeout == usual.user_timeout,
         );
         self.choice("refuse", listener.refuse, &Refusal::NAMES);
+        for route in &listener.routes {
+            self.route(&listener.name, route);
+        }
+    }
+
+    fn route(&mut self, listener: &str, route: &Route) {
+        self.header(&format!("[listener.{}.route]", quoted(listener)));
+        let When { client, address, port } = &route.when.value;
+        let mut when = Vec::new();
+        if !client.is_empty() {
+            let client = client.iter().map(|range| range.value.to_string());
+            when.push(format!("client = {}", list(client)));
+        }
+        if !address.is_empty() {
+            when.push(format!("address = {}", list(address.iter().map(ToString::to_string))));
+        }
+        if !port.is_empty() {
+            let ports: Vec<_> = port.iter().map(ToString::to_string).collect();
+            when.push(format!("port = [{}]", ports.join(", ")));
+        }
+        self.value("when", &format!("{{ {} }}", when.join(", ")), false);
+        self.value("pool", &quoted(&route.pool.value), false);
     }
 
     fn limits(&mut self, prefix: &str, limits: &Limits, sessions: &str) {

@@ -8,13 +8,13 @@ use dialect::render::{Colour, render};
 use model::config::Verbosity;
 use model::{
     Access, Admin, AllDown, Backend, BackendAddress, Balance, Bind, Config, Limits, Listener, Log,
-    LogFormat, LogTarget, OnRemoved, Pool, Proxy, ProxyProtocol, Queue, Rate, Refusal, Role,
-    Runtime, SourceAddress, Sources, Spanned, Sticky, StickyKey, Tcp, Timeouts, Weight,
+    LogFormat, LogTarget, OnRemoved, Pool, Proxy, ProxyProtocol, Queue, Rate, Refusal, Role, Route,
+    Runtime, SourceAddress, Sources, Spanned, Sticky, StickyKey, Tcp, Timeouts, Weight, When,
 };
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
-use proptest::sample::select;
+use proptest::sample::{select, subsequence};
 
 /// Writes `config`, in short and in full, and reads it again.
 pub(crate) fn reads_back(config: &Config) {
@@ -101,10 +101,14 @@ fn listener() -> impl Strategy<Value = Listener> {
     });
     let tcp = (option::of((1u64..32_768).prop_map(Duration::from_secs)), option::of(time()));
     let refuse = select(Refusal::NAMES.map(|(_, refuse)| refuse).to_vec());
-    (vec(bind, 1..9), 0usize..3, ranges(), ranges(), limits(), timeouts, (tcp, refuse)).prop_map(
-        |(bind, pool, allow, deny, limits, timeouts, ((keepalive, user_timeout), refuse))| {
+    let access = (ranges(), ranges());
+    let tcp = (tcp, refuse);
+    (vec(bind, 1..9), 0usize..3, vec(route(), 0..3), access, limits(), timeouts, tcp).prop_map(
+        |(bind, pool, routes, (allow, deny), limits, timeouts, (tcp, refuse))| {
+            let (keepalive, user_timeout) = tcp;
             Listener {
                 bind,
+                routes,
                 access: Access { allow, deny },
                 limits,
                 timeouts,
@@ -114,6 +118,21 @@ fn listener() -> impl Strategy<Value = Listener> {
             }
         },
     )
+}
+
+fn route() -> impl Strategy<Value = Route> {
+    let client = subsequence(vec!["10.0.0.0/8", "10.0.0.7/32", "2001:db8::/32"], 0..3);
+    let client = client.prop_map(|texts| {
+        texts.iter().map(|text| unwritten(text.parse().expect("a range"))).collect()
+    });
+    let address = subsequence(vec!["10.0.0.1", "::1"], 0..2);
+    let address = address
+        .prop_map(|texts| texts.iter().map(|text| text.parse().expect("an address")).collect());
+    let port = subsequence(vec![1u16, 8080, 65535], 1..3);
+    (client, address, port, 0usize..3).prop_map(|(client, address, port, pool)| Route {
+        when: unwritten(When { client, address, port }),
+        pool: unwritten(format!("p-{pool}")),
+    })
 }
 
 fn pool() -> impl Strategy<Value = Pool> {

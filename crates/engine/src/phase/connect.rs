@@ -57,19 +57,19 @@ pub(crate) enum Unreached {
 #[derive(Clone, Copy)]
 pub(crate) struct Search<'a> {
     pub(crate) listener: &'a Listener,
+    pub(crate) pool: &'a Pool,
     pub(crate) client: ClientAddress,
     pub(crate) id: u64,
     pub(crate) journal: &'a Journal,
     pub(crate) ceiling: &'a Ceiling,
 }
 
-/// Tries the backends of the listener's pool. `attempts` takes those that fail.
+/// Tries the backends of the pool. `attempts` takes those that fail.
 pub(crate) async fn connect<'a>(
     search: Search<'a>,
     attempts: &mut Vec<Attempt>,
 ) -> Result<Connected<'a>, Unreached> {
-    let Search { listener, client, id, journal, .. } = search;
-    let pool = &*listener.pool;
+    let Search { pool, client, id, journal, .. } = search;
     let address = match client {
         ClientAddress::Ip(address) => Some(address.ip()),
         ClientAddress::Unix => None,
@@ -130,7 +130,7 @@ struct Turns<'a> {
 impl<'a> Turns<'a> {
     /// The next place, now or after a wait; `None` when there is nothing left to try or wait for.
     async fn next(&mut self, pick: &mut Pick<'a>) -> Result<Option<Place<'a>>, Unreached> {
-        let Some(queue) = &self.search.listener.pool.queue else {
+        let Some(queue) = &self.search.pool.queue else {
             return Ok(pick.next(Tick::now()));
         };
         if !queue.is_waiting() {
@@ -148,16 +148,16 @@ impl<'a> Turns<'a> {
         queue: &Queue,
         pick: &mut Pick<'a>,
     ) -> Result<Option<Place<'a>>, Unreached> {
-        let Search { listener, id, journal, .. } = self.search;
+        let Search { pool, id, journal, .. } = self.search;
         let Some(turn) = queue.join() else {
             if let Some(times) = queue.full.happened(Tick::now()) {
-                let (pool, length) = (listener.pool.name.clone(), queue.length());
+                let (pool, length) = (pool.name.clone(), queue.length());
                 journal.notice(Notice::QueueFull { pool, length, times });
             }
             return Err(Unreached::Full);
         };
         if journal.wants(Level::Debug) {
-            let (pool, ahead) = (listener.pool.name.clone(), turn.ahead);
+            let (pool, ahead) = (pool.name.clone(), turn.ahead);
             journal.notice(Notice::SessionWaits { id, pool, ahead });
         }
         let now = tokio::time::Instant::now();
@@ -243,7 +243,7 @@ async fn reach(
         }
     };
     let mut addresses = timeout(patience, name.addresses()).await.unwrap_or_default();
-    if let Some(model::SourceAddress::Address(source)) = &listener.pool.source {
+    if let Some(model::SourceAddress::Address(source)) = &search.pool.source {
         addresses.retain(|address| address.is_ipv4() == source.is_ipv4());
     }
     if addresses.is_empty() {
@@ -291,7 +291,7 @@ async fn open(
 
 /// Begins to connect; waits while there is no descriptor to do it with.
 async fn dial(target: &SockAddr, search: Search<'_>) -> std::io::Result<Dialled> {
-    let (source, tcp) = (search.listener.pool.source.as_ref(), search.listener.tcp);
+    let (source, tcp) = (search.pool.source.as_ref(), search.listener.tcp);
     let first = socket::dial(target, source, tcp);
     match first {
         Err(error) if socket::is_scarcity(&error) => {}

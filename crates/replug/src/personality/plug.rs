@@ -35,7 +35,7 @@ pub(super) fn run(call: &Call<'_>) -> ExitCode {
     let mut sources = Sources::default();
     let reading = plug::read(Words { program, args: call.words }, &mut sources);
     if !control::is_launched() {
-        let told = render(&reading.diagnostics, &sources, crate::colour());
+        let told = crate::shown(&reading.diagnostics, &sources);
         crate::tell(&complaint(program, &reading));
         crate::tell(&told);
     }

@@ -2,7 +2,8 @@
 //!
 //! * [`path`]: the ways a stream can take: direct TCP as the oracle, by copy, by splice.
 //! * What a stream promises: [`half_close`], [`reset`], [`bytes`], [`urgent`], [`timeout`].
-//! * Where sessions go: [`balance`], [`failover`], [`sticky`], [`queue`]; through a proxy: [`via`].
+//! * Where sessions go: [`route`], [`balance`], [`failover`], [`sticky`], [`queue`]; through a
+//!   proxy: [`via`].
 //!   [`named`] has the backends that say who they are.
 //! * Who may come, where and how many: [`access`], [`listen`], [`limits`].
 //! * The life of the process: [`signal`], [`daemon`], [`process`], [`systemd`], [`inetd`].
@@ -27,6 +28,7 @@ mod process;
 mod queue;
 mod record;
 mod reset;
+mod route;
 mod scarcity;
 mod signal;
 mod sticky;

@@ -1,0 +1,68 @@
+//! Which pool a session goes to.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::process::Command;
+
+use rig::{Address, Forwarder, Peer, Scratch};
+
+use crate::named::{Named, ask_from, finish};
+use crate::path::REPLUG;
+
+/// Starts replug with a file of this text.
+fn start(text: &str) -> Forwarder {
+    let scratch = Scratch::new();
+    let path = scratch.join("replug.toml");
+    let log = "[log]\nformat = \"json\"\nto = \"-\"\n";
+    fs::write(&path, format!("{text}{log}")).expect("a scratch file can be written");
+    Forwarder::start_command(Command::new(REPLUG).args(["run", "-c", &path]), 1)
+}
+
+#[test]
+fn clients_go_where_the_first_matching_route_says() {
+    let [own, office, lab] = ['O', 'F', 'L'].map(Named::start);
+    let forwarder = start(&format!(
+        "[listener.web]\nbind = \"127.0.0.1:0\"\nto = \"{}\"\n\
+         [[listener.web.route]]\nwhen = {{ client = [\"127.0.2.0/24\", \"127.0.0.2\"] }}\npool = \"office\"\n\
+         [[listener.web.route]]\nwhen = {{ client = \"127.0.0.0/30\" }}\npool = \"lab\"\n\
+         [pool.office]\nbackends = \"{}\"\n[pool.lab]\nbackends = \"{}\"\n",
+        own.target(),
+        office.target(),
+        lab.target(),
+    ));
+    for (client, letter) in
+        [("127.0.0.2", 'F'), ("127.0.2.9", 'F'), ("127.0.0.3", 'L'), ("127.0.0.4", 'O')]
+    {
+        assert_eq!(ask_from(client, &forwarder), letter, "{client}");
+    }
+    let mut routes: Vec<_> = forwarder
+        .records(4)
+        .iter()
+        .map(|record| (record.field("route").clone(), record.backend().map(str::to_owned)))
+        .collect();
+    routes.sort_by_key(|(route, _)| route.to_string());
+    let expected = [("lab", &lab), ("office", &office), ("office", &office), ("web", &own)];
+    let expected = expected.map(|(route, named)| (route.into(), Some(named.target())));
+    assert_eq!(routes, expected);
+}
+
+#[test]
+fn the_address_that_a_client_came_to_chooses() {
+    let [own, other] = ['O', 'A'].map(Named::start);
+    let forwarder = start(&format!(
+        "[listener.web]\nbind = \":0\"\nto = \"{}\"\n\
+         [[listener.web.route]]\nwhen = {{ address = \"127.0.0.5\" }}\npool = \"other\"\n\
+         [[listener.web.route]]\nwhen = {{ port = 1 }}\npool = \"other\"\n\
+         [pool.other]\nbackends = \"{}\"\n",
+        own.target(),
+        other.target(),
+    ));
+    let Address::Tcp(bound) = forwarder.address() else { panic!("a TCP listener") };
+    let ask_at = |host: &str| {
+        let ip = host.parse().expect("an address");
+        finish(&Peer::connect(&Address::Tcp(SocketAddr::new(ip, bound.port()))))
+    };
+    assert_eq!(ask_at("127.0.0.5"), 'A');
+    assert_eq!(ask_at("127.0.0.1"), 'O');
+    assert_eq!(ask_at("::1"), 'O');
+}
