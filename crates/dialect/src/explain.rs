@@ -66,7 +66,8 @@ impl Example {
             Self::File(text) => {
                 let file = sources.add("replug.toml", text);
                 let environment = |name: &str| (name == VARIABLE.0).then(|| VARIABLE.1.to_owned());
-                native::read(&[file], &sources, &environment).diagnostics
+                let none = |_: &std::path::Path| Err("examples have no lists".to_owned());
+                native::read(&[file], &mut sources, &environment, &none).diagnostics
             }
             Self::Shell(_) => Vec::new(),
         };

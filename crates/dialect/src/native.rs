@@ -9,6 +9,7 @@
 mod difference;
 mod format;
 mod keys;
+mod list;
 mod listener;
 mod pool;
 mod route;
@@ -34,6 +35,7 @@ use table::Table;
 
 pub use difference::difference;
 pub use format::format;
+pub use list::Lists;
 pub use schema::schema;
 pub use write::{write, write_effective};
 
@@ -44,6 +46,8 @@ pub struct Reading {
     pub config: Config,
     /// All faults, in the order in which they stand in the files.
     pub diagnostics: Vec<Diagnostic>,
+    /// The paths of the lists that were read, or were to be read.
+    pub lists: Vec<String>,
 }
 
 /// Gives the value of an environment variable, if it is set.
@@ -145,16 +149,27 @@ const VERBOSITIES: [(&str, Verbosity); 3] =
     [("quiet", Verbosity::Quiet), ("normal", Verbosity::Normal), ("verbose", Verbosity::Verbose)];
 
 /// Reads `files`, in this order, as one configuration. A name may be given once in all of them.
-pub fn read(files: &[SourceId], sources: &Sources, environment: Environment<'_>) -> Reading {
+/// The lists that they name are read by `read_list`, and added to `sources`.
+pub fn read(
+    files: &[SourceId],
+    sources: &mut Sources,
+    environment: Environment<'_>,
+    read_list: Lists<'_>,
+) -> Reading {
     let mut reader = Reader {
         environment,
+        read_list,
+        sources,
+        lists: Vec::new(),
+        known_lists: list::Known::new(),
         config: Config::default(),
         faults: Vec::new(),
         names: HashMap::new(),
         unsure: false,
     };
     for &file in files {
-        reader.file(file, &sources.get(file).text);
+        let text = reader.sources.get(file).text.clone();
+        reader.file(file, &text);
     }
     reader.finish(files)
 }
@@ -170,6 +185,10 @@ enum Kind {
 /// What has been read so far.
 struct Reader<'a> {
     environment: Environment<'a>,
+    read_list: Lists<'a>,
+    sources: &'a mut Sources,
+    lists: Vec<String>,
+    known_lists: list::Known,
     config: Config,
     faults: Vec<Diagnostic>,
     /// Where each name was given first.
@@ -353,7 +372,7 @@ impl Reader<'_> {
             self.faults.retain(|fault| fault.code != Code::PoolUnused);
         }
         self.faults.sort_by_key(|fault| fault.span.map(|span| (span.source, span.start)));
-        Reading { config: self.config, diagnostics: self.faults }
+        Reading { config: self.config, diagnostics: self.faults, lists: self.lists }
     }
 }
 

@@ -17,6 +17,16 @@ use model::Sources;
 
 const DIVIDER: &str = "====\n";
 
+/// A list that cases may name.
+const OFFICE: &str = "\
+# The office.
+10.0.0.0/8   # all of it
+192.0.2.7
+
+10.1.0.0/33
+192.0.2.8, 192.0.2.9
+";
+
 /// The commands that cases know of.
 const COMMANDS: &[&str] = &["demo", "help"];
 
@@ -33,9 +43,15 @@ fn native() {
     compare("native", 80, |text| {
         let mut sources = Sources::default();
         let file = sources.add("replug.toml", text);
-        let reading = native::read(&[file], &sources, &|name| {
-            (name == "HOST").then(|| "web.example".to_owned())
-        });
+        let environment = |name: &str| (name == "HOST").then(|| "web.example".to_owned());
+        let list = |path: &Path| match path.to_str() {
+            Some("office.txt") => Ok(OFFICE.to_owned()),
+            Some("/etc/replug/passwd") => Ok("root:x:0:0\n".repeat(500)),
+            Some("lab.txt") => Ok("# The lab.\n10.1.0.0/16\r\n2001:db8::/32".to_owned()),
+            Some("empty.txt") => Ok("# nobody yet\n".to_owned()),
+            _ => Err("No such file or directory".to_owned()),
+        };
+        let reading = native::read(&[file], &mut sources, &environment, &list);
         assert!(!reading.diagnostics.is_empty(), "a case has a fault: {text}");
         render::render(&reading.diagnostics, &sources, Colour::Never)
     });

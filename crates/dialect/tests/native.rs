@@ -7,8 +7,12 @@ use model::Sources;
 fn read(text: &str) -> native::Reading {
     let mut sources = Sources::default();
     let file = sources.add("replug.toml", text);
-    let reading =
-        native::read(&[file], &sources, &|name| (name == "PORT").then(|| "8080".to_owned()));
+    let reading = native::read(
+        &[file],
+        &mut sources,
+        &|name| (name == "PORT").then(|| "8080".to_owned()),
+        &|_| Err(String::new()),
+    );
     assert_eq!(render(&reading.diagnostics, &sources, Colour::Never), "", "{text}");
     reading
 }
@@ -100,4 +104,33 @@ fn limits_of_the_process_and_of_a_listener() {
          backends = [\"10.0.0.1:80\"]\nslow_start = \"30s\"\n\n\
          [limits]\nper_client = 50\nrate = \"500/s\"\n",
     );
+}
+
+#[test]
+fn lists_are_read_from_where_they_are_named_and_once() {
+    let mut sources = Sources::default();
+    let name = "/etc/replug/replug.toml";
+    let listener = |name: &str, port: u16, allow: &str| {
+        format!("[listener.{name}]\nbind = \":{port}\"\nto = \"10.0.0.1:80\"\nallow = {allow}\n")
+    };
+    let text = listener("a", 1, "[\"file:lists/a\", \"10.9.0.0/16\"]")
+        + &listener("b", 2, "[\"/srv/b\", \"file:lists/a\"]");
+    let file = sources.add(name, text);
+    let asked = std::cell::RefCell::new(Vec::new());
+    let list = |path: &std::path::Path| {
+        asked.borrow_mut().push(path.display().to_string());
+        Ok("# ten thousand\n".to_owned()
+            + &(0..10_000).fold(String::new(), |text, n| {
+                format!("{text}10.{}.{}.0/24 # {n}\n", n / 256, n % 256)
+            }))
+    };
+    let reading = native::read(&[file], &mut sources, &|_| None, &list);
+    assert_eq!(render(&reading.diagnostics, &sources, Colour::Never), "");
+    let expected = ["/etc/replug/lists/a", "/srv/b"];
+    assert_eq!(*asked.borrow(), expected);
+    assert_eq!(reading.lists, expected);
+    let lengths = reading.config.listeners.iter().map(|listener| listener.access.allow.len());
+    assert_eq!(lengths.collect::<Vec<_>>(), [10_001, 20_000]);
+    let last = &reading.config.listeners[0].access.allow[9_999];
+    assert_eq!(sources.words(last.span.expect("it is written there")), "10.39.15.0/24");
 }

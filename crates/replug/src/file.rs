@@ -66,7 +66,10 @@ pub(crate) fn read(path: &Path) -> Reading {
     // What one file lacks may stand in another that could not be read.
     let config = match diagnostics.is_empty() {
         true => {
-            let reading = native::read(&files, &sources, &|name| std::env::var(name).ok());
+            let environment = |name: &str| std::env::var(name).ok();
+            let list = |path: &Path| text(path).map_err(|error| error.to_string());
+            let reading = native::read(&files, &mut sources, &environment, &list);
+            watched.extend(reading.lists.iter().map(PathBuf::from));
             diagnostics = reading.diagnostics;
             Some(reading.config)
         }

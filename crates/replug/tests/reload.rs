@@ -218,6 +218,31 @@ fn a_watched_file_is_read_again_by_itself() {
 }
 
 #[test]
+fn the_lists_of_a_file_are_read_again_too() {
+    let backend = Backend::bind();
+    let lists = Scratch::new();
+    let list = lists.join("office.txt");
+    let draft = lists.join("draft");
+    let put = |text: &str| {
+        fs::write(&draft, text).expect("a scratch file can be written");
+        fs::rename(&draft, &list).expect("a scratch file can be renamed");
+    };
+    put("# The office.\n127.0.0.2 # one desk\n");
+    let rig = Rig::start(&web(&[&backend], &format!("allow = \"file:{list}\"")), 1);
+    let address = rig.forwarder.address();
+    Peer::expect_turned_away(None, address);
+    put("127.0.0.0/30\n");
+    rig.hang_up("reloaded: ~ listener.web.allow: + \\\"127.0.0.0/30\\\" - \\\"127.0.0.2/32\\\"");
+    session(address, &backend);
+    put("127.0.0.0/33\n");
+    let told = rig.hang_up("not reloaded, all is as it was");
+    assert!(told.contains("office.txt:1:11"), "{told}");
+    put("");
+    rig.hang_up("names no range");
+    session(address, &backend);
+}
+
+#[test]
 fn orders_find_nobody_or_nothing_to_do() {
     let scratch = Scratch::new();
     let run = |words: &[&str]| {

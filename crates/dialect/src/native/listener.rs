@@ -1,6 +1,5 @@
 //! `[listener.NAME]`.
 
-use ipnet::IpNet;
 use model::address::FaultKind;
 use model::{Access, Backend, Bind, Code, Diagnostic, Listener, Refusal, Spanned, Tcp, Timeouts};
 
@@ -13,7 +12,7 @@ use super::{Kind, LIMITS, Reader};
 use crate::line::Word;
 use crate::term::address::{self, Purpose};
 use crate::term::target::{self, DefaultPort};
-use crate::term::{Dialect, cidr, value};
+use crate::term::value;
 
 /// Longest name of a listener or pool, in bytes: it stands in every record.
 pub(super) const NAME_BYTES_MAX: usize = 64;
@@ -39,7 +38,8 @@ pub(super) const LISTENER: Schema = Schema {
         Key::new(
             "allow",
             Takes::Texts("10.0.0.0/8"),
-            "Clients that may come, as ranges of addresses; everybody if it is empty.",
+            "Clients that may come: ranges of addresses, and `file:PATH` for lists of them, a range a \
+             line; everybody if it is empty.",
         )
         .default("[]"),
         Key::new(
@@ -324,33 +324,6 @@ impl Reader<'_> {
             }
         }
         Some(Vec::new())
-    }
-
-    pub(super) fn ranges(&mut self, table: &Table<'_>, key: &str) -> Vec<Spanned<IpNet>> {
-        let mut ranges = Vec::new();
-        for text in self.texts(table, key).unwrap_or_default() {
-            let word = text.word();
-            if word.text.starts_with("file:") || word.text.starts_with('/') {
-                self.faults.push(
-                    Diagnostic::new(
-                        Code::NotYet,
-                        word.span,
-                        "ranges from a file are not in this version",
-                    )
-                    .label("not in this version")
-                    .help("write the ranges here"),
-                );
-                continue;
-            }
-            match cidr::read(word, Dialect::Native) {
-                Ok((range, warning)) => {
-                    self.faults.extend(warning);
-                    ranges.push(Spanned::at(range, word.span));
-                }
-                Err(fault) => self.faults.push(fault),
-            }
-        }
-        ranges
     }
 
     fn timeouts(&mut self, table: &Table<'_>) -> Timeouts {

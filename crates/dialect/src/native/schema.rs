@@ -125,7 +125,7 @@ mod tests {
     fn read_one(text: &str) -> Reading {
         let mut sources = Sources::default();
         let file = sources.add("replug.toml", text);
-        let mut reading = read(&[file], &sources, &|_| None);
+        let mut reading = read(&[file], &mut sources, &|_| None, &|_| Err(String::new()));
         reading.diagnostics.retain(|fault| fault.severity() == Severity::Error);
         let shown = render(&reading.diagnostics, &sources, Colour::Never);
         assert_eq!(shown, "", "{text}");

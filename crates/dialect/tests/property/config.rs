@@ -21,7 +21,7 @@ pub(crate) fn reads_back(config: &Config) {
     for text in [native::write(config), native::write_effective(config)] {
         let mut sources = Sources::default();
         let file = sources.add("replug.toml", text.as_str());
-        let reading = native::read(&[file], &sources, &|_| None);
+        let reading = native::read(&[file], &mut sources, &|_| None, &|_| Err(String::new()));
         let told = render(&reading.diagnostics, &sources, Colour::Never);
         assert_eq!(&reading.config, config, "{text}\n{told}");
     }

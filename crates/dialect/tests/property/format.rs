@@ -30,7 +30,7 @@ pub(crate) fn format(text: &str) -> Option<String> {
 fn read(text: &str) -> Option<Config> {
     let mut sources = Sources::default();
     let file = sources.add("replug.toml", text);
-    let reading = native::read(&[file], &sources, &|_| None);
+    let reading = native::read(&[file], &mut sources, &|_| None, &|_| Err(String::new()));
     let sound = reading.diagnostics.iter().all(|fault| fault.severity() < Severity::Error);
     sound.then_some(reading.config)
 }

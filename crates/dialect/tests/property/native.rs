@@ -33,5 +33,6 @@ pub(crate) fn holds(data: &[u8]) {
 
 fn read(text: &str, sources: &mut Sources) -> native::Reading {
     let file = sources.add("replug.toml", text);
-    native::read(&[file], sources, &|name| (name == "A").then(|| "\"\n${A}".to_owned()))
+    let list = |_: &std::path::Path| Ok("10.0.0.0/8\n\u{1b}x # y\n".to_owned());
+    native::read(&[file], sources, &|name| (name == "A").then(|| "\"\n${A}".to_owned()), &list)
 }

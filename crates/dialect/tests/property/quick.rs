@@ -39,7 +39,7 @@ pub(crate) fn holds(data: &[u8]) {
         let text = converted.text.expect("a sound line converts");
         let mut sources = Sources::default();
         let file = sources.add("replug.toml", text.as_str());
-        let again = native::read(&[file], &sources, &|_| None);
+        let again = native::read(&[file], &mut sources, &|_| None, &|_| Err(String::new()));
         assert_eq!(again.config, reading.config, "{text}");
     }
 }
