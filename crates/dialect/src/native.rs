@@ -14,6 +14,7 @@ mod listener;
 mod pool;
 mod route;
 mod schema;
+mod syntax;
 mod table;
 mod text;
 mod write;
@@ -200,10 +201,8 @@ struct Reader<'a> {
 impl Reader<'_> {
     fn file(&mut self, file: SourceId, text: &str) {
         let (root, errors) = DeTable::parse_recoverable(text);
-        for error in errors {
-            self.faults.push(syntax(file, text, &error));
-            self.unsure = true;
-        }
+        self.unsure |= !errors.is_empty();
+        self.faults.extend(syntax::faults(file, text, root.get_ref(), &errors));
         let root = Table::root(file, text, root.get_ref());
         self.keys(&root, &ROOT);
         // Pools first: a listener's own pool must not hide one that was written as such.
@@ -374,25 +373,4 @@ impl Reader<'_> {
         self.faults.sort_by_key(|fault| fault.span.map(|span| (span.source, span.start)));
         Reading { config: self.config, diagnostics: self.faults, lists: self.lists }
     }
-}
-
-/// A fault of the TOML itself.
-fn syntax(file: SourceId, text: &str, error: &toml::de::Error) -> Diagnostic {
-    let range = error.span().unwrap_or(0..text.len());
-    let start = text.floor_char_boundary(range.start.min(text.len()));
-    let end = text.ceil_char_boundary(range.end.clamp(start, text.len()));
-    // Further lines say what the parser would have taken instead.
-    let message = error.message().lines().next().unwrap_or_default();
-    if message.starts_with("duplicate") {
-        return Diagnostic::new(
-            Code::NameTwice,
-            Span::new(file, start..end),
-            "this is there twice",
-        )
-        .label("again here")
-        .help("write each key and each table once; listeners and pools need names of their own");
-    }
-    Diagnostic::new(Code::Syntax, Span::new(file, start..end), format!("this is not TOML: {message}"))
-        .label("here")
-        .help("texts stand in quotes, lists in brackets: `bind = [\":80\", \":81\"]`; see https://toml.io")
 }

@@ -26,9 +26,9 @@ use layout::{Entry, Line, Section};
 /// All faults of a text that is not TOML. Of keys and values nothing is asked.
 pub fn format(file: SourceId, sources: &Sources) -> Result<String, Vec<Diagnostic>> {
     let text = &*sources.get(file).text;
-    let (_, errors) = DeTable::parse_recoverable(text);
+    let (root, errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() {
-        return Err(errors.iter().map(|error| syntax(file, text, error)).collect());
+        return Err(syntax::faults(file, text, root.get_ref(), &errors));
     }
     let document = Document::parse(text).map_err(|error| {
         let span = Span::new(file, error.span().unwrap_or(0..text.len()));
