@@ -10,7 +10,6 @@ use std::process::ExitCode;
 use control::manners::{Ask, Manners, PidfileHolds, Signals};
 use control::{Exit, Process};
 use dialect::plug::{self, Reading, USAGE, Wish, Words};
-use dialect::render::render;
 use model::{Bind, Severity, Sources};
 
 use super::Call;

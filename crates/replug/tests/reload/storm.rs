@@ -22,7 +22,7 @@ const SHORT_PER_SECOND: u32 = 1_000;
 const BROKEN_EVERY: u32 = 6;
 
 /// Longest wait of a client for what it sent. Far beyond what a busy machine makes of it.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What clients saw.
 #[derive(Default)]
@@ -115,7 +115,7 @@ fn file(turn: u32, [first, second]: [SocketAddr; 2]) -> String {
     let balance = ["round-robin", "two-choices", "maglev"][(turn / 2 % 3) as usize];
     let mut text = format!(
         "[listener.web]\nbind = \"127.0.0.1:0\"\npool = \"web\"\n\
-         timeouts = {{ idle = \"{}s\" }}\n\
+         timeouts = {{ idle = \"{}s\", connect = \"20s\" }}\n\
          [pool.web]\nbackends = [{backends}]\nbalance = \"{balance}\"\n",
         60 + turn % 7,
     );
