@@ -12,6 +12,7 @@
 //! - [`turn`](mod@turn): how much a direction moves before others get their turn;
 //! - [`clock`](mod@clock): time in one word;
 //! - [`watched`](mod@watched): the same for a listening socket;
+//! - [`datagram`](mod@datagram): datagrams in batches, for flows;
 //! - `sys`: the calls that need `unsafe`. It stands nowhere else.
 //!
 //! Absent on purpose: addresses, policies, timeouts, logs. Whoever owns a
@@ -27,6 +28,7 @@
 
 pub mod buffer;
 pub mod clock;
+pub mod datagram;
 pub mod direction;
 pub mod pipe;
 pub mod relay;
@@ -36,6 +38,7 @@ pub mod turn;
 pub mod watched;
 
 pub use clock::{Stamp, Tick};
+pub use datagram::DatagramSocket;
 pub use direction::Direction;
 pub use relay::{End, Relay};
 pub use socket::Socket;
