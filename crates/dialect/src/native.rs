@@ -247,6 +247,11 @@ impl Reader<'_> {
                 let message = "orders come by a unix socket of replug's own";
                 Diagnostic::new(Code::Address, text.span, message).label("not by this").help(HELP)
             }
+            Ok(Bind::Udp { .. }) => {
+                Diagnostic::new(Code::Address, text.span, "orders do not come by UDP")
+                    .label("not by UDP")
+                    .help(HELP)
+            }
             Err(fault) => address::fault(text.word(), &fault, Purpose::Bind).help(HELP),
         };
         self.faults.push(fault);

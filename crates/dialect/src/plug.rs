@@ -17,9 +17,9 @@ use std::time::Duration;
 use model::config::Verbosity;
 use model::unit::DURATION_MAX;
 use model::{
-    AllDown, Backend, Balance, Bind, Code, Config, Diagnostic, Listener, Log, LogFormat, LogTarget,
-    Pool, Proxy, ProxyProtocol, Refusal, Severity, SourceAddress, Sources, Span, Spanned, Sticky,
-    StickyKey, Tcp, Timeouts, check,
+    AllDown, Backend, Balance, Bind, Code, Config, Diagnostic, Idle, Listener, Log, LogFormat,
+    LogTarget, Pool, Proxy, ProxyProtocol, Refusal, Severity, SourceAddress, Sources, Span,
+    Spanned, Sticky, StickyKey, Tcp, Timeouts, check,
 };
 
 use crate::line::{Line, Word};
@@ -166,7 +166,12 @@ impl Default for Reader {
     fn default() -> Self {
         let listener = Listener {
             // A session lasts until its peers end it.
-            timeouts: Timeouts { connect: CONNECT, idle: None, half_closed: None, lifetime: None },
+            timeouts: Timeouts {
+                connect: CONNECT,
+                idle: Idle::Never,
+                half_closed: None,
+                lifetime: None,
+            },
             refuse: Refusal::Close,
             ..Listener::new(NAME, Spanned::default_of(NAME.to_owned()))
         };

@@ -18,8 +18,8 @@ use std::num::NonZeroU32;
 
 use model::config::Verbosity;
 use model::{
-    Balance, Bind, Code, Config, Diagnostic, Listener, LogTarget, Pool, Sources, Span, Spanned,
-    Sticky, StickyKey, Tcp, check,
+    Balance, Bind, Code, Config, Diagnostic, Idle, Listener, LogTarget, Pool, Sources, Span,
+    Spanned, Sticky, StickyKey, Tcp, check,
 };
 
 use crate::line::{Line, Word};
@@ -220,7 +220,7 @@ impl Reader {
                 "an attempt without an end would hold its client for ever",
             )
             .map(|time| times.connect = time),
-            Id::Idle => value::duration_or_never(word).map(|time| times.idle = time),
+            Id::Idle => value::duration_or_never(word).map(|time| times.idle = Idle::after(time)),
             Id::HalfClosed => value::duration_or_never(word).map(|time| times.half_closed = time),
             Id::Lifetime => value::duration_or_never(word).map(|time| times.lifetime = time),
             Id::Keepalive => value::keepalive(word)
@@ -404,6 +404,8 @@ mod tests {
             "[::1]:80 from 2001:db8::2 to [2001:db8::1]:80",
         );
         check("unix:/run/a/b.sock unix:@c", "unix:/run/a/b.sock to unix:@c");
+        check("udp://:53 10.0.0.1 a:5353", "udp://:53 to 10.0.0.1:53 to a:5353");
+        check("udp://[::1]:53/eth1 a", "udp://[::1]:53 from eth1 to a:53");
         check(
             "80 'a:1 weight=3' 'b:2 backup' 'c:3 backup weight=2'",
             ":80 to a:1*3 to b:2? to c:3*2?",
@@ -434,7 +436,14 @@ mod tests {
             format!("allow={}", ranges(&listener.access.allow)),
             format!("deny={}", ranges(&listener.access.deny)),
             format!("connect={}", unit::show(listener.timeouts.connect)),
-            format!("idle={}", time(listener.timeouts.idle)),
+            format!(
+                "idle={}",
+                match listener.timeouts.idle {
+                    Idle::Usual => "usual".to_owned(),
+                    Idle::After(after) => unit::show(after),
+                    Idle::Never => "never".to_owned(),
+                }
+            ),
             format!("half_closed={}", time(listener.timeouts.half_closed)),
             format!("lifetime={}", time(listener.timeouts.lifetime)),
             format!("keepalive={}", time(listener.tcp.keepalive)),

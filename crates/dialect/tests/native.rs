@@ -73,7 +73,7 @@ fn a_difference_names_each_key_that_changes() {
             "~ limits.sessions: unset -> 100",
             "+ listener.new",
             "~ listener.web.bind: + \":8081\" - \":8080\"",
-            "~ listener.web.timeouts.idle: \"1h\" -> \"5m\"",
+            "~ listener.web.timeouts.idle: unset -> \"5m\"",
             "~ pool.db.backends: in another order",
             "~ pool.db.balance: \"round-robin\" -> \"maglev\"",
             "~ pool.db.sticky.by: unset -> \"client\"",

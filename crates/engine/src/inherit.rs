@@ -165,6 +165,8 @@ impl Inherited {
                     false => Ok(found),
                 }
             }
+            // Sockets of datagrams are not taken over.
+            Bind::Udp { .. } => Ok(Vec::new()),
             Bind::Tcp { .. } | Bind::Unix(_) => Ok(by(&|handed| match &handed.fitness {
                 Fitness::Listens(_, place) => place.is_meant_by(bind),
                 Fitness::Connected(_) | Fitness::Unfit(_) => false,
@@ -268,7 +270,7 @@ impl fmt::Display for Unfit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::NoSocket => "it is no socket",
-            Self::Datagrams => "it is a socket of datagrams, and UDP is not in this version",
+            Self::Datagrams => "it is a socket of datagrams, and those replug opens itself",
             Self::NoStream => "it is a socket of neither TCP nor unix streams",
             Self::Connected => "it does not listen: write `Accept=no` in its socket unit",
             Self::Gone => "its client has gone already",

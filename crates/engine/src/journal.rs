@@ -239,6 +239,15 @@ pub enum Notice {
         /// What it was over.
         limit: Limit,
     },
+    /// Datagrams of clients were lost before they came to a flow.
+    DatagramsLost {
+        /// The listener.
+        listener: Arc<str>,
+        /// How many since the last such notice.
+        datagrams: u64,
+        /// Why.
+        loss: Loss,
+    },
     /// The descriptors do not suffice for what was asked.
     CeilingLowered {
         /// Sessions that were asked for.
@@ -280,6 +289,15 @@ pub enum Notice {
     },
 }
 
+/// Why datagrams were lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loss {
+    /// They came faster than they were received.
+    BufferFull,
+    /// There was no flow for them, and none could begin.
+    NoFlow,
+}
+
 impl Notice {
     /// How much it matters.
     pub fn level(&self) -> Level {
@@ -297,6 +315,7 @@ impl Notice {
             Self::BackendDown { .. }
             | Self::AcceptRests { .. }
             | Self::AtCeiling { .. }
+            | Self::DatagramsLost { .. }
             | Self::CeilingLowered { .. }
             | Self::ListenerFull { .. }
             | Self::AtRate { .. }
@@ -319,9 +338,10 @@ impl fmt::Display for Notice {
                 self.fmt_attempt(f)
             }
             Self::BackendDown { .. } | Self::BackendUp { .. } => self.fmt_backend(f),
-            Self::AcceptRests { .. } | Self::AtCeiling { .. } | Self::CeilingLowered { .. } => {
-                self.fmt_scarcity(f)
-            }
+            Self::AcceptRests { .. }
+            | Self::AtCeiling { .. }
+            | Self::DatagramsLost { .. }
+            | Self::CeilingLowered { .. } => self.fmt_scarcity(f),
             Self::ListenerFull { .. }
             | Self::AtRate { .. }
             | Self::ClientsUncounted { .. }
@@ -379,6 +399,16 @@ impl Notice {
             }
             Self::AtCeiling { sessions } => {
                 write!(f, "all {sessions} sessions are in use; new clients wait")
+            }
+            Self::DatagramsLost { listener, datagrams, loss: Loss::BufferFull } => write!(
+                f,
+                "datagrams of {listener} are lost ({datagrams}): they come faster than they are received"
+            ),
+            Self::DatagramsLost { listener, datagrams, loss: Loss::NoFlow } => {
+                write!(
+                    f,
+                    "datagrams of {listener} are lost ({datagrams}): no flow can begin for them"
+                )
             }
             Self::CeilingLowered { wanted, sessions, descriptors } => write!(
                 f,

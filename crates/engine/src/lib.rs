@@ -3,7 +3,8 @@
 //! [`Bound`] opens the listening sockets of a configuration; [`Engine`] runs it, and puts
 //! another in its place while sessions go on ([`Engine::prepare`], [`Engine::succeed`]).
 //!
-//! A session goes through its phases in [`phase`]; `session` is that story.
+//! A session goes through its phases in [`phase`]; `session` is that story, and `flow` the one of
+//! UDP.
 //! [`pick`], [`balance`], [`load`], [`mark`] and [`sticky`] decide which backend it tries;
 //! [`chance`] is all the chance they have.
 //! Around them: [`plan`] is the configuration compiled to run, `shard` a thread
@@ -33,6 +34,7 @@ pub mod pulse;
 pub mod queue;
 pub mod sticky;
 
+mod flow;
 mod ranges;
 mod seats;
 mod seldom;

@@ -2,7 +2,7 @@
 //!
 //! They are opened on the thread that starts the engine, so that this can happen
 //! before rights are given up, and so that a port that cannot be had is a fault
-//! of the start. For each TCP address every shard gets its own socket
+//! of the start. For each TCP or UDP address every shard gets its own socket
 //! (`SO_REUSEPORT`); a unix socket is shared.
 //!
 //! A door is one address that is listened on, whatever listener it belongs
@@ -30,12 +30,21 @@ use crate::socket;
 #[derive(Debug)]
 pub struct Bound {
     /// For each shard: the listening sockets of the new doors.
-    pub(crate) shards: Vec<Vec<(OwnedFd, DoorId)>>,
+    pub(crate) shards: Vec<Vec<(Opened, DoorId)>>,
     /// In the order of the configuration.
     pub(crate) doors: Vec<Door>,
     pub(crate) inherited: Arc<Inherited>,
     /// A client that has come already, and the place of its listener in the configuration.
     pub(crate) client: Option<(Client, usize)>,
+}
+
+/// An open socket of one shard.
+#[derive(Debug)]
+pub(crate) enum Opened {
+    /// To accept sessions from.
+    Streams(OwnedFd),
+    /// To receive the datagrams of all flows from.
+    Datagrams(OwnedFd),
 }
 
 /// An address that is listened on.
@@ -220,7 +229,7 @@ impl Bound {
         socket::adopt_listening(socket, tcp)?;
         let id = DoorId::next();
         for shard in &mut self.shards {
-            shard.push((socket.try_clone()?.into(), id));
+            shard.push((Opened::Streams(socket.try_clone()?.into()), id));
         }
         let inherited = Some(index);
         Ok(Arc::new(Opening { id, bind: bind.clone(), address, path: None, inherited }))
@@ -242,15 +251,16 @@ impl Bound {
                 self.open_tcp(id, address, false, tcp)?.to_string()
             }
             Bind::Tcp { address: None, port } => {
-                let all = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), *port);
-                let address = match self.open_tcp(id, all, true, tcp) {
-                    Err(error) if lacks_ipv6(&error) => {
-                        let all = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), *port);
-                        self.open_tcp(id, all, false, tcp)?
-                    }
-                    result => result?,
-                };
-                format!(":{}", address.port())
+                let open = |address, dual_stack| self.open_tcp(id, address, dual_stack, tcp);
+                format!(":{}", on_all_addresses(*port, open)?.port())
+            }
+            Bind::Udp { address: Some(address), port } => {
+                let address = SocketAddr::new(*address, *port);
+                format!("{}{}", Bind::UDP, self.open_udp(id, address, false)?)
+            }
+            Bind::Udp { address: None, port } => {
+                let open = |address, dual_stack| self.open_udp(id, address, dual_stack);
+                format!("{}:{}", Bind::UDP, on_all_addresses(*port, open)?.port())
             }
             Bind::Systemd(_) | Bind::Inetd => {
                 unreachable!("these are never opened: that they were not inherited is a fault")
@@ -268,7 +278,20 @@ impl Bound {
     ) -> io::Result<SocketAddr> {
         address.set_port(socket::probe_tcp(address, dual_stack)?);
         for shard in &mut self.shards {
-            shard.push((socket::listen_tcp(address, dual_stack, tcp)?, id));
+            shard.push((Opened::Streams(socket::listen_tcp(address, dual_stack, tcp)?), id));
+        }
+        Ok(address)
+    }
+
+    fn open_udp(
+        &mut self,
+        id: DoorId,
+        mut address: SocketAddr,
+        dual_stack: bool,
+    ) -> io::Result<SocketAddr> {
+        address.set_port(socket::probe_udp(address, dual_stack)?);
+        for shard in &mut self.shards {
+            shard.push((Opened::Datagrams(socket::listen_udp(address, dual_stack)?), id));
         }
         Ok(address)
     }
@@ -276,7 +299,7 @@ impl Bound {
     fn open_unix(&mut self, id: DoorId, name: &UnixName) -> io::Result<()> {
         let socket = socket::listen_unix(name)?;
         for shard in &mut self.shards {
-            shard.push((socket.try_clone()?, id));
+            shard.push((Opened::Streams(socket.try_clone()?), id));
         }
         Ok(())
     }
@@ -312,10 +335,16 @@ impl fmt::Display for BindFailure {
                     "\n  another process has this port: see `ss -ltnp 'sport = :{port}'`"
                 );
             }
+            (io::ErrorKind::AddrInUse, Bind::Udp { port, .. }) => {
+                return write!(
+                    f,
+                    "\n  another process has this port: see `ss -lunp 'sport = :{port}'`"
+                );
+            }
             (io::ErrorKind::AddrInUse, Bind::Unix(_)) => {
                 "another process answers there, or a file that is no socket is in the way"
             }
-            (io::ErrorKind::PermissionDenied, Bind::Tcp { .. }) => {
+            (io::ErrorKind::PermissionDenied, Bind::Tcp { .. } | Bind::Udp { .. }) => {
                 "ports below 1024 need root or CAP_NET_BIND_SERVICE \
                  (setcap cap_net_bind_service+ep, or AmbientCapabilities= in a unit)"
             }
@@ -325,6 +354,19 @@ impl fmt::Display for BindFailure {
             _ => return Ok(()),
         };
         write!(f, "\n  {hint}")
+    }
+}
+
+/// Opens a port on every address of both families, or of IPv4 where there is nothing else.
+fn on_all_addresses(
+    port: u16,
+    mut open: impl FnMut(SocketAddr, bool) -> io::Result<SocketAddr>,
+) -> io::Result<SocketAddr> {
+    match open(SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), port), true) {
+        Err(error) if lacks_ipv6(&error) => {
+            open(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port), false)
+        }
+        result => result,
     }
 }
 

@@ -25,6 +25,15 @@ pub struct Mark {
     retry_at: AtomicU64,
 }
 
+/// What is carried to a backend. It has a mark for each, since it may serve only one of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Carries {
+    /// Sessions of TCP and unix sockets.
+    Streams,
+    /// Flows of UDP.
+    Datagrams,
+}
+
 /// What a mark says now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {

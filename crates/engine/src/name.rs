@@ -80,6 +80,19 @@ impl Name {
         false
     }
 
+    /// The same without waiting: empty also while nobody has looked the name up.
+    pub(crate) fn addresses_now(&self) -> Vec<IpAddr> {
+        match &**self.answer.load() {
+            Answer::Awaited | Answer::None => Vec::new(),
+            Answer::Good(addresses) => {
+                let mut addresses = addresses.clone();
+                let turn = self.turn.fetch_add(1, Ordering::Relaxed) % addresses.len();
+                addresses.rotate_left(turn);
+                addresses
+            }
+        }
+    }
+
     /// Waits until somebody has looked it up, with or without success.
     pub async fn looked_up(&self) {
         loop {
@@ -96,15 +109,7 @@ impl Name {
     /// look-up has failed.
     pub(crate) async fn addresses(&self) -> Vec<IpAddr> {
         self.looked_up().await;
-        match &**self.answer.load() {
-            Answer::Awaited | Answer::None => Vec::new(),
-            Answer::Good(addresses) => {
-                let mut addresses = addresses.clone();
-                let turn = self.turn.fetch_add(1, Ordering::Relaxed) % addresses.len();
-                addresses.rotate_left(turn);
-                addresses
-            }
-        }
+        self.addresses_now()
     }
 }
 

@@ -18,7 +18,7 @@ use relay::Tick;
 use crate::balance::{BackendIndex, Occasion, Policy};
 use crate::chance::{Chance, client_key};
 use crate::load::Load;
-use crate::mark::Standing;
+use crate::mark::{Carries, Standing};
 use crate::plan::{Backend, Pool};
 
 /// The search of one session for a backend.
@@ -26,6 +26,7 @@ use crate::plan::{Backend, Pool};
 pub struct Pick<'a> {
     pool: &'a Pool,
     client: Option<IpAddr>,
+    carries: Carries,
     /// Of the policies; its time is that of the last look.
     occasion: Occasion,
     tried: Vec<BackendIndex>,
@@ -76,11 +77,18 @@ impl<'a> Pick<'a> {
         Self {
             pool,
             client,
+            carries: Carries::Streams,
             occasion,
             tried: Vec::new(),
             found_full: Cell::new(false),
             stage: Stage::Remembered,
         }
+    }
+
+    /// The same for a flow of datagrams.
+    #[must_use]
+    pub fn of_datagrams(self) -> Self {
+        Self { carries: Carries::Datagrams, ..self }
     }
 
     /// A place at the next backend to try; `None` when each was tried or is full, or as many were
@@ -149,14 +157,15 @@ impl<'a> Pick<'a> {
     /// search after this one begins behind the second, as it does in plug, whose order this is.
     fn begin_anew(&mut self, now: Tick) -> Option<BackendIndex> {
         let pool = self.pool;
-        let is_down = |backend: &Backend| backend.mark.standing(now) == Standing::Down;
+        let carries = self.carries;
+        let is_down = |backend: &Backend| backend.mark(carries).standing(now) == Standing::Down;
         let forgives = pool.all_down == AllDown::Forgive
             && self.tried.len() < pool.backends.len()
             && pool.backends.iter().all(is_down);
         if !forgives {
             return None;
         }
-        pool.backends.iter().for_each(|backend| backend.mark.forgive());
+        pool.backends.iter().for_each(|backend| backend.mark(carries).forgive());
         pool.primaries.restart();
         let first = self.turn(&pool.primaries, Among::All);
         pool.primaries.skip();
@@ -173,7 +182,8 @@ impl<'a> Pick<'a> {
 
     /// The load of a backend that will do.
     fn look(&self, index: BackendIndex, among: Among, now: Tick) -> Option<&'a Load> {
-        let Backend { mark, load, .. } = self.pool.backend(index);
+        let backend = self.pool.backend(index);
+        let (mark, load) = (backend.mark(self.carries), &backend.load);
         let is_asked_for = !self.tried.contains(&index)
             && (among == Among::All || mark.standing(now) != Standing::Down);
         if is_asked_for && !load.has_room() {
@@ -187,10 +197,11 @@ impl<'a> Pick<'a> {
     fn take(&self, index: BackendIndex, among: Among, now: Tick) -> Option<Place<'a>> {
         let backend = self.pool.backend(index);
         let place = backend.load.enter().then(|| Place { pool: self.pool, index })?;
+        let mark = backend.mark(self.carries);
         let may_try = among == Among::All
-            || match backend.mark.standing(now) {
+            || match mark.standing(now) {
                 Standing::Up => true,
-                Standing::DueForTrial => backend.mark.claim_trial(now, self.pool.retry_down),
+                Standing::DueForTrial => mark.claim_trial(now, self.pool.retry_down),
                 Standing::Down => false,
             };
         may_try.then_some(place)

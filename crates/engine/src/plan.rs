@@ -21,7 +21,7 @@ use crate::balance::{BackendIndex, Member, Policy};
 use crate::chance::text_key;
 use crate::gate::{Gate, Gates, Scope};
 use crate::load::Load;
-use crate::mark::Mark;
+use crate::mark::{Carries, Mark};
 use crate::name::Name;
 use crate::phase::admit::Access;
 use crate::phase::route::{Chosen, Routes};
@@ -125,6 +125,8 @@ pub struct Backend {
     pub number: BackendNumber,
     /// Whether it can be.
     pub mark: Arc<Mark>,
+    /// The same for datagrams: a DNS server, say, may hear them and refuse connections.
+    pub datagram_mark: Arc<Mark>,
     /// What it carries.
     pub load: Arc<Load>,
 }
@@ -148,6 +150,16 @@ impl Target {
             BackendAddress::Ip(address) => Self::Ip(*address),
             BackendAddress::Name { host, port } => Self::Name(names.get(host), *port),
             BackendAddress::Unix(name) => Self::Unix(name.clone()),
+        }
+    }
+}
+
+impl Backend {
+    /// Whether it can be reached with what is to be carried.
+    pub fn mark(&self, carries: Carries) -> &Mark {
+        match carries {
+            Carries::Streams => &self.mark,
+            Carries::Datagrams => &self.datagram_mark,
         }
     }
 }
@@ -258,13 +270,14 @@ impl Pool {
         let mut known = Known::of(previous);
         let backends = pool.backends.iter().map(|backend| {
             let label: Arc<str> = backend.address.value.to_string().into();
-            let (number, mark, load) = known.take(&label);
+            let (number, marks, load) = known.take(&label);
+            let [mark, datagram_mark] = marks;
             load.take_on(backend.max);
             let target = match pool.via {
                 None => Target::compile(&backend.address.value, names),
                 Some(_) => Target::Beyond,
             };
-            Backend { label, target, number, mark, load }
+            Backend { label, target, number, mark, datagram_mark, load }
         });
         let backends: Box<[_]> = backends.collect();
         let mut numbers: Box<[_]> =
@@ -343,15 +356,16 @@ impl<'a> Known<'a> {
         Self { backends, next_number: previous.map_or(0, |pool| pool.next_number) }
     }
 
-    fn take(&mut self, label: &str) -> (BackendNumber, Arc<Mark>, Arc<Load>) {
+    fn take(&mut self, label: &str) -> (BackendNumber, [Arc<Mark>; 2], Arc<Load>) {
         if let Some(known) = self.backends.get_mut(label).and_then(VecDeque::pop_front) {
-            return (known.number, Arc::clone(&known.mark), Arc::clone(&known.load));
+            let marks = [&known.mark, &known.datagram_mark].map(Arc::clone);
+            return (known.number, marks, Arc::clone(&known.load));
         }
         let number = BackendNumber(self.next_number);
         // Never the number of one that was removed, whose clients are not to move to this one.
         // Beyond a million of them they are not remembered any more.
         self.next_number = self.next_number.saturating_add(1);
-        (number, Arc::default(), Arc::default())
+        (number, [Arc::default(), Arc::default()], Arc::default())
     }
 }
 
@@ -436,6 +450,7 @@ mod tests {
         first.pools[0].backends[0].load.leave();
         assert_eq!(one.load.sessions(), 1, "a session that began before leaves the same count");
         assert_eq!(next(&second), "10.0.0.4:1", "the third is down still");
+        assert_eq!(third.mark(Carries::Datagrams).standing(now()), crate::mark::Standing::Up);
     }
 
     #[test]

@@ -74,6 +74,13 @@ impl Seats {
         }
     }
 
+    /// Has one session look at what has become of it.
+    pub(crate) fn wake(&self, seat: &Seat) {
+        if let Some(waker) = &self.seats.borrow()[seat.0 as usize].waker {
+            waker.wake_by_ref();
+        }
+    }
+
     /// Has every session look at what has become of it.
     pub(crate) fn wake_all(&self) {
         self.sweep(Tick::NEVER);

@@ -347,6 +347,7 @@ impl Session {
             by: outcome.by,
             client_tcp: carried.client_tcp,
             backend_tcp: carried.backend_tcp,
+            datagrams: None,
         });
     }
 

@@ -4,10 +4,9 @@
 //! that has clearly more sessions than another hands the client over: the kernel
 //! spreads many clients well, but a few long-lived ones by chance.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::io;
-use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -15,13 +14,17 @@ use std::time::Duration;
 
 use model::Timeouts;
 use relay::Tick;
+use relay::datagram::Batch;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use crate::ceiling::Ceiling;
+use crate::flow::inlet::Inlets;
+use crate::flow::inlet::take_datagrams;
+use crate::flow::post::Post;
 use crate::journal::{Journal, Level, Notice};
-use crate::listen::DoorId;
+use crate::listen::{DoorId, Opened};
 use crate::phase::accept::{Duty, accept_clients};
 use crate::phase::account::Reason;
 use crate::plan::{Listener, Plan};
@@ -72,6 +75,12 @@ pub(crate) struct Shard {
     pub(crate) ceiling: Arc<Ceiling>,
     pub(crate) journal: Journal,
     pub(crate) seats: Seats,
+    /// Where the datagrams of clients arrive.
+    pub(crate) inlets: Inlets,
+    /// What clients have just sent to one of them.
+    pub(crate) inbox: RefCell<Batch>,
+    /// What backends have answered to them.
+    pub(crate) post: Post,
     /// Whether bulk may go through `splice(2)`.
     pub(crate) splice: Cell<bool>,
     /// Whether there may be sessions that have to end because their backend was removed.
@@ -106,7 +115,7 @@ pub(crate) struct Adoption {
     /// Any other is closed.
     pub(crate) doors: Arc<[(DoorId, usize)]>,
     /// The listening sockets of those that are new.
-    pub(crate) sockets: Vec<(OwnedFd, DoorId)>,
+    pub(crate) sockets: Vec<(Opened, DoorId)>,
     /// When sessions end whose backends are not in the plan any more.
     pub(crate) ends: Arc<[Tick]>,
     /// Dropped when the shard has adopted the plan.
@@ -132,6 +141,9 @@ impl Start {
             ceiling: Arc::clone(&commons.ceiling),
             journal: commons.journal.clone(),
             seats: Seats::default(),
+            inlets: Inlets::default(),
+            inbox: RefCell::default(),
+            post: Post::default(),
             splice: Cell::new(true),
             has_retired: Cell::new(false),
             sweep_period: Cell::new(sweep_period([])),
@@ -144,6 +156,10 @@ impl Start {
         let mut doors = Doors::default();
         shard.adopt(first, &mut doors);
         let sweeping = tokio::task::spawn_local(sweep(Rc::clone(&shard)));
+        let posting = tokio::task::spawn_local({
+            let shard = Rc::clone(&shard);
+            async move { shard.post.deliver().await }
+        });
         tokio::task::spawn_local({
             let shard = Rc::clone(&shard);
             async move {
@@ -163,6 +179,7 @@ impl Start {
         doors.close().await;
         shard.drain(&mut course).await;
         sweeping.abort();
+        posting.abort();
     }
 }
 
@@ -186,7 +203,7 @@ impl Shard {
     fn adopt(self: &Rc<Self>, adoption: Adoption, doors: &mut Doors) {
         let Adoption { plan, doors: open, sockets, ends, done } = adoption;
         let mut before = std::mem::take(doors);
-        let mut sockets: HashMap<_, _> = sockets.into_iter().map(|(fd, id)| (id, fd)).collect();
+        let mut sockets: HashMap<_, _> = sockets.into_iter().map(|(open, id)| (id, open)).collect();
         for (id, listener) in open.iter() {
             let listener = Arc::clone(&plan.listeners[*listener]);
             if let Some((duty, task)) = before.0.remove(id) {
@@ -194,14 +211,22 @@ impl Shard {
                 doors.0.insert(*id, (duty, task));
             } else if let Some(socket) = sockets.remove(id) {
                 let duty = Rc::new(Duty::new(listener));
-                let accepting = accept_clients(socket, Rc::clone(&duty), Rc::clone(self));
-                doors.0.insert(*id, (duty, tokio::task::spawn_local(accepting)));
+                let shard = Rc::clone(self);
+                let task = match socket {
+                    Opened::Streams(fd) => {
+                        tokio::task::spawn_local(accept_clients(fd, Rc::clone(&duty), shard))
+                    }
+                    Opened::Datagrams(fd) => {
+                        tokio::task::spawn_local(take_datagrams(fd, Rc::clone(&duty), shard))
+                    }
+                };
+                doors.0.insert(*id, (duty, task));
             }
         }
         self.splice.set(plan.splice);
         let timeouts = plan.listeners.iter().flat_map(|listener| {
             let Timeouts { idle, half_closed, lifetime, .. } = listener.timeouts;
-            [idle, half_closed, lifetime].into_iter().flatten()
+            [idle.of_session(), idle.of_flow(), half_closed, lifetime].into_iter().flatten()
         });
         self.sweep_period.set(self.sweep_period.get().min(sweep_period(timeouts)));
         for &end in ends.iter() {
@@ -256,7 +281,12 @@ impl Shard {
         self.journal.notice(Notice::Remark { level: Level::Error, text });
     }
 
-    /// A session is over.
+    /// A flow begins here. It never goes to another shard: the kernel would not follow it.
+    pub(crate) fn flow_began(&self) {
+        self.count.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A session or flow is over.
     pub(crate) fn session_ended(&self) {
         self.count.fetch_sub(1, Ordering::Relaxed);
         if self.drains.get() {

@@ -9,6 +9,7 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use model::{SourceAddress, Tcp, UnixName};
+use relay::{DatagramSocket, datagram};
 use rustix::io::Errno;
 use rustix::net::SocketFlags;
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, TcpKeepalive, Type};
@@ -96,6 +97,59 @@ fn bound_tcp(address: SocketAddr, dual_stack: bool, shared: bool) -> io::Result<
     Ok(socket)
 }
 
+/// What the kernel may hold for a UDP socket that clients send to, in bytes: some thousand small
+/// datagrams, so that a burst is not lost while the shard is at something else.
+const CLIENTS_BUFFER: usize = 4 * 1024 * 1024;
+
+/// The same for the socket of one flow: a burst of answers to one client.
+const FLOW_BUFFER: usize = 1024 * 1024;
+
+/// Opens a UDP socket that receives at `address`. All shards have their own socket of the same
+/// address, and the kernel gives each client to one of them.
+pub(crate) fn listen_udp(address: SocketAddr, dual_stack: bool) -> io::Result<OwnedFd> {
+    let socket = bound_udp(address, dual_stack, true)?;
+    if address.ip().is_unspecified() {
+        datagram::tell_local(&socket, address.is_ipv6())?;
+    }
+    datagram::take_joined(&socket);
+    datagram::tell_overflow(&socket)?;
+    datagram::make_room(&socket, CLIENTS_BUFFER)?;
+    datagram::make_room_to_send(&socket, CLIENTS_BUFFER)?;
+    Ok(socket.into())
+}
+
+/// Fails if another process receives at `address`, as [`probe_tcp`] does.
+pub(crate) fn probe_udp(address: SocketAddr, dual_stack: bool) -> io::Result<u16> {
+    let socket = bound_udp(address, dual_stack, false)?;
+    Ok(socket.local_addr()?.as_socket().map_or(0, |address| address.port()))
+}
+
+/// Without `SO_REUSEADDR`: with it two UDP sockets may have one port, and one of them hears nothing.
+fn bound_udp(address: SocketAddr, dual_stack: bool, shared: bool) -> io::Result<Socket> {
+    let socket = datagrams(Domain::for_address(address))?;
+    if shared {
+        socket.set_reuse_port(true)?;
+    }
+    if address.is_ipv6() {
+        socket.set_only_v6(!dual_stack)?;
+    }
+    socket.bind(&address.into())?;
+    Ok(socket)
+}
+
+/// A UDP socket that is connected to `target`: it sends to it, and hears nobody else.
+pub(crate) fn dial_udp(
+    target: SocketAddr,
+    source: Option<&SourceAddress>,
+) -> io::Result<DatagramSocket> {
+    let socket = datagrams(Domain::for_address(target))?;
+    leave_from(&socket, source)?;
+    socket.connect(&target.into())?;
+    datagram::take_joined(&socket);
+    datagram::make_room(&socket, FLOW_BUFFER)?;
+    DatagramSocket::new(socket.into())
+}
+
 /// Opens a unix socket that listens at `name`. A file that a dead process left behind is
 /// replaced; anything else at that path is left alone.
 pub(crate) fn listen_unix(name: &UnixName) -> io::Result<OwnedFd> {
@@ -139,16 +193,7 @@ pub(crate) fn dial(
     if target.domain() != Domain::UNIX {
         socket.set_tcp_nodelay(true)?;
         set_options(&socket, tcp)?;
-        match source {
-            None => {}
-            Some(SourceAddress::Address(address)) => {
-                // The port is chosen at connect, when the target is known: one port can then
-                // serve many targets (ip(7), IP_BIND_ADDRESS_NO_PORT).
-                relay::bind_address_no_port(&socket)?;
-                socket.bind(&SocketAddr::new(*address, 0).into())?;
-            }
-            Some(SourceAddress::Interface(name)) => socket.bind_device(Some(name.as_bytes()))?,
-        }
+        leave_from(&socket, source)?;
     }
     match socket.connect(target) {
         Ok(()) => Ok(Dialled::Connected(socket.into())),
@@ -156,6 +201,19 @@ pub(crate) fn dial(
             Ok(Dialled::Connecting(socket.into()))
         }
         Err(error) => Err(error),
+    }
+}
+
+fn leave_from(socket: &Socket, source: Option<&SourceAddress>) -> io::Result<()> {
+    match source {
+        None => Ok(()),
+        Some(SourceAddress::Address(address)) => {
+            // The port is chosen at connect, when the target is known: one port can then
+            // serve many targets (ip(7), IP_BIND_ADDRESS_NO_PORT).
+            relay::bind_address_no_port(socket)?;
+            socket.bind(&SocketAddr::new(*address, 0).into())
+        }
+        Some(SourceAddress::Interface(name)) => socket.bind_device(Some(name.as_bytes())),
     }
 }
 
@@ -241,6 +299,10 @@ fn stream(domain: Domain) -> io::Result<Socket> {
     Socket::new_raw(domain, Type::STREAM.cloexec().nonblocking(), protocol)
 }
 
+fn datagrams(domain: Domain) -> io::Result<Socket> {
+    Socket::new_raw(domain, Type::DGRAM.cloexec().nonblocking(), Some(Protocol::UDP))
+}
+
 fn set_options(socket: &Socket, tcp: Tcp) -> io::Result<()> {
     if let Some(idle) = tcp.keepalive {
         // The kernel counts whole seconds from 1 (tcp(7), TCP_KEEPIDLE).
@@ -266,14 +328,15 @@ pub(crate) fn local_address(client: BorrowedFd<'_>) -> Option<SocketAddr> {
 
 fn client_address(address: Option<SocketAddr>) -> ClientAddress {
     match address {
-        Some(SocketAddr::V6(address)) => {
-            let ip = address.ip().to_canonical();
-            ClientAddress::Ip(match ip {
-                IpAddr::V4(_) => SocketAddr::new(ip, address.port()),
-                IpAddr::V6(_) => SocketAddr::V6(address),
-            })
-        }
-        Some(address) => ClientAddress::Ip(address),
+        Some(address) => ClientAddress::Ip(canonical(address)),
         None => ClientAddress::Unix,
+    }
+}
+
+/// An IPv4 address as such, also where an IPv6 socket has told it.
+pub(crate) fn canonical(address: SocketAddr) -> SocketAddr {
+    match address.ip().to_canonical() {
+        ip @ IpAddr::V4(_) => SocketAddr::new(ip, address.port()),
+        IpAddr::V6(_) => address,
     }
 }

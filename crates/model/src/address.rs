@@ -28,6 +28,13 @@ pub enum Bind {
         /// 0 lets the kernel choose.
         port: u16,
     },
+    /// A UDP port, likewise.
+    Udp {
+        /// `None`: every IPv4 and every IPv6 address.
+        address: Option<IpAddr>,
+        /// 0 lets the kernel choose.
+        port: u16,
+    },
     /// A unix stream socket.
     Unix(UnixName),
     /// The listening sockets of this name that the service manager hands over
@@ -120,8 +127,11 @@ impl Bind {
     /// The text for the socket that inetd hands over.
     const INETD: &str = "inetd";
 
-    /// Reads `port`, `:port`, `*:port`, `addr:port`, `[v6]:port`, `unix:/path`, `unix:@abstract`,
-    /// `systemd:name`, `inetd`.
+    /// What stands in front of a UDP address.
+    pub const UDP: &str = "udp://";
+
+    /// Reads `port`, `:port`, `*:port`, `addr:port`, `[v6]:port`, each also behind `udp://`, and
+    /// `unix:/path`, `unix:@abstract`, `systemd:name`, `inetd`.
     ///
     /// # Errors
     /// The first fault of the text.
@@ -141,29 +151,32 @@ impl Bind {
         if let Some(name) = text.strip_prefix("unix:") {
             return UnixName::parse(name).map(Self::Unix).map_err(|fault| fault.shift(5));
         }
-        if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
-            return Ok(Self::Tcp { address: None, port: port(text, 0)? });
+        if let Some(behind) = text.strip_prefix(Self::UDP) {
+            let (address, port) =
+                listen_address(behind).map_err(|fault| fault.shift(Self::UDP.len()))?;
+            return Ok(Self::Udp { address, port });
         }
-        let (host, written_port, at) = split(text)?;
-        let Some(written_port) = written_port else {
-            return Err(Fault::new(FaultKind::PortMissing, 0..text.len()));
-        };
-        let port = port(written_port, at)?;
-        let address = match host {
-            Host::Bare("" | "*") => None,
-            Host::Bare(host) => match ip(host, 0)? {
-                Some(address) => Some(address),
-                None => return Err(Fault::new(FaultKind::ListenName, 0..host.len())),
-            },
-            Host::Bracketed(address) => Some(IpAddr::V6(address)),
-        };
+        let (address, port) = listen_address(text)?;
         Ok(Self::Tcp { address, port })
+    }
+
+    /// Whether datagrams arrive there.
+    pub fn is_udp(&self) -> bool {
+        matches!(self, Self::Udp { .. })
+    }
+
+    /// The one address of this machine that it is bound to, if it is bound to one.
+    pub(crate) fn address(&self) -> Option<IpAddr> {
+        match self {
+            Self::Tcp { address, .. } | Self::Udp { address, .. } => *address,
+            Self::Unix(_) | Self::Systemd(_) | Self::Inetd => None,
+        }
     }
 
     /// The port, for targets that name none.
     pub fn port(&self) -> Option<u16> {
         match self {
-            Self::Tcp { port, .. } => Some(*port),
+            Self::Tcp { port, .. } | Self::Udp { port, .. } => Some(*port),
             Self::Unix(_) | Self::Systemd(_) | Self::Inetd => None,
         }
     }
@@ -264,6 +277,10 @@ impl fmt::Display for Bind {
         match self {
             Self::Tcp { address: None, port } => write!(f, ":{port}"),
             Self::Tcp { address: Some(address), port } => SocketAddr::new(*address, *port).fmt(f),
+            Self::Udp { address: None, port } => write!(f, "{}:{port}", Self::UDP),
+            Self::Udp { address: Some(address), port } => {
+                write!(f, "{}{}", Self::UDP, SocketAddr::new(*address, *port))
+            }
             Self::Unix(name) => name.fmt(f),
             Self::Systemd(name) => write!(f, "{}{name}", Self::SYSTEMD),
             Self::Inetd => f.write_str(Self::INETD),
@@ -297,6 +314,27 @@ impl fmt::Display for SourceAddress {
             Self::Interface(name) => name.fmt(f),
         }
     }
+}
+
+/// Reads an address to listen on, and its port.
+fn listen_address(text: &str) -> Result<(Option<IpAddr>, u16), Fault> {
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Ok((None, port(text, 0)?));
+    }
+    let (host, written_port, at) = split(text)?;
+    let Some(written_port) = written_port else {
+        return Err(Fault::new(FaultKind::PortMissing, 0..text.len()));
+    };
+    let port = port(written_port, at)?;
+    let address = match host {
+        Host::Bare("" | "*") => None,
+        Host::Bare(host) => match ip(host, 0)? {
+            Some(address) => Some(address),
+            None => return Err(Fault::new(FaultKind::ListenName, 0..host.len())),
+        },
+        Host::Bracketed(address) => Some(IpAddr::V6(address)),
+    };
+    Ok((address, port))
 }
 
 /// The part of an address before its port.
@@ -421,6 +459,16 @@ mod tests {
         check_bind("[::1]80", "Brackets `80`");
         check_bind("[::g]:80", "Ipv6 `::g`");
         check_bind("", "Empty ``");
+        check_bind("udp://:53", "udp://:53");
+        check_bind("udp://53", "udp://:53");
+        check_bind("udp://*:53", "udp://:53");
+        check_bind("udp://10.0.0.1:53", "udp://10.0.0.1:53");
+        check_bind("udp://[::1]:53", "udp://[::1]:53");
+        check_bind("udp://10.0.0.1", "PortMissing `10.0.0.1`");
+        check_bind("udp://10.0.0.256:53", "Ipv4 `10.0.0.256`");
+        check_bind("udp://:65536", "PortRange `65536`");
+        check_bind("udp://", "Empty ``");
+        check_bind("udp://unix:/x", "PortText `/x`");
         check_bind("unix:", "Unix ``");
         check_bind("systemd:web.socket", "systemd:web.socket");
         check_bind("systemd:80", "systemd:80");

@@ -23,11 +23,16 @@ pub fn check(config: &Config) -> Vec<Diagnostic> {
     let mut faults = Vec::new();
     binds::check(config, &mut faults);
     binds::inetd(config, &mut faults);
-    let known: HashSet<&str> = config.pools.iter().map(|pool| &*pool.name.value).collect();
+    let known: HashMap<&str, &Pool> =
+        config.pools.iter().map(|pool| (&*pool.name.value, pool)).collect();
     for listener in &config.listeners {
         access(listener, &mut faults);
         routes::check(listener, &mut faults);
-        for pool in listener.pools().filter(|pool| !known.contains(&*pool.value)) {
+        for pool in listener.pools() {
+            if let Some(pool) = known.get(&*pool.value) {
+                streams_only(listener, pool, &mut faults);
+                continue;
+            }
             let message = format!("there is no pool `{}`", pool.value);
             let fault = Diagnostic::new(Code::PoolUnknown, pool.span, message);
             faults.push(fault.label("no such pool"));
@@ -65,6 +70,37 @@ fn access(listener: &Listener, faults: &mut Vec<Diagnostic>) {
             }
             faults.push(fault);
         }
+    }
+}
+
+/// A unix backend is a stream socket: datagrams cannot go there, nor through a proxy.
+fn streams_only(listener: &Listener, pool: &Pool, faults: &mut Vec<Diagnostic>) {
+    let Some(udp) = listener.bind.iter().find(|bind| bind.value.is_udp()) else { return };
+    if let Some(via) = &pool.via {
+        let mut fault =
+            Diagnostic::new(Code::Conflict, via.span, "this proxy carries no datagrams")
+                .label("for streams only")
+                .help("give the UDP listener a pool of its own, without `via`");
+        if let Some(span) = udp.span {
+            fault = fault.related(span, "UDP arrives here");
+        }
+        faults.push(fault);
+    }
+    for backend in &pool.backends {
+        if !matches!(backend.address.value, BackendAddress::Unix(_)) {
+            continue;
+        }
+        let mut fault = Diagnostic::new(
+            Code::UdpToUnix,
+            backend.address.span,
+            format!("`{}` takes no datagrams", backend.address.value),
+        )
+        .label("a stream socket")
+        .help("UDP goes to `address:port` or `name:port`");
+        if let Some(span) = udp.span {
+            fault = fault.related(span, "UDP arrives here");
+        }
+        faults.push(fault);
     }
 }
 
@@ -265,6 +301,21 @@ mod tests {
         codes(&config(&["10.0.0.1:80"], &["10.0.0.1:80"], None), &["E0203"]);
         codes(&config(&["unix:/x"], &["unix:/x"], None), &["E0203"]);
         codes(&config(&["10.0.0.1:80"], &["127.0.0.1:80"], None), &[]);
+        codes(&config(&["udp://:53"], &["127.0.0.1:53"], None), &["E0203"]);
+        codes(&config(&["udp://127.0.0.1:53"], &["localhost:53"], None), &["E0203"]);
+    }
+
+    #[test]
+    fn the_same_port_of_tcp_and_udp_is_two_binds() {
+        codes(&config(&[":53", "udp://:53"], &["10.0.0.1:53"], None), &[]);
+        codes(&config(&["udp://:53", "udp://*:53"], &["10.0.0.1:53"], None), &["E0201"]);
+    }
+
+    #[test]
+    fn datagrams_do_not_go_to_unix_sockets() {
+        codes(&config(&["udp://:53"], &["unix:/x"], None), &["E0207"]);
+        codes(&config(&[":53", "udp://:53"], &["unix:/x", "10.0.0.1:53"], None), &["E0207"]);
+        codes(&config(&[":53"], &["unix:/x"], None), &[]);
     }
 
     /// The binds of two listeners, and whether they exclude each other.

@@ -139,8 +139,8 @@ pub struct Access {
 pub struct Timeouts {
     /// One attempt to connect to a backend. Never unlimited.
     pub connect: Duration,
-    /// No byte in either direction.
-    pub idle: Option<Duration>,
+    /// No byte in either direction; for a flow, no datagram.
+    pub idle: Idle,
     /// No byte in either direction once one side has sent its FIN.
     pub half_closed: Option<Duration>,
     /// The whole session, from accept on, whatever moves in it.
@@ -151,9 +151,54 @@ impl Default for Timeouts {
     fn default() -> Self {
         Self {
             connect: Duration::from_secs(5),
-            idle: Some(Duration::from_secs(3600)),
+            idle: Idle::Usual,
             half_closed: Some(Duration::from_secs(60)),
             lifetime: None,
+        }
+    }
+}
+
+/// When a session or a flow in which nothing moves is ended.
+///
+/// What is usual differs: a session that is idle can still end by itself, and costs its peers if
+/// it is cut; a flow has no end, and nobody misses one that is over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Idle {
+    /// After the time that is usual.
+    #[default]
+    Usual,
+    /// After this time.
+    After(Duration),
+    /// Not at all.
+    Never,
+}
+
+impl Idle {
+    /// What is usual for a session.
+    pub const SESSION: Duration = Duration::from_secs(3600);
+    /// What is usual for a flow.
+    pub const FLOW: Duration = Duration::from_secs(60);
+
+    /// After a time, or never.
+    pub fn after(time: Option<Duration>) -> Self {
+        time.map_or(Self::Never, Self::After)
+    }
+
+    /// The time for sessions; `None`: never.
+    pub fn of_session(self) -> Option<Duration> {
+        self.time(Self::SESSION)
+    }
+
+    /// The time for flows; `None`: never.
+    pub fn of_flow(self) -> Option<Duration> {
+        self.time(Self::FLOW)
+    }
+
+    fn time(self, usual: Duration) -> Option<Duration> {
+        match self {
+            Self::Usual => Some(usual),
+            Self::After(time) => Some(time),
+            Self::Never => None,
         }
     }
 }

@@ -169,6 +169,8 @@ codes! {
     Conflict = "E0205" Error,
     /// Two listeners, pools or tables of the same name.
     NameTwice = "E0206" Error,
+    /// UDP is to go to a unix socket.
+    UdpToUnix = "E0207" Error,
     /// An address range has bits set beyond its length.
     HostBits = "W0301" Warning,
     /// The same target is named twice in a pool.

@@ -3,14 +3,14 @@
 //! A session has always the same fields in the same order, so that a table can
 //! be made of them; what is not known is `null`. Left out, not null, are
 //! `backend_address` and an attempt's `address` where the backend is not a
-//! name, and `sni` and `alpn` as long as nothing reads them. `ts` is the end of
+//! name, the datagrams of what is no flow, and `sni` and `alpn` as long as nothing reads them. `ts` is the end of
 //! the session: its start is `duration_ms` earlier. A notice has `level` and
 //! `message` instead, which no session has.
 
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
-use engine::account::{Attempt, Record, TcpFigures};
+use engine::account::{Attempt, Datagrams, Record, TcpFigures};
 use engine::journal::Notice;
 
 use super::clock::Utc;
@@ -30,6 +30,11 @@ pub(super) fn session(out: &mut String, record: &Record) {
     text(out, "route", record.pool.as_deref());
     number(out, "bytes_to_backend", record.bytes_to_backend);
     number(out, "bytes_to_client", record.bytes_to_client);
+    if let Some(Datagrams { to_backend, to_client, lost }) = record.datagrams {
+        number(out, "datagrams_to_backend", to_backend);
+        number(out, "datagrams_to_client", to_client);
+        number(out, "datagrams_lost", lost);
+    }
     duration(out, "duration_ms", Some(record.duration));
     duration(out, "connect_ms", record.connect);
     duration(out, "first_byte_ms", record.first_byte);
@@ -136,6 +141,16 @@ mod tests {
              \"failure\":\"connect_timeout\",\"ms\":4999}],\"reason\":\"backend_reset\",\
              \"side\":\"backend\",\"tcp_rtt_us\":{\"client\":null,\"backend\":95},\
              \"retrans\":{\"client\":null,\"backend\":0}}",
+        );
+        check(
+            &samples::flow(),
+            "{\"ts\":\"2026-07-30T11:50:25.678Z\",\"id\":20,\"listener\":\"web\",\
+             \"client\":\"10.0.0.9:51234\",\"backend\":\"10.0.0.11:80\",\"route\":\"web\",\
+             \"bytes_to_backend\":78,\"bytes_to_client\":480,\"datagrams_to_backend\":2,\
+             \"datagrams_to_client\":3,\"datagrams_lost\":1,\"duration_ms\":1204.5,\
+             \"connect_ms\":null,\"first_byte_ms\":3,\"attempts\":[],\"reason\":\"done\",\
+             \"side\":\"replug\",\"tcp_rtt_us\":{\"client\":null,\"backend\":null},\
+             \"retrans\":{\"client\":null,\"backend\":null}}",
         );
         check(
             &samples::denied(),

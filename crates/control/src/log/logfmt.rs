@@ -25,6 +25,9 @@ pub(super) fn session(out: &mut String, record: &Record) {
     text(out, "route", record.pool.as_deref());
     word(out, "bytes_to_backend", Some(record.bytes_to_backend));
     word(out, "bytes_to_client", Some(record.bytes_to_client));
+    word(out, "datagrams_to_backend", record.datagrams.map(|datagrams| datagrams.to_backend));
+    word(out, "datagrams_to_client", record.datagrams.map(|datagrams| datagrams.to_client));
+    word(out, "datagrams_lost", record.datagrams.map(|datagrams| datagrams.lost));
     word(out, "duration_ms", Some(millis(record.duration)));
     word(out, "connect_ms", record.connect.map(millis));
     word(out, "first_byte_ms", record.first_byte.map(millis));
@@ -103,6 +106,13 @@ mod tests {
              attempts=\"10.0.0.11:80 refused 0.08ms; \
              db.example:5432 (10.0.0.4:5432) connect_timeout 4999ms\" \
              reason=backend_reset side=backend tcp_rtt_us_backend=95 retrans_backend=0",
+        );
+        check(
+            &samples::flow(),
+            "ts=2026-07-30T11:50:25.678Z id=20 listener=web client=10.0.0.9:51234 \
+             backend=10.0.0.11:80 route=web bytes_to_backend=78 bytes_to_client=480 \
+             datagrams_to_backend=2 datagrams_to_client=3 datagrams_lost=1 duration_ms=1204.5 \
+             first_byte_ms=3 reason=done side=replug",
         );
         check(
             &samples::denied(),

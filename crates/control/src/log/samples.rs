@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use engine::account::{
-    Attempt, By, ClientAddress, ConnectFailure, Reached, Reason, Record, TcpFigures,
+    Attempt, By, ClientAddress, ConnectFailure, Datagrams, Reached, Reason, Record, TcpFigures,
 };
 use engine::journal::Notice;
 
@@ -36,6 +36,21 @@ pub(super) fn plain() -> Record {
         by: By::Client,
         client_tcp: Some(TcpFigures { rtt_us: 210, retrans: 0 }),
         backend_tcp: Some(TcpFigures { rtt_us: 95, retrans: 2 }),
+        datagrams: None,
+    }
+}
+
+/// A flow.
+pub(super) fn flow() -> Record {
+    Record {
+        id: 20,
+        bytes_to_client: 480,
+        connect: None,
+        by: By::Replug,
+        client_tcp: None,
+        backend_tcp: None,
+        datagrams: Some(Datagrams { to_backend: 2, to_client: 3, lost: 1 }),
+        ..plain()
     }
 }
 

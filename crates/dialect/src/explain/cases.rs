@@ -272,4 +272,10 @@ cases! {
         "The old tool reads this in a way of its own, and so does replug. Write it out, so that \
          nobody has to know.",
         Plug(&[b"8080", b"010.0.0.1:80"]) => Plug(&[b"8080", b"8.0.0.1:80"]);
+
+    UdpToUnix:
+        "What arrives as datagrams is passed on as datagrams. A unix backend is a stream socket, \
+         which has no room for them.",
+        Line(&[b"udp://:5353", b"unix:/run/dns.sock"]) =>
+        Line(&[b"udp://:5353", b"10.0.0.11:53"]);
 }

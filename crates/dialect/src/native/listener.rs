@@ -1,7 +1,11 @@
 //! `[listener.NAME]`.
 
-use model::address::FaultKind;
-use model::{Access, Backend, Bind, Code, Diagnostic, Listener, Refusal, Spanned, Tcp, Timeouts};
+use std::net::IpAddr;
+
+use model::address::{Fault, FaultKind};
+use model::{
+    Access, Backend, Bind, Code, Diagnostic, Idle, Listener, Refusal, Spanned, Tcp, Timeouts,
+};
 
 use super::keys::{self, Key, Schema, Takes};
 use super::pool::POOL_KEYS;
@@ -245,33 +249,16 @@ impl Reader<'_> {
     fn bind(&mut self, text: &Text<'_>) -> Vec<Spanned<Bind>> {
         let word = text.word();
         if let Some(fault) = address::foreign(word, Purpose::Bind) {
-            let udp = text.value.starts_with("udp:");
-            self.faults.push(match udp {
-                true => Diagnostic {
-                    code: Code::NotYet,
-                    message: "UDP is not in this version".to_owned(),
-                    ..fault
-                },
-                false => fault,
-            });
+            self.faults.push(fault);
             return Vec::new();
         }
         if let Some(range) = self.port_range(text) {
             return range;
         }
-        match Bind::parse(word.text) {
+        match address::bind(word, bind_fault) {
             Ok(bind) => vec![Spanned::at(bind, word.span)],
             Err(fault) => {
-                let missing = fault.kind == FaultKind::PortMissing;
-                let host = word.text.trim_end_matches(':');
-                let mut told = address::fault(word, &fault, Purpose::Bind);
-                if missing {
-                    told = told.help(match host.trim_matches(['[', ']']).parse::<std::net::IpAddr>() {
-                        Ok(_) => format!("write `{host}:8080`"),
-                        Err(_) => "write a port as in `:8080`, or an address and a port as in `127.0.0.1:8080`".to_owned(),
-                    });
-                }
-                self.faults.push(told);
+                self.faults.push(fault);
                 Vec::new()
             }
         }
@@ -284,7 +271,8 @@ impl Reader<'_> {
         if written.starts_with("unix:") || written.starts_with("systemd:") {
             return None;
         }
-        let start = written.rfind(':').map_or(0, |colon| colon + 1);
+        let scheme = if written.starts_with(Bind::UDP) { Bind::UDP.len() } else { 0 };
+        let start = written[scheme..].rfind(':').map_or(scheme, |colon| scheme + colon + 1);
         let (from, to) = written[start..].split_once('-')?;
         let digits =
             |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
@@ -314,10 +302,14 @@ impl Reader<'_> {
                 let bind = |port| Spanned::at(Bind::Tcp { address, port }, word.span);
                 return Some(ports.map(bind).collect());
             }
+            Ok(Bind::Udp { address, .. }) => {
+                let bind = |port| Spanned::at(Bind::Udp { address, port }, word.span);
+                return Some(ports.map(bind).collect());
+            }
             Ok(Bind::Unix(_) | Bind::Systemd(_) | Bind::Inetd) => {}
             // The address is at fault, so what is told lies before the ports.
             Err(fault) if fault.range.end <= start => {
-                self.faults.push(address::fault(word, &fault, Purpose::Bind));
+                self.faults.extend(address::bind(word.part(0..first.len()), bind_fault).err());
             }
             Err(_) => {
                 self.faults.push(fault("write `:5000-5100`, or `[::1]:5000-5100`".to_owned()));
@@ -340,7 +332,7 @@ impl Reader<'_> {
             timeouts.connect = time;
         }
         if let Some(time) = self.duration(&table, "idle", value::duration_or_never) {
-            timeouts.idle = time;
+            timeouts.idle = Idle::after(time);
         }
         if let Some(time) = self.duration(&table, "half_closed", value::duration_or_never) {
             timeouts.half_closed = time;
@@ -461,4 +453,19 @@ impl Reader<'_> {
             .filter_map(|text| target::read_one(text.word(), port, &mut self.faults))
             .collect()
     }
+}
+
+/// A fault of a bind, with what was probably meant.
+fn bind_fault(word: Word<'_>, fault: &Fault) -> Diagnostic {
+    let told = address::fault(word, fault, Purpose::Bind);
+    if fault.kind != FaultKind::PortMissing {
+        return told;
+    }
+    let host = word.text.trim_end_matches(':');
+    told.help(match host.trim_matches(['[', ']']).parse::<IpAddr>() {
+        Ok(_) => format!("write `{host}:8080`"),
+        Err(_) => {
+            "write a port as in `:8080`, or an address and a port as in `127.0.0.1:8080`".to_owned()
+        }
+    })
 }

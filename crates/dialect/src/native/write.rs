@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use model::config::Verbosity;
 use model::{
-    AllDown, Backend, Bind, Config, Limits, Listener, Log, LogFormat, LogTarget, OnRemoved, Pool,
-    Queue, Refusal, Role, Route, Runtime, Sticky, Tcp, Timeouts, Weight, When, unit,
+    AllDown, Backend, Bind, Config, Idle, Limits, Listener, Log, LogFormat, LogTarget, OnRemoved,
+    Pool, Queue, Refusal, Role, Route, Runtime, Sticky, Tcp, Timeouts, Weight, When, unit,
 };
 
 use super::VERBOSITIES;
@@ -79,7 +79,13 @@ impl Writer {
         self.limits("limits.", &listener.limits, "any number");
         let (times, usual) = (listener.timeouts, Timeouts::default());
         self.value("timeouts.connect", &time(Some(times.connect)), times.connect == usual.connect);
-        self.value("timeouts.idle", &time(times.idle), times.idle == usual.idle);
+        let idle = match times.idle {
+            Idle::Usual => None,
+            Idle::After(after) => Some(time(Some(after))),
+            Idle::Never => Some(time(None)),
+        };
+        let usually = format!("{}, for UDP {}", unit::show(Idle::SESSION), unit::show(Idle::FLOW));
+        self.optional("timeouts.idle", idle, &usually);
         self.value(
             "timeouts.half_closed",
             &time(times.half_closed),
@@ -236,7 +242,8 @@ fn binds_shown(binds: &[&Bind]) -> Vec<String> {
     let mut rest = binds;
     while let Some(first) = rest.first() {
         let follows = |pair: &[&Bind]| match (pair[0], pair[1]) {
-            (Bind::Tcp { address: one, port }, Bind::Tcp { address: next, port: after }) => {
+            (Bind::Tcp { address: one, port }, Bind::Tcp { address: next, port: after })
+            | (Bind::Udp { address: one, port }, Bind::Udp { address: next, port: after }) => {
                 one == next && *port > 0 && port.checked_add(1) == Some(*after)
             }
             _ => false,

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use model::address::FaultKind;
+use model::address::{Fault, FaultKind};
 use model::{BackendAddress, Bind, Code, Diagnostic, SourceAddress, Span, Spanned};
 
 use crate::line::Word;
@@ -52,11 +52,12 @@ pub(super) fn read(
         return Ok(place);
     }
     let (at, source) = cut_source(listen);
-    match Bind::parse(at.text) {
+    let tell = |at: Word<'_>, fault: &Fault| {
+        help(at, address::fault(at, fault, Purpose::Listen), fault.kind)
+    };
+    match address::bind(at, tell) {
         Ok(bind) => place.bind = Some(Spanned::at(bind, at.span)),
-        Err(fault) => {
-            place.faults.push(help(at, address::fault(at, &fault, Purpose::Listen), fault.kind));
-        }
+        Err(fault) => place.faults.push(fault),
     }
     match source.map(|source| (source, SourceAddress::parse(source.text))) {
         Some((source, Ok(address))) => place.source = Some(Spanned::at(address, source.span)),
@@ -79,7 +80,8 @@ pub(super) fn is_listen(word: Word<'_>) -> bool {
 
 /// `LISTEN/SOURCE` in two. A unix path is LISTEN as a whole.
 fn cut_source(word: Word<'_>) -> (Word<'_>, Option<Word<'_>>) {
-    match word.text.find('/') {
+    let scheme = if word.text.starts_with(Bind::UDP) { Bind::UDP.len() } else { 0 };
+    match word.text[scheme..].find('/').map(|at| scheme + at) {
         Some(at) if !word.text.starts_with("unix:") => (word.part(0..at), Some(word.from(at + 1))),
         _ => (word, None),
     }
@@ -102,7 +104,7 @@ fn command(listen: Word<'_>, commands: &[&str]) -> Option<Diagnostic> {
 /// One word alone, and that can only be a target.
 fn listen_missing(listen: Word<'_>, targets: &[Word<'_>]) -> Option<Diagnostic> {
     let text = listen.text;
-    let is_url = text.contains("://") && !text.starts_with("udp");
+    let is_url = text.contains("://") && !text.starts_with(Bind::UDP);
     let is_target = Bind::parse(text).is_err()
         && text.contains(':')
         && BackendAddress::parse(text, None).is_ok();
@@ -187,11 +189,15 @@ fn no_target(listen: Word<'_>) -> Diagnostic {
     let fault = Diagnostic::new(Code::Usage, listen.span, "TARGET is missing")
         .label("where shall its clients go?");
     match Bind::parse(text) {
-        Ok(Bind::Tcp { address: Some(address), .. })
+        Ok(Bind::Tcp { address: Some(address), .. } | Bind::Udp { address: Some(address), .. })
             if !address.is_loopback() && !address.is_unspecified() =>
         {
+            let (scheme, target) = match text.strip_prefix(Bind::UDP) {
+                Some(target) => ("udp://:", target),
+                None => ("", text),
+            };
             fault.help(format!(
-                "if `{text}` is the target, write the port to listen on first: `replug 8080 {text}`"
+                "if `{text}` is the target, write the port to listen on first: `replug {scheme}8080 {target}`"
             ))
         }
         Ok(_) => fault.help(format!("name a target behind it: `replug {text} 10.0.0.11:80`")),

@@ -146,7 +146,7 @@ pub const OPTIONS: &[Opt] = &[
     opt(Id::ConnectTimeout, "connect-timeout", None, value("TIME", "30s"), Group::Time,
         "Longest wait for one target to answer [5s]"),
     opt(Id::Idle, "idle", None, value("TIME", "30s"), Group::Time,
-        "End a session when nothing moves; 0: never [1h]"),
+        "End it when nothing moves; 0: never [1h; UDP: 60s]"),
     opt(Id::HalfClosed, "half-closed", None, value("TIME", "30s"), Group::Time,
         "The same once one side has ended; 0: never [60s]"),
     opt(Id::Lifetime, "lifetime", None, value("TIME", "24h"), Group::Time,

@@ -6,7 +6,7 @@
 use std::net::{IpAddr, Ipv6Addr};
 
 use model::address::{Fault, FaultKind, UNIX_NAME_BYTES_MAX};
-use model::{Code, Diagnostic};
+use model::{Bind, Code, Diagnostic};
 
 use crate::line::Word;
 
@@ -45,6 +45,18 @@ impl Purpose {
         }
     }
 
+    /// Where the protocol is said instead of in front of the target `address`.
+    fn protocol(self, address: &str) -> String {
+        match self {
+            Self::Target => {
+                format!("write `{address}`: the protocol is that of LISTEN, UDP as in `udp://:53`")
+            }
+            _ => format!(
+                "write `{address}`: the protocol is that of the bind, UDP as in `bind = \"udp://:53\"`"
+            ),
+        }
+    }
+
     fn listens(self) -> bool {
         matches!(self, Self::Listen | Self::Bind)
     }
@@ -56,12 +68,16 @@ pub(crate) fn foreign(word: Word<'_>, purpose: Purpose) -> Option<Diagnostic> {
     let fault = |at: Word<'_>, message: String| Diagnostic::new(Code::Address, at.span, message);
     if let Some(at) = text.find("://") {
         let scheme = word.part(0..at + 3);
-        if text.starts_with("udp") {
-            return Some(
-                fault(scheme, "UDP is not forwarded by this version".to_owned())
-                    .label("only TCP")
-                    .help("TCP needs no scheme in front of it"),
-            );
+        match (&text[..at], purpose.listens()) {
+            ("udp", true) => return None,
+            ("tcp" | "udp", false) => {
+                return Some(
+                    fault(scheme, format!("{} names no protocol", purpose.name()))
+                        .label("not here")
+                        .help(purpose.protocol(&text[at + 3..])),
+                );
+            }
+            _ => {}
         }
         let message = format!("{} is an address, not a URL", purpose.name());
         let help = match without_scheme(text, purpose) {
@@ -77,6 +93,33 @@ pub(crate) fn foreign(word: Word<'_>, purpose: Purpose) -> Option<Diagnostic> {
         );
     }
     None
+}
+
+/// Reads an address to listen on. `tell` makes a diagnostic of its fault, and is given the address
+/// without the scheme in front of it.
+pub(crate) fn bind(
+    word: Word<'_>,
+    tell: impl FnOnce(Word<'_>, &Fault) -> Diagnostic,
+) -> Result<Bind, Diagnostic> {
+    Bind::parse(word.text).map_err(|fault| match word.text.starts_with(Bind::UDP) {
+        true => behind_scheme(word, fault, tell),
+        false => tell(word, &fault),
+    })
+}
+
+/// Tells a fault of what stands behind `udp://`; what is to be written instead has it again.
+fn behind_scheme(
+    word: Word<'_>,
+    fault: Fault,
+    tell: impl FnOnce(Word<'_>, &Fault) -> Diagnostic,
+) -> Diagnostic {
+    let scheme = Bind::UDP.len();
+    let range = fault.range.start - scheme..fault.range.end - scheme;
+    let mut told = tell(word.from(scheme), &Fault { range, ..fault });
+    if let Some(help) = told.help.as_mut().filter(|help| help.starts_with("write")) {
+        *help = help.replace(" `", &format!(" `{}", Bind::UDP));
+    }
+    told
 }
 
 /// `fault` of `word` as the user reads it.
@@ -217,6 +260,8 @@ fn listen_name(text: &str) -> String {
     let (host, port) = text.split_once(':').unwrap_or((text, "8080"));
     match host {
         "localhost" => format!("write `127.0.0.1:{port}` for this machine only"),
+        "udp" => format!("write `udp://:{port}` for UDP"),
+        "tcp" => format!("write `:{port}` for TCP"),
         _ => format!(
             "write `{port}` for every address of this machine, or one of them as in `127.0.0.1:{port}`"
         ),

@@ -191,7 +191,7 @@ fn read_address(
                 DefaultPort::Of(Bind::Inetd) if purpose == Purpose::Target => {
                     Err(shown.help(format!("inetd does not say its port: write `{host}:80`")))
                 }
-                DefaultPort::Of(Bind::Tcp { port: 0, .. })
+                DefaultPort::Of(Bind::Tcp { port: 0, .. } | Bind::Udp { port: 0, .. })
                     if !written && purpose == Purpose::Target =>
                 {
                     Err(shown

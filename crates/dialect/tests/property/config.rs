@@ -7,9 +7,10 @@ use dialect::native;
 use dialect::render::{Colour, render};
 use model::config::Verbosity;
 use model::{
-    Access, Admin, AllDown, Backend, BackendAddress, Balance, Bind, Config, Limits, Listener, Log,
-    LogFormat, LogTarget, OnRemoved, Pool, Proxy, ProxyProtocol, Queue, Rate, Refusal, Role, Route,
-    Runtime, SourceAddress, Sources, Spanned, Sticky, StickyKey, Tcp, Timeouts, Weight, When,
+    Access, Admin, AllDown, Backend, BackendAddress, Balance, Bind, Config, Idle, Limits, Listener,
+    Log, LogFormat, LogTarget, OnRemoved, Pool, Proxy, ProxyProtocol, Queue, Rate, Refusal, Role,
+    Route, Runtime, SourceAddress, Sources, Spanned, Sticky, StickyKey, Tcp, Timeouts, Weight,
+    When,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -81,18 +82,23 @@ fn limits() -> impl Strategy<Value = Limits> {
     )
 }
 
+fn idle() -> impl Strategy<Value = Idle> {
+    prop_oneof![Just(Idle::Usual), Just(Idle::Never), time().prop_map(Idle::After)]
+}
+
 fn listener() -> impl Strategy<Value = Listener> {
     let binds = ["0", ":80", "81", ":82", "10.0.0.1:5000", "10.0.0.1:5001", "[::1]:7", "[::1]:8"];
     let unix = ["unix:/run/a b", "unix:@\\\"", "unix:/run/${X}", "unix:/\u{1}é", ":65535", ":1"];
     let handed = ["systemd:web", "systemd:1-2", "systemd:\"\\${X}", "inetd"];
-    let bind = select([&binds[..], &unix, &handed].concat());
+    let udp = ["udp://:53", "udp://:54", "udp://10.0.0.1:80", "udp://[::1]:7", "udp://:0"];
+    let bind = select([&binds[..], &unix, &handed, &udp].concat());
     let bind = bind.prop_map(|text| unwritten(Bind::parse(text).expect("these are legal binds")));
     let range = select(vec!["10.0.0.0/8", "10.0.0.7/32", "::/0", "2001:db8::/32"]);
     let ranges = || {
         let range = range.clone();
         vec(range.prop_map(|text| unwritten(text.parse().expect("a range"))), 0..3)
     };
-    let timeouts = (time(), option::of(time()), option::of(time()), option::of(time()));
+    let timeouts = (time(), idle(), option::of(time()), option::of(time()));
     let timeouts = timeouts.prop_map(|(connect, idle, half_closed, lifetime)| Timeouts {
         connect,
         idle,

@@ -58,7 +58,8 @@ impl Duty {
         self.over.notify_one();
     }
 
-    async fn ended(&self) {
+    /// Waits until it does.
+    pub(crate) async fn ended(&self) {
         self.over.notified().await;
     }
 }

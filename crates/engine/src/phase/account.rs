@@ -45,12 +45,25 @@ pub struct Record {
     pub client_tcp: Option<TcpFigures>,
     /// The kernel's figures of the backend's connection.
     pub backend_tcp: Option<TcpFigures>,
+    /// What a flow has carried; `None` for a session of streams.
+    pub datagrams: Option<Datagrams>,
+}
+
+/// The datagrams of a flow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Datagrams {
+    /// Sent to the backend.
+    pub to_backend: u64,
+    /// Sent to the client.
+    pub to_client: u64,
+    /// Received, but not sent on: there was no room, or nobody to send them to.
+    pub lost: u64,
 }
 
 /// Who a client is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ClientAddress {
-    /// A TCP client. IPv4 clients of a dual-stack listener are shown as IPv4.
+    /// A TCP or UDP client. IPv4 clients of a dual-stack listener are shown as IPv4.
     Ip(SocketAddr),
     /// A client of a unix socket; these have no address.
     Unix,
@@ -135,13 +148,13 @@ pub enum By {
 /// Why a session ended: a closed set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Reason {
-    /// Both directions ended with a FIN.
+    /// Both directions ended with a FIN; a flow was idle for its time, after an answer.
     Done,
     /// The client reset the connection, or vanished.
     ClientReset,
     /// The backend reset the connection, or vanished.
     BackendReset,
-    /// No byte for the idle timeout.
+    /// No byte for the idle timeout; in a flow, and never an answer.
     Idle,
     /// No byte for the half-closed timeout, after one side's FIN.
     HalfClosedIdle,
@@ -155,7 +168,8 @@ pub enum Reason {
     NoBackend,
     /// An access rule refused the client.
     Denied,
-    /// A limit was reached: of sessions, of their rate, of a session's lifetime.
+    /// A limit was reached: of sessions, of their rate, of a session's lifetime. Or a flow made
+    /// room for another.
     Limited,
     /// The time to drain was over.
     Drained,

@@ -51,9 +51,9 @@ impl Rest {
     /// session has that of an open one.
     pub(crate) fn deadline(self, timeouts: &Timeouts) -> (Tick, Outcome) {
         let (timeout, since, reason) = match self {
-            Self::Open(since) => (timeouts.idle, since, Reason::Idle),
+            Self::Open(since) => (timeouts.idle.of_session(), since, Reason::Idle),
             Self::HalfClosed(since) => match timeouts.half_closed {
-                None => (timeouts.idle, since, Reason::Idle),
+                None => (timeouts.idle.of_session(), since, Reason::Idle),
                 half_closed => (half_closed, since, Reason::HalfClosedIdle),
             },
             Self::Breaking => (None, Tick::NEVER, Reason::Idle),
@@ -90,11 +90,13 @@ mod tests {
     use super::*;
     use std::time::Duration;
 
+    use model::Idle;
+
     const SINCE: Tick = Tick::from_millis(1_000);
 
     fn timeouts(idle: Option<u64>, half_closed: Option<u64>) -> Timeouts {
         Timeouts {
-            idle: idle.map(Duration::from_millis),
+            idle: Idle::after(idle.map(Duration::from_millis)),
             half_closed: half_closed.map(Duration::from_millis),
             ..Timeouts::default()
         }

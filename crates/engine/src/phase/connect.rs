@@ -19,7 +19,7 @@ use tokio::time::{sleep_until, timeout};
 
 use crate::ceiling::Ceiling;
 use crate::journal::{Journal, Level, Notice};
-use crate::mark::Change;
+use crate::mark::{Carries, Change};
 use crate::phase::accept::REST;
 use crate::phase::account::{Attempt, ClientAddress, ConnectFailure};
 use crate::phase::via::{self, Reached, Refused};
@@ -90,7 +90,7 @@ pub(crate) async fn connect<'a>(
         {
             let now = Tick::now();
             backend.load.connected_in(attempt.elapsed(), now);
-            if backend.mark.succeeded() == Change::Changed {
+            if backend.mark(Carries::Streams).succeeded() == Change::Changed {
                 backend.load.came_up(now);
                 let (pool, backend) = (pool.name.clone(), backend.label.clone());
                 journal.notice(Notice::BackendUp { pool, backend });
@@ -111,7 +111,7 @@ pub(crate) async fn connect<'a>(
             Some(ConnectFailure::Timeout) if pool.via.is_some() => {}
             // The proxy was not reached, and the other backends are behind it as well.
             Some(_) if pool.via.is_some() => break,
-            Some(failure) => mark_down(pool, backend, failure, journal),
+            Some(failure) => mark_down(pool, backend, Carries::Streams, failure, journal),
         }
     }
     Err(match pick.found_full() {
@@ -311,7 +311,14 @@ async fn dial(target: &SockAddr, search: Search<'_>) -> std::io::Result<Dialled>
     }
 }
 
-fn mark_down(pool: &Pool, backend: &Backend, failure: ConnectFailure, journal: &Journal) {
+/// Leaves a backend alone for a while, if the failure is its own.
+pub(crate) fn mark_down(
+    pool: &Pool,
+    backend: &Backend,
+    carries: Carries,
+    failure: ConnectFailure,
+    journal: &Journal,
+) {
     match failure {
         // Says nothing about the backend, or will be over as soon as the name is resolved.
         ConnectFailure::Ours(_) | ConnectFailure::Unresolved | ConnectFailure::Proxy(_) => return,
@@ -320,7 +327,7 @@ fn mark_down(pool: &Pool, backend: &Backend, failure: ConnectFailure, journal: &
         | ConnectFailure::Unreachable
         | ConnectFailure::Other(_) => {}
     }
-    if backend.mark.failed(Tick::now(), pool.retry_down) == Change::Changed {
+    if backend.mark(carries).failed(Tick::now(), pool.retry_down) == Change::Changed {
         journal.notice(Notice::BackendDown {
             pool: pool.name.clone(),
             backend: backend.label.clone(),

@@ -61,6 +61,7 @@ pub(super) fn inetd(config: &Config, faults: &mut Vec<Diagnostic>) {
 #[derive(PartialEq, Eq, Hash)]
 enum Place<'a> {
     Tcp(u16),
+    Udp(u16),
     Other(&'a Bind),
 }
 
@@ -68,6 +69,7 @@ impl<'a> Place<'a> {
     fn of(bind: &'a Bind) -> Self {
         match bind {
             Bind::Tcp { port, .. } => Self::Tcp(*port),
+            Bind::Udp { port, .. } => Self::Udp(*port),
             Bind::Unix(_) | Bind::Systemd(_) | Bind::Inetd => Self::Other(bind),
         }
     }
@@ -75,10 +77,7 @@ impl<'a> Place<'a> {
 
 /// Whether two binds of one place exclude each other.
 fn overlap(one: &Bind, other: &Bind) -> bool {
-    let (Bind::Tcp { address: one, .. }, Bind::Tcp { address: other, .. }) = (one, other) else {
-        return true;
-    };
-    match (one, other) {
+    match (one.address(), other.address()) {
         (None, _) | (_, None) => true,
         (Some(one), Some(other)) => {
             one == other
@@ -114,5 +113,5 @@ fn conflict(first: &Spanned<Bind>, bind: &Spanned<Bind>) -> Diagnostic {
 fn is_wide(bind: &Bind) -> bool {
     const ALL: [Option<IpAddr>; 3] =
         [None, Some(IpAddr::V4(Ipv4Addr::UNSPECIFIED)), Some(IpAddr::V6(Ipv6Addr::UNSPECIFIED))];
-    matches!(bind, Bind::Tcp { address, .. } if ALL.contains(address))
+    matches!(bind, Bind::Tcp { address, .. } | Bind::Udp { address, .. } if ALL.contains(address))
 }

@@ -57,10 +57,26 @@ enum State {
     Done,
 }
 
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Transport {
+    Streams,
+    Datagrams,
+}
+
+impl Transport {
+    fn of(bind: &Bind) -> Self {
+        match bind.is_udp() {
+            true => Self::Datagrams,
+            false => Self::Streams,
+        }
+    }
+}
+
 /// What a pool connects to, where that is the bind of a listener.
 struct Way<'a> {
     target: &'a BackendAddress,
     span: Option<Span>,
+    by: Transport,
     to: usize,
 }
 
@@ -68,6 +84,8 @@ struct Way<'a> {
 struct Ways<'a> {
     by_pool: HashMap<&'a str, Vec<Way<'a>>>,
     pools: Vec<Vec<&'a str>>,
+    /// What each listener accepts, and so connects by.
+    spoken: Vec<HashSet<Transport>>,
 }
 
 impl<'a> Ways<'a> {
@@ -87,7 +105,10 @@ impl<'a> Ways<'a> {
             for (target, span) in dialled(pool) {
                 let binds = by_port.get(&port(target)).into_iter().flatten();
                 let reached = binds.filter(|(_, bind)| reaches(target, bind));
-                ways.extend(reached.map(|(to, _)| Way { target, span, to: *to }));
+                ways.extend(reached.map(|(to, bind)| {
+                    let by = Transport::of(bind);
+                    Way { target, span, by, to: *to }
+                }));
             }
         }
         let pools = config.listeners.iter().map(|listener| {
@@ -96,13 +117,17 @@ impl<'a> Ways<'a> {
             pools.dedup();
             pools
         });
-        Self { by_pool, pools: pools.collect() }
+        let spoken = config
+            .listeners
+            .iter()
+            .map(|listener| listener.bind.iter().map(|bind| Transport::of(&bind.value)).collect());
+        Self { by_pool, pools: pools.collect(), spoken: spoken.collect() }
     }
 
     /// The ways that begin at a listener.
     fn from(&self, listener: usize) -> impl Iterator<Item = &Way<'a>> {
         let pools = self.pools[listener].iter().filter_map(|pool| self.by_pool.get(pool));
-        pools.flatten()
+        pools.flatten().filter(move |way| self.spoken[listener].contains(&way.by))
     }
 }
 
@@ -118,7 +143,7 @@ fn port(address: &BackendAddress) -> Option<u16> {
 fn reaches(address: &BackendAddress, bind: &Bind) -> bool {
     match (address, bind) {
         (BackendAddress::Unix(to), Bind::Unix(at)) => to == at,
-        (BackendAddress::Ip(to), Bind::Tcp { address, port }) => {
+        (BackendAddress::Ip(to), Bind::Tcp { address, port } | Bind::Udp { address, port }) => {
             to.port() == *port
                 && match address {
                     Some(at) => {
@@ -130,9 +155,10 @@ fn reaches(address: &BackendAddress, bind: &Bind) -> bool {
                     None => to.ip().is_loopback() || to.ip().is_unspecified(),
                 }
         }
-        (BackendAddress::Name { host, port: to }, Bind::Tcp { address, port }) => {
-            host == "localhost" && to == port && address.is_none_or(|at| at.is_loopback())
-        }
+        (
+            BackendAddress::Name { host, port: to },
+            Bind::Tcp { address, port } | Bind::Udp { address, port },
+        ) => host == "localhost" && to == port && address.is_none_or(|at| at.is_loopback()),
         _ => false,
     }
 }

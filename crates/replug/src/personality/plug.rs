@@ -96,7 +96,7 @@ fn not_bound(bind: &Bind, error: &io::Error) -> String {
             format!("{address} {port}")
         }
         Bind::Tcp { port, .. } => port.to_string(),
-        Bind::Unix(_) | Bind::Systemd(_) | Bind::Inetd => bind.to_string(),
+        Bind::Udp { .. } | Bind::Unix(_) | Bind::Systemd(_) | Bind::Inetd => bind.to_string(),
     };
     format!("({place}): server bind: {}", words(error))
 }
