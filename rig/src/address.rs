@@ -5,14 +5,19 @@ use std::net::SocketAddr;
 
 use socket2::{Domain, SockAddr};
 
-/// `127.0.0.1:80`, `[::1]:80`, `unix:/path` or `unix:@abstract`.
+/// `127.0.0.1:80`, `[::1]:80`, `udp://127.0.0.1:53`, `unix:/path` or `unix:@abstract`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Address {
     /// A TCP address.
     Tcp(SocketAddr),
+    /// A UDP address.
+    Udp(SocketAddr),
     /// A unix stream socket: a path, or `@` and an abstract name (unix(7)).
     Unix(String),
 }
+
+/// What stands in front of a UDP address.
+const UDP: &str = "udp://";
 
 impl Address {
     /// Reads what [`Address`] shows.
@@ -21,12 +26,14 @@ impl Address {
     /// When `text` is no such thing.
     #[track_caller]
     pub fn parse(text: &str) -> Self {
-        match text.strip_prefix("unix:") {
-            Some(name) => Self::Unix(name.to_owned()),
-            None => match text.parse() {
-                Ok(address) => Self::Tcp(address),
-                Err(error) => panic!("{text:?} is no address: {error}"),
-            },
+        if let Some(name) = text.strip_prefix("unix:") {
+            return Self::Unix(name.to_owned());
+        }
+        let udp = text.strip_prefix(UDP);
+        match udp.unwrap_or(text).parse() {
+            Ok(address) if udp.is_some() => Self::Udp(address),
+            Ok(address) => Self::Tcp(address),
+            Err(error) => panic!("{text:?} is no address: {error}"),
         }
     }
 
@@ -36,7 +43,22 @@ impl Address {
     /// When it is a unix socket.
     #[track_caller]
     pub fn port(&self) -> u16 {
-        self.tcp().port()
+        match self {
+            Self::Udp(address) => address.port(),
+            _ => self.tcp().port(),
+        }
+    }
+
+    /// The UDP address.
+    ///
+    /// # Panics
+    /// When it is none.
+    #[track_caller]
+    pub fn udp(&self) -> SocketAddr {
+        match self {
+            Self::Udp(address) => *address,
+            _ => panic!("{self} is no UDP address"),
+        }
     }
 
     /// The TCP address.
@@ -47,13 +69,13 @@ impl Address {
     pub fn tcp(&self) -> SocketAddr {
         match self {
             Self::Tcp(address) => *address,
-            Self::Unix(_) => panic!("{self} is no TCP address"),
+            _ => panic!("{self} is no TCP address"),
         }
     }
 
     pub(crate) fn domain(&self) -> Domain {
         match self {
-            Self::Tcp(address) => Domain::for_address(*address),
+            Self::Tcp(address) | Self::Udp(address) => Domain::for_address(*address),
             Self::Unix(_) => Domain::UNIX,
         }
     }
@@ -61,7 +83,7 @@ impl Address {
     #[track_caller]
     pub(crate) fn for_socket(&self) -> SockAddr {
         match self {
-            Self::Tcp(address) => (*address).into(),
+            Self::Tcp(address) | Self::Udp(address) => (*address).into(),
             Self::Unix(name) => {
                 let name = match name.strip_prefix('@') {
                     Some(name) => format!("\0{name}"),
@@ -83,6 +105,7 @@ impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tcp(address) => address.fmt(f),
+            Self::Udp(address) => write!(f, "{UDP}{address}"),
             Self::Unix(name) => write!(f, "unix:{name}"),
         }
     }

@@ -204,8 +204,7 @@ impl Drop for Forwarder {
 pub fn announced(line: &str) -> Option<Address> {
     let (_, behind) = line.split_once(ANNOUNCES)?;
     let word = behind.split([' ', '"', ',']).next()?;
-    match word.strip_prefix(':') {
-        Some(port) => Some(Address::parse(&format!("127.0.0.1:{port}"))),
-        None => Some(Address::parse(word)),
-    }
+    let (scheme, word) = word.split_at(word.find("//").map_or(0, |at| at + 2));
+    let host = if word.starts_with(':') { "127.0.0.1" } else { "" };
+    Some(Address::parse(&format!("{scheme}{host}{word}")))
 }

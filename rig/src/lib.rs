@@ -5,10 +5,11 @@
 //! what each of them does. In the order one meets them:
 //!
 //! * [`wait`]: every wait has a deadline, and failing it says what was awaited.
-//! * [`address`]: where a socket is, TCP or unix.
+//! * [`address`]: where a socket is, TCP, UDP or unix.
 //! * [`payload`]: bytes that can be checked one by one without being kept.
 //! * [`peer`]: a connected socket and its verbs: send, expect, half-close, reset ...
 //! * [`backend`]: a socket that accepts peers; closed and opened again on the same port.
+//! * [`datagram`]: the same for UDP.
 //! * [`black_hole`]: an address that never answers.
 //! * [`program`]: a real program with its output; killed when it is dropped.
 //! * [`forwarder`]: the program under test, or nothing at all (`direct`) as the oracle.
@@ -23,6 +24,7 @@
 pub mod address;
 pub mod backend;
 pub mod black_hole;
+pub mod datagram;
 pub mod figures;
 pub mod forwarder;
 pub mod payload;
@@ -35,6 +37,7 @@ pub mod wait;
 pub use address::Address;
 pub use backend::{Backend, Closed, Serving};
 pub use black_hole::BlackHole;
+pub use datagram::{UdpBackend, UdpClosed, UdpPeer};
 pub use forwarder::Forwarder;
 pub use payload::Payload;
 pub use peer::{End, Peer};

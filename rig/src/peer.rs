@@ -97,8 +97,8 @@ impl Peer {
             socket.bind(&SockAddr::from(SocketAddr::new(source, 0)))?;
         }
         match to {
-            Address::Tcp(_) => socket.connect_timeout(&to.for_socket(), PATIENCE)?,
             Address::Unix(_) => socket.connect(&to.for_socket())?,
+            _ => socket.connect_timeout(&to.for_socket(), PATIENCE)?,
         }
         Ok(Self::new(socket, "the client".to_owned()))
     }
@@ -502,8 +502,8 @@ impl fmt::Display for Peer {
 /// A socket that can be connected to, or listen at, `address`.
 pub(crate) fn stream_socket(address: &Address) -> io::Result<Socket> {
     let protocol = match address {
-        Address::Tcp(_) => Some(Protocol::TCP),
         Address::Unix(_) => None,
+        _ => Some(Protocol::TCP),
     };
     Socket::new(address.domain(), Type::STREAM, protocol)
 }

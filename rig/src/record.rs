@@ -46,6 +46,13 @@ impl Record {
         self.number("bytes_to_client")
     }
 
+    /// Datagrams of a flow: to the backend, to the client, lost.
+    #[track_caller]
+    pub fn datagrams(&self) -> [u64; 3] {
+        ["datagrams_to_backend", "datagrams_to_client", "datagrams_lost"]
+            .map(|name| self.number(name))
+    }
+
     /// The backend that served it, as configured.
     pub fn backend(&self) -> Option<&str> {
         self.0["backend"].as_str()

@@ -21,6 +21,7 @@ Examples:
   replug 127.0.0.1:5432 db.example            from this machine only, by name
   replug 192.168.0.14:119/eth1 news.example   leave by another interface
   replug unix:/run/web.sock [2001:db8::1]:80  from a unix socket to IPv6
+  replug udp://:53 10.0.0.11 10.0.0.12        UDP instead of TCP
   replug demo                                 see it work, nothing to set up
 ";
 
@@ -39,7 +40,8 @@ replug [OPTIONS] LISTEN[/SOURCE] TARGET...
 const WORDS: &str = "\
 Words:
   LISTEN  8080, :8080, *:8080 (all addresses, IPv4 and IPv6), 127.0.0.1:8080,
-          [::1]:8080, unix:/path, unix:@name, systemd:NAME (a socket unit's)
+          [::1]:8080, udp://:53, udp://[::1]:53, unix:/path, unix:@name,
+          systemd:NAME (a socket unit's)
   SOURCE  what connections to the targets leave from: an address or interface
   TARGET  host:80, host (port of LISTEN), [2001:db8::1]:80, unix:/path; in one
           quoted word with it: weight=N (1 to 256), max=N (sessions), backup
@@ -82,7 +84,7 @@ pub(crate) fn command() -> Command {
         .mut_subcommands(|command| command.arg(arg(Id::Help.opt())))
         // Named here only: their words are read before these are looked at.
         .subcommands(personality::NAMES.map(|(name, about)| Command::new(name).about(about)))
-        .about("replug forwards TCP to one or several targets.")
+        .about("replug forwards TCP and UDP to one or several targets.")
 }
 
 /// An option as clap knows it.

@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::{Command, Output, Stdio};
 
-use rig::{Address, Backend, Forwarder, Peer, Scratch};
+use rig::{Address, Backend, Forwarder, Peer, Scratch, UdpBackend, UdpPeer};
 use rustix::process::Signal;
 
 #[path = "reload/storm.rs"]
@@ -273,4 +273,55 @@ fn a_command_line_survives_a_hang_up() {
     forwarder.signal(Signal::HUP);
     forwarder.messages().expect("SIGHUP: names are resolved again");
     session(forwarder.address(), &backend);
+}
+
+/// One UDP listener that leads to `target`; `more` stands in its table.
+fn dns(target: &UdpBackend, more: &str) -> String {
+    let target = target.target();
+    format!("[listener.dns]\nbind = \"udp://127.0.0.1:0\"\nto = \"{target}\"\n{more}\n")
+}
+
+#[track_caller]
+fn ask(client: &UdpPeer, rig: &Rig) -> Vec<u8> {
+    client.ask(rig.forwarder.address().udp(), b"who?")
+}
+
+#[test]
+fn flows_keep_their_backend_and_new_ones_get_the_new_one() {
+    let [a, b] = ['A', 'B'].map(UdpBackend::named);
+    let rig = Rig::start(&dns(&a, "on_removed = \"keep\""), 1);
+    let client = UdpPeer::bind();
+    assert_eq!(ask(&client, &rig), b"A");
+    rig.write(&dns(&b, ""));
+    rig.hang_up("reloaded: ");
+    assert_eq!(ask(&client, &rig), b"A");
+    assert_eq!(ask(&UdpPeer::bind(), &rig), b"B");
+}
+
+#[test]
+fn flows_of_a_removed_backend_are_cut_if_so_wished() {
+    let [a, b] = ['A', 'B'].map(UdpBackend::named);
+    let rig = Rig::start(&dns(&a, "on_removed = \"cut\""), 1);
+    let client = UdpPeer::bind();
+    assert_eq!(ask(&client, &rig), b"A");
+    rig.write(&dns(&b, ""));
+    rig.hang_up("reloaded: ");
+    assert_eq!(rig.forwarder.record().reason(), "killed");
+    assert_eq!(ask(&client, &rig), b"B", "a client whose flow was cut has a new one");
+}
+
+#[test]
+fn a_udp_listener_that_is_removed_serves_its_flows_until_they_end() {
+    let (a, web_backend) = (UdpBackend::named('A'), Backend::bind());
+    let both = format!("{}{}", dns(&a, "timeouts = { idle = \"1s\" }"), web(&[&web_backend], ""));
+    let rig = Rig::start(&both, 2);
+    let client = UdpPeer::bind();
+    assert_eq!(ask(&client, &rig), b"A");
+    rig.write(&web(&[&web_backend], ""));
+    rig.hang_up("reloaded: ");
+    assert_eq!(ask(&client, &rig), b"A");
+    let late = UdpPeer::bind();
+    late.send(rig.forwarder.address().udp(), b"who?");
+    assert_eq!(rig.forwarder.record().reason(), "done");
+    assert!(!late.has_something(), "a new flow began");
 }

@@ -5,6 +5,7 @@
 //! * Where sessions go: [`route`], [`balance`], [`failover`], [`sticky`], [`queue`]; through a
 //!   proxy: [`via`].
 //!   [`named`] has the backends that say who they are.
+//! * Datagrams instead of streams: [`udp`].
 //! * Who may come, where and how many: [`access`], [`listen`], [`limits`].
 //! * The life of the process: [`signal`], [`daemon`], [`process`], [`systemd`], [`inetd`].
 //! * What is written down: [`record`].
@@ -34,5 +35,6 @@ mod signal;
 mod sticky;
 mod systemd;
 mod timeout;
+mod udp;
 mod urgent;
 mod via;
