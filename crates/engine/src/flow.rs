@@ -519,10 +519,13 @@ impl Flow {
     }
 
     /// Phase *account*: the flow is over. Later calls change nothing.
-    fn end(&self, outcome: Outcome) {
+    fn end(self: &Rc<Self>, outcome: Outcome) {
         let Some(Stay { seat, room }) = self.stay.take() else { return };
         let shard = &self.inlet.shard;
-        // What was received is sent, and counted.
+        // What has arrived is sent, and counted.
+        if let Some(link) = &*self.link.borrow() {
+            let _ = shard.post.receive(self, link);
+        }
         shard.post.flush();
         self.leave();
         self.inlet.flows.borrow_mut().remove(&self.key);

@@ -266,6 +266,54 @@ fn the_idlest_flow_makes_room_for_a_new_one() {
 }
 
 #[test]
+fn limits_of_a_listener_and_per_client_bind_flows() {
+    let backend = UdpBackend::echo();
+    let scratch = Scratch::new();
+    let file = scratch.join("replug.toml");
+    let text = format!(
+        "[listener.few]\nbind = \"udp://127.0.0.1:0\"\npool = \"echo\"\nlimits = {{ sessions = 2 }}\n\
+         [listener.fair]\nbind = \"udp://127.0.0.1:0\"\npool = \"echo\"\nlimits = {{ per_client = 2 }}\n\
+         [pool.echo]\nbackends = [\"{}\"]\n[runtime]\nshards = 1\n\
+         [log]\nformat = \"json\"\nto = \"-\"\n",
+        backend.target()
+    );
+    std::fs::write(&file, text).expect("a file can be written");
+    let mut command = Command::new(REPLUG);
+    let forwarder = Forwarder::start_command(command.args(["run", "-c", &file]), 2);
+    let [few, fair] = forwarder.addresses() else { panic!("two addresses") };
+    let clients: Vec<_> = (0..3).map(|_| UdpPeer::bind()).collect();
+    // One of another listener, which is idler but would make no room for these.
+    echo(&clients[0], fair.udp(), b"elsewhere");
+    for client in &clients {
+        echo(client, few.udp(), b"hello");
+        pause(Duration::from_millis(30));
+    }
+    let record = forwarder.record();
+    assert_eq!((record.reason(), record.client()), ("limited", &*clients[0].address().to_string()));
+    assert_eq!(record.field("listener"), "few");
+
+    echo(&clients[1], fair.udp(), b"second");
+    clients[2].send(fair.udp(), b"third");
+    let record = forwarder.records(2).remove(1);
+    assert_eq!((record.reason(), record.client()), ("limited", &*clients[2].address().to_string()));
+    echo(&UdpPeer::bind_to("127.0.0.2"), fair.udp(), b"another client");
+    assert!(!clients[2].has_something());
+}
+
+#[test]
+fn a_flow_ends_with_its_lifetime() {
+    let backend = UdpBackend::echo();
+    let (forwarder, to) = start(&["--lifetime", "1s", "udp://127.0.0.1:0", &backend.target()]);
+    let client = UdpPeer::bind();
+    until("a second flow in place of the first", || {
+        // An answer that is on its way when the flow ends is lost.
+        client.send(to, b"tick");
+        backend.senders().len() == 2
+    });
+    assert_eq!(forwarder.record().reason(), "limited");
+}
+
+#[test]
 fn ten_times_more_clients_than_flows_are_all_served() {
     let backend = UdpBackend::echo();
     let mut command = Command::new("prlimit");
