@@ -116,7 +116,7 @@ fn check_tells_all_faults_and_starts_nothing() {
     let sound = write(&scratch, "sound", "[listener.a]\nbind = \":1\"\nto = \"10.0.0.1:80\"\n");
     assert_eq!(check(&["check", &sound], 0, &[]), "");
     let dumped = check(&["check", "--dump", &sound], 0, &[]);
-    assert!(dumped.contains("# timeouts.idle: 1h, for UDP 60s  # default"), "{dumped}");
+    assert!(dumped.contains("# timeouts.idle: 1h, for UDP 1m  # default"), "{dumped}");
     let again = write(&scratch, "again", &dumped);
     assert_eq!(check(&["check", &again, "--dump"], 0, &[]), dumped);
 
