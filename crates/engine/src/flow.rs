@@ -46,8 +46,9 @@ use crate::phase::account::{
 };
 use crate::phase::carry::{self, Outcome};
 use crate::phase::connect::mark_down;
+use crate::phase::route::Chosen;
 use crate::pick::Pick;
-use crate::plan::Listener;
+use crate::plan::{Listener, Pool};
 use crate::queue::Queue;
 use crate::seats::Seat;
 use crate::socket;
@@ -71,6 +72,8 @@ pub(crate) struct Flow {
     client: SocketAddr,
     /// What the client sends to, and answers leave from.
     local: Option<Local>,
+    /// Which of the listener's pools it goes to.
+    chosen: Chosen,
     id: u64,
     began: Stamp,
     /// When something moved last.
@@ -153,12 +156,14 @@ impl Flow {
         now: Tick,
     ) -> Result<Rc<Self>, Refused> {
         let shard = &inlet.shard;
+        let chosen = inlet.choose(&listener, client, local);
         let flow = Self {
             inlet: Rc::clone(inlet),
             listener,
             key,
             client,
             local,
+            chosen,
             id: shard.next_id(),
             began: Stamp::now(),
             active: Cell::new(now),
@@ -184,6 +189,10 @@ impl Flow {
         Ok(flow)
     }
 
+    fn pool(&self) -> &Pool {
+        self.listener.pool_of(self.chosen)
+    }
+
     /// When something moved last.
     fn active(&self) -> Tick {
         self.active.get()
@@ -194,7 +203,7 @@ impl Flow {
     fn to_backend(&self, parcels: &[Parcel<'_>], now: Tick) {
         self.active.set(now);
         let mut rest = parcels;
-        for _ in 0..=self.listener.pool.backends.len() {
+        for _ in 0..=self.pool().backends.len() {
             let link = self.link.borrow().clone();
             let Some(link) = link.or_else(|| self.connect(now).ok()) else { break };
             let tell = |fate| self.carried.count(&self.carried.to_backend, fate);
@@ -228,7 +237,7 @@ impl Flow {
     }
 
     fn search(&self, now: Tick) -> Result<Rc<Link>, Outcome> {
-        let (pool, journal) = (&self.listener.pool, &self.inlet.shard.journal);
+        let (pool, journal) = (self.pool(), &self.inlet.shard.journal);
         let client = socket::canonical(self.client).ip();
         if pool.queue.as_ref().is_some_and(Queue::is_waiting) {
             // Sessions that came before wait for what becomes free, and a datagram cannot wait.
@@ -275,7 +284,7 @@ impl Flow {
         if self.carried.first_answer.get().is_none() {
             self.trail.borrow_mut().last = None;
         }
-        let (pool, journal) = (&self.listener.pool, &self.inlet.shard.journal);
+        let (pool, journal) = (self.pool(), &self.inlet.shard.journal);
         let backend = pool.backend(link.index);
         let failure = socket::connect_failure(error, false);
         self.note_failure(link.index, link.address, failure);
@@ -289,7 +298,7 @@ impl Flow {
         address: Option<SocketAddr>,
         failure: ConnectFailure,
     ) {
-        let backend = self.listener.pool.backend(index).label.clone();
+        let backend = self.pool().backend(index).label.clone();
         self.inlet.shard.journal.notice(Notice::AttemptFailed {
             id: self.id,
             bind: self.listener.bind.clone(),
@@ -308,14 +317,14 @@ impl Flow {
     /// Lets go of the backend.
     fn leave(&self) {
         if let Some(link) = self.link.take() {
-            self.listener.pool.leave(link.index);
+            self.pool().leave(link.index);
         }
     }
 
     /// The backend is there.
     fn vouch(&self, link: &Link, now: Tick) {
         link.is_proven.set(true);
-        let pool = &self.listener.pool;
+        let pool = self.pool();
         let backend = pool.backend(link.index);
         if backend.mark(Carries::Datagrams).succeeded() == Change::Changed {
             backend.load.came_up(now);
@@ -437,7 +446,7 @@ impl Flow {
     /// Why the flow ends, if its backend was removed and it is not to go on without it.
     fn removed(&self) -> Option<Reason> {
         let index = self.link.borrow().as_ref()?.index;
-        let pool = &self.listener.pool;
+        let pool = self.pool();
         let has_retired = pool.backend(index).load.has_retired(Tick::now());
         has_retired.then_some(match pool.on_removed {
             OnRemoved::Cut => Reason::Killed,
@@ -511,7 +520,7 @@ impl Flow {
             self.carried.first_answer.set(Some(stamp));
         }
         if !link.is_proven.get() {
-            let load = &self.listener.pool.backend(link.index).load;
+            let load = &self.pool().backend(link.index).load;
             load.connected_in(stamp.since(link.opened), now);
             self.trail.borrow_mut().failed.clear();
             self.vouch(link, now);
@@ -543,7 +552,7 @@ impl Flow {
             return;
         }
         let trail = self.trail.take();
-        let pool = &self.listener.pool;
+        let pool = self.pool();
         let duration = self.began.elapsed();
         let Carried { to_backend, to_client, lost, first_answer } = &self.carried;
         journal.record(Record {

@@ -26,7 +26,8 @@ use crate::phase::accept::{Duty, REST};
 use crate::phase::account::{By, ClientAddress, Datagrams, Reason, Record};
 use crate::phase::admit::{Admission, admit};
 use crate::phase::carry::Outcome;
-use crate::plan::{Backend, Listener, Target};
+use crate::phase::route::Chosen;
+use crate::plan::{Backend, Listener, Pool, Target};
 use crate::shard::Shard;
 use crate::socket;
 
@@ -192,7 +193,8 @@ impl Inlet {
         if refused.outcome.reason != Reason::Denied {
             self.lose(&self.no_flow, 1, now);
         }
-        self.refuse(&listener, client, refused, now);
+        let pool = listener.pool_of(self.choose(&listener, client, addresses.1));
+        self.refuse(&listener, pool, client, refused, now);
         None
     }
 
@@ -240,6 +242,21 @@ impl Inlet {
         if is_within { Ok(room) } else { Err(refused(Reason::Limited)) }
     }
 
+    /// Phase *route*: which pool a client goes to that has sent to `local`.
+    pub(super) fn choose(
+        &self,
+        listener: &Listener,
+        client: SocketAddr,
+        local: Option<Local>,
+    ) -> Chosen {
+        let here = || {
+            let bound = socket::local_address(self.socket.descriptor())?;
+            let ip = local.map_or_else(|| bound.ip(), |local| local.address.to_canonical());
+            Some(SocketAddr::new(ip, bound.port()))
+        };
+        listener.routes.choose(Some(socket::canonical(client).ip()), here)
+    }
+
     /// Ends the idlest flow that has begun here.
     fn end_idlest(&self) {
         let idlest =
@@ -250,7 +267,14 @@ impl Inlet {
     }
 
     /// Phase *account* of a client that gets no flow.
-    fn refuse(&self, listener: &Listener, client: SocketAddr, refused: Refused, now: Tick) {
+    fn refuse(
+        &self,
+        listener: &Listener,
+        pool: &Pool,
+        client: SocketAddr,
+        refused: Refused,
+        now: Tick,
+    ) {
         let Refused { outcome, attempts } = refused;
         let journal = &self.shard.journal;
         if !journal.wants_records()
@@ -265,7 +289,7 @@ impl Inlet {
             listener: listener.name.clone(),
             bind: listener.bind.clone(),
             client: ClientAddress::Ip(client),
-            pool: is_routed.then(|| listener.pool.name.clone()),
+            pool: is_routed.then(|| pool.name.clone()),
             backend: None,
             bytes_to_backend: 0,
             bytes_to_client: 0,

@@ -1,7 +1,7 @@
 //! Which pool a session goes to.
 
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::process::Command;
 
 use rig::{Address, Forwarder, Peer, Scratch};
@@ -65,4 +65,32 @@ fn the_address_that_a_client_came_to_chooses() {
     assert_eq!(ask_at("127.0.0.5"), 'A');
     assert_eq!(ask_at("127.0.0.1"), 'O');
     assert_eq!(ask_at("::1"), 'O');
+}
+
+#[test]
+fn flows_go_by_the_same_routes() {
+    let [own, office, here] = [(); 3].map(|()| UdpSocket::bind("127.0.0.1:0").expect("a port"));
+    let address = |socket: &UdpSocket| socket.local_addr().expect("an address").to_string();
+    let forwarder = start(&format!(
+        "[listener.dns]\nbind = \"udp://:0\"\nto = \"{}\"\n\
+         [[listener.dns.route]]\nwhen = {{ client = \"127.0.0.2\" }}\npool = \"office\"\n\
+         [[listener.dns.route]]\nwhen = {{ address = \"127.0.0.5\" }}\npool = \"here\"\n\
+         [pool.office]\nbackends = \"{}\"\n[pool.here]\nbackends = \"{}\"\n",
+        address(&own),
+        address(&office),
+        address(&here),
+    ));
+    let port = forwarder.address().port();
+    for (client, to, backend) in [
+        ("127.0.0.2", "127.0.0.1", &office),
+        ("127.0.0.3", "127.0.0.5", &here),
+        ("127.0.0.3", "127.0.0.1", &own),
+    ] {
+        let socket = UdpSocket::bind((client, 0)).expect("a port");
+        socket.send_to(b"where", (to, port)).expect("it can be sent");
+        backend.set_read_timeout(Some(rig::PATIENCE)).expect("a timeout");
+        let mut bytes = [0; 16];
+        let (length, _) = backend.recv_from(&mut bytes).expect("the datagram arrives");
+        assert_eq!(&bytes[..length], b"where", "{client} to {to}");
+    }
 }
