@@ -181,13 +181,13 @@ impl Session {
     fn route(&mut self, client: &Socket) {
         let here = || socket::local_address(client.descriptor());
         self.chosen = self.listener.routes.choose(self.client_ip(), here);
+        self.is_routed = true;
     }
 
     /// Phase *connect*. Ends early for a client
     /// that has reset its connection, unless it has brought something that is to be delivered; one
     /// that has only sent its FIN still wants its answer.
     async fn connect(&mut self, client: &mut Socket) -> Result<(Socket, Box<[u8]>), Outcome> {
-        self.is_routed = true;
         let mut attempts = Vec::new();
         let found = {
             let search = Search {

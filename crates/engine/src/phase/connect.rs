@@ -182,7 +182,7 @@ impl<'a> Turns<'a> {
 impl Search<'_> {
     fn tell_attempt(&self, backend: &Backend) {
         if self.journal.wants(Level::Debug) {
-            let via = self.listener.pool.via.as_ref();
+            let via = self.pool.via.as_ref();
             self.journal.notice(Notice::Attempt {
                 id: self.id,
                 bind: self.listener.bind.clone(),
@@ -220,11 +220,11 @@ async fn reach(
         let (backend, took) = (backend.label.clone(), begin.elapsed());
         attempts.push(Attempt { backend, address, took, failure, phrase });
     };
-    let target = listener.pool.via.as_ref().map_or(&backend.target, |via| &via.target);
+    let target = search.pool.via.as_ref().map_or(&backend.target, |via| &via.target);
     let (name, port) = match target {
         Target::Name(name, port) => (name, *port),
         Target::Ip(address) => {
-            let is_proxy = listener.pool.via.is_some();
+            let is_proxy = search.pool.via.is_some();
             let told = is_proxy.then_some(*address);
             let opened = open(&SockAddr::from(*address), backend, search).await;
             return opened.map(|reached| (reached, told)).map_err(|why| failed(told, why)).ok();
@@ -277,7 +277,7 @@ async fn open(
         };
         let socket =
             connected.map_err(|error| socket::connect_failure(&error, target.is_unix()))?;
-        match &search.listener.pool.via {
+        match &search.pool.via {
             None => Ok(Reached { socket, early: Box::default() }),
             // Boxed: most sessions go without.
             Some(via) => Box::pin(via::ask(socket, &backend.label, via.protocol)).await,

@@ -4,7 +4,7 @@ use std::fs;
 use std::net::{SocketAddr, UdpSocket};
 use std::process::Command;
 
-use rig::{Address, Forwarder, Peer, Scratch};
+use rig::{Address, Backend, Forwarder, Peer, Scratch};
 
 use crate::named::{Named, ask_from, finish};
 use crate::path::REPLUG;
@@ -92,5 +92,30 @@ fn flows_go_by_the_same_routes() {
         let mut bytes = [0; 16];
         let (length, _) = backend.recv_from(&mut bytes).expect("the datagram arrives");
         assert_eq!(&bytes[..length], b"where", "{client} to {to}");
+    }
+}
+
+#[test]
+fn a_route_does_not_lead_through_the_proxy_of_another_pool() {
+    let direct = Named::start('D');
+    let proxy = Backend::bind();
+    let forwarder = start(&format!(
+        "[listener.web]\nbind = \"127.0.0.1:0\"\nto = \"own.example:1\"\nvia = \"http://{proxy}\"\n\
+         [[listener.web.route]]\nwhen = {{ client = \"127.0.0.2\" }}\npool = \"direct\"\n\
+         [[listener.web.route]]\nwhen = {{ client = \"127.0.0.3\" }}\npool = \"far\"\n\
+         [pool.direct]\nbackends = \"{}\"\n\
+         [pool.far]\nbackends = \"far.example:2\"\nvia = \"http://{proxy}\"\n",
+        direct.target(),
+        proxy = proxy.address(),
+    ));
+    assert_eq!(ask_from("127.0.0.2", &forwarder), 'D');
+    assert_eq!(forwarder.record().field("route"), "direct");
+    for (client, backend) in [("127.0.0.1", "own.example:1"), ("127.0.0.3", "far.example:2")] {
+        let source = client.parse().expect("an address");
+        let client = Peer::connect_from(source, forwarder.address());
+        let peer = proxy.accept();
+        peer.expect(format!("CONNECT {backend} HTTP/1.1\r\nHost: {backend}\r\n\r\n").as_bytes());
+        peer.send(b"HTTP/1.1 200 OK\r\n\r\nhello");
+        client.expect(b"hello");
     }
 }
