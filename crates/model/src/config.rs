@@ -110,8 +110,9 @@ pub struct Route {
 }
 
 impl Route {
-    /// Routes that a listener can have.
-    pub const COUNT_MAX: usize = 10_000;
+    /// Routes that a listener can have. However they nest, what they are compiled to stays within
+    /// some 16 MiB.
+    pub const COUNT_MAX: usize = 4_096;
 }
 
 /// What a session must be like. Of each list one must match; an empty list says nothing.
