@@ -8,24 +8,26 @@ use std::ffi::OsString;
 use model::{Code, Diagnostic, Severity, Sources};
 
 use crate::line::Line;
-use crate::native;
 use crate::quick::options::Id;
 use crate::quick::{self, Process, Wish, Words};
+use crate::{native, plug};
 
 /// A dialect that can be converted from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
     /// The quick command line.
     Quick,
+    /// The command line of plug.
+    Plug,
 }
 
 impl Origin {
     /// All of them, by name.
-    pub const NAMES: [(&str, Self); 1] = [("quick", Self::Quick)];
+    pub const NAMES: [(&str, Self); 2] = [("quick", Self::Quick), ("plug", Self::Plug)];
 
     /// Dialects that this version cannot convert from yet.
-    pub const LATER: [&str; 8] =
-        ["plug", "redir", "rinetd", "tcprelay", "tproxy", "proxymachine", "haproxy", "nginx"];
+    pub const LATER: [&str; 7] =
+        ["redir", "rinetd", "tcprelay", "tproxy", "proxymachine", "haproxy", "nginx"];
 }
 
 /// What became of a configuration.
@@ -59,6 +61,14 @@ pub fn quick(words: Words<'_>, sources: &mut Sources) -> Converted {
         text + "\n" + &ordered(&native::write(&reading.config))
     });
     Converted { text, diagnostics }
+}
+
+/// Converts a command line of plug. The line as text is added to `sources`.
+pub fn plug(words: plug::Words<'_>, sources: &mut Sources) -> Converted {
+    let shown = Line::shown(words.program, words.args);
+    let reading = plug::read(words, sources);
+    let text = reading.is_sound().then(|| format!("# {shown}\n\n{}", ordered(&reading.explain())));
+    Converted { text, diagnostics: reading.diagnostics }
 }
 
 /// The options of `replug run` that say the same.
@@ -115,6 +125,20 @@ mod tests {
              [listener.main]\nbind = [\":80\"]\npool = \"main\"\n\n\
              [pool.main]\nbackends = [\"a:80\"]\n\n[log]\nto = \"/x\"\n",
         );
+    }
+
+    #[test]
+    fn a_line_of_plug_becomes_a_file() {
+        let args: Vec<_> = ["-P", "/run/plug.pid", "8080", "10.0.0.1"].map(OsString::from).into();
+        let mut sources = Sources::default();
+        let converted = plug(plug::Words { program: "plug", args: &args }, &mut sources);
+        let text = converted.text.expect("it is sound");
+        assert!(text.starts_with("# plug -P /run/plug.pid 8080 10.0.0.1\n\n# "), "{text}");
+        let file = sources.add("replug.toml", text.as_str());
+        let none = |_: &std::path::Path| Err(String::new());
+        let again = native::read(&[file], &mut sources, &|_| None, &none);
+        let reading = plug::read(plug::Words { program: "plug", args: &args }, &mut sources);
+        assert_eq!(again.config, reading.config, "{text}");
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use control::Exit;
 use dialect::convert::{self, Converted, Origin};
 use dialect::line::Line;
+use dialect::plug;
 use dialect::quick::Words;
 use dialect::suggest;
 use model::{Code, Diagnostic, Sources};
@@ -15,7 +16,7 @@ use crate::{say, shown, tell};
 /// The words behind `replug convert`.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Convert {
-    /// What the rest is written in: quick, the words behind `replug` on one line
+    /// What the rest is written in: quick (the words behind `replug` on one line), or plug
     #[arg(long, value_name = "DIALECT")]
     from: String,
     /// What is to be converted
@@ -37,6 +38,10 @@ impl Convert {
                 let commands: Vec<_> = commands.iter().map(String::as_str).collect();
                 let words = Words { program: PROGRAM, args: &self.args, commands: &commands };
                 convert::quick(words, &mut sources)
+            }
+            Ok(Origin::Plug) => {
+                let words = plug::Words { program: "plug", args: &self.args };
+                convert::plug(words, &mut sources)
             }
             Err(fault) => Converted { text: None, diagnostics: vec![fault] },
         };
