@@ -90,8 +90,12 @@ const TIMEOUTS: Schema = Schema {
             "One attempt to connect to a backend; never without limit.",
         )
         .default("\"5s\""),
-        Key::new("idle", Takes::Time, "No byte in either direction; `0` for no limit.")
-            .default("\"1h\""),
+        Key::new(
+            "idle",
+            Takes::Time,
+            "Nothing in either direction; `0` for no limit. If it is left out: `1h` for sessions, \
+             `60s` for UDP flows.",
+        ),
         Key::new(
             "half_closed",
             Takes::Time,
