@@ -8,6 +8,7 @@
 //! - [`quick`]: the command line `replug [OPTIONS] LISTEN[/SOURCE] TARGET...`;
 //! - [`native`]: TOML, read and written;
 //! - [`plug`]: the command line of plugdaemon;
+//! - [`tcprelay`]: the file of tcprelay and spawnd, and their command line;
 //! - [`render`]: diagnostics as text for a terminal;
 //! - [`convert`]: other dialects as native TOML;
 //! - [`json`]: diagnostics as data, for programs;
@@ -29,4 +30,5 @@ pub mod plug;
 pub mod quick;
 pub mod render;
 pub mod suggest;
+pub mod tcprelay;
 mod term;

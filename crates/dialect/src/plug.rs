@@ -5,7 +5,7 @@
 //! anything; all other faults are told with it. `docs/coming-from-plug.md` lists what differs on
 //! purpose.
 
-mod inet;
+pub(crate) mod inet;
 mod value;
 mod words;
 

@@ -13,6 +13,7 @@ use dialect::native;
 use dialect::plug;
 use dialect::quick::{self, Wish, Words};
 use dialect::render::{self, Colour};
+use dialect::tcprelay::{self, Included, Surroundings, Verdict};
 use model::Sources;
 
 const DIVIDER: &str = "====\n";
@@ -73,6 +74,52 @@ fn plug() {
         }
     });
 }
+
+/// A file that can run is shown as native TOML. `#!` is followed by the words before the file.
+#[test]
+fn tcprelay() {
+    compare("tcprelay", 60, |text| {
+        let words = text.strip_prefix("#!").and_then(|text| text.lines().next());
+        let mut words = split(words.unwrap_or("tcprelay"));
+        words.insert(1, "relay.cfg".into());
+        let mut sources = Sources::default();
+        let order = tcprelay::order("tcprelay", &words[1..], &mut sources);
+        let file = sources.add("relay.cfg", text);
+        let reading = tcprelay::read(file, &order.options, &mut sources, SURROUNDINGS);
+        let told = render::render(&reading.diagnostics, &sources, Colour::Never);
+        match reading.verdict {
+            Verdict::Sound => reading.explain() + &told,
+            verdict => format!("{verdict:?}\n{told}"),
+        }
+    });
+}
+
+const SURROUNDINGS: Surroundings<'_> = Surroundings {
+    environment: &|name| (name == "HOST").then(|| "10.0.0.1".to_owned()),
+    include: &|pattern| {
+        let file = |name: &str, text: &str| Included { name: name.into(), text: Ok(text.into()) };
+        let part = |last: u8| {
+            let text = format!("remote = {{ address = 10.0.0.{last} port = 80 }}\n");
+            file(&format!("/etc/part{last}.cfg"), &text)
+        };
+        match pattern {
+            "$CONFDIR/part*.cfg" => vec![part(1), part(2)],
+            "/etc/part1.cfg" => vec![part(1)],
+            "circle.cfg" => vec![file("circle.cfg", "include circle.cfg")],
+            "wrong.cfg" => vec![file("wrong.cfg", "rebalance = soon\n")],
+            "other.cfg" => vec![file(
+                "other.cfg",
+                "id = tcprelay { remote = { address = 10.0.0.9 port = 9 } }",
+            )],
+            "secret.cfg" => vec![Included {
+                name: "secret.cfg".to_owned(),
+                text: Err("Permission denied (os error 13)".to_owned()),
+            }],
+            _ => Vec::new(),
+        }
+    },
+    service: &|name| (name == "http").then_some(80),
+};
 
 /// Compares all cases of `dialect`, of which there are at least `least`, with what `shown` makes.
 fn compare(dialect: &str, least: usize, shown: impl Fn(&str) -> String) {

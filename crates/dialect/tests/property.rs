@@ -19,6 +19,8 @@ mod order;
 mod plug;
 #[path = "property/quick.rs"]
 mod quick;
+#[path = "property/tcprelay.rs"]
+mod tcprelay;
 
 use dialect::native;
 use proptest::prelude::*;
@@ -222,7 +224,94 @@ const TOML: &[&str] = &[
     "\0",
 ];
 
+/// Pieces of configurations of tcprelay; whole sections too, so that some are sound.
+const TCPRELAY: &[&str] = &[
+    "id = spawnd {",
+    "id = spawnd { listen = { port = 8080",
+    "id = tcprelay {",
+    "id = tcprelay { remote = { address = 10.0.0.1 port = 80",
+    "}",
+    "} }",
+    "}}\n",
+    "{",
+    " = ",
+    "\n",
+    " ",
+    ",",
+    "listen",
+    "spawn {",
+    "remote = {",
+    "address",
+    "port",
+    "weight = 900",
+    "weight = 7",
+    "users max = 0x10",
+    "instances max = 4g",
+    "permit ",
+    "deny not ",
+    "10.0.0.0/8 ",
+    "::ffff:10.0.0.0/104 ",
+    "idle timeout = 70000000",
+    "tcp keepalive idle = 100000 ",
+    "tcp keepalive count = 4g ",
+    "sticky cache period = 3",
+    "syslog facility",
+    "local address = ::1",
+    "overload = close",
+    "debug = ALL",
+    "alias a { a b }",
+    "alias b { remote }",
+    " a ",
+    " b ",
+    "include b",
+    "setenv x ",
+    "\"",
+    "'",
+    "\"${A}\"",
+    "\\",
+    "\\0",
+    "\\777",
+    "http",
+    "[",
+    "&&",
+    "!",
+    "#",
+    "\r",
+    "\u{202e}",
+    "é",
+    "\0",
+    "/x",
+    "tls",
+    "mavis module = external {",
+    "background = yes",
+];
+
 proptest! {
+    #[test]
+    fn tcprelay_of_any_bytes(data in proptest::collection::vec(any::<u8>(), 0..200)) {
+        tcprelay::holds(&data);
+    }
+
+    #[test]
+    fn tcprelay_of_pieces(
+        data in proptest::collection::vec(proptest::sample::select(TCPRELAY), 0..40),
+    ) {
+        tcprelay::holds(data.concat().as_bytes());
+    }
+
+    /// Sound but for what chance puts into the sections.
+    #[test]
+    fn tcprelay_of_pieces_in_sections(
+        listen in proptest::collection::vec(proptest::sample::select(TCPRELAY), 0..4),
+        relay in proptest::collection::vec(proptest::sample::select(TCPRELAY), 0..4),
+    ) {
+        let (listen, relay) = (listen.concat(), relay.concat());
+        tcprelay::holds(format!(
+            "id = spawnd {{ listen = {{ port = 8080 }}\n{listen} }}\n\
+             id = tcprelay {{ remote = {{ address = 10.0.0.1 port = 80 }}\n{relay} }}"
+        ).as_bytes());
+    }
+
     #[test]
     fn native_of_any_bytes(data in proptest::collection::vec(any::<u8>(), 0..200)) {
         native_text::holds(&data);

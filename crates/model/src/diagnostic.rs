@@ -109,7 +109,7 @@ codes! {
     NotText = "E0002" Error,
     /// A file or folder that cannot be read.
     File = "E0003" Error,
-    /// Text that is not TOML.
+    /// Text that is not TOML, or has not the form of its dialect.
     Syntax = "E0004" Error,
     /// A key or table that is not known.
     KeyUnknown = "E0005" Error,
@@ -189,6 +189,8 @@ codes! {
     Ignored = "W0331" Warning,
     /// A value that is not what it looks like to most.
     ReadAs = "W0332" Warning,
+    /// An `include` that includes nothing.
+    IncludeMissing = "W0333" Warning,
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 use std::net::Ipv4Addr;
 
 /// The address, if `text` is one. Four plain decimal numbers are read as everywhere.
-pub(super) fn address(text: &str) -> Option<Ipv4Addr> {
+pub(crate) fn address(text: &str) -> Option<Ipv4Addr> {
     let parts: Option<Vec<u32>> = text.split('.').map(number).collect();
     let parts = parts?;
     let (last, first) = parts.split_last()?;

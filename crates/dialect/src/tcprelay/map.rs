@@ -1,0 +1,322 @@
+//! Both sections as one [`Config`].
+
+use std::collections::HashSet;
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use model::config::Verbosity;
+use model::{
+    Access, Balance, Bind, Code, Config, Diagnostic, Limits, Listener, Log, LogFormat, LogTarget,
+    Pool, Refusal, SourceAddress, Span, Spanned, Sticky, StickyKey, Tcp, Timeouts, check,
+};
+
+use super::common::Common;
+use super::relay::Relay;
+use super::spawnd::{Keepalive, Listen, Overload, Spawnd, not_yet};
+use super::value::Local;
+use super::{NAME, Options, Process, Reading, Verdict, access, sound};
+use crate::term::value::{KEEPALIVE_MAX, SESSIONS_MAX, USER_TIMEOUT_MAX};
+
+/// The variable that chooses how the original waits for events.
+pub(super) const MECHANISM: &str = "IO_POLL_MECHANISM";
+
+/// Bits of it that stand for something Linux has: epoll, poll, select.
+const MECHANISMS: u32 = 4 | 8 | 16;
+
+/// One attempt to connect. In tcprelay it lasts as long as the kernel sends SYNs, two minutes.
+const CONNECT: Duration = Duration::from_secs(30);
+
+/// Silence after which the kernel has a peer probed, its interval and its count (tcp(7)).
+const PROBES: (u32, u32, u32) = (7200, 75, 9);
+
+/// Clients that a worker takes, and workers, unless told.
+const USERS: u32 = 60;
+const INSTANCES: u32 = 8;
+
+/// What was read.
+pub(super) struct Parts<'a> {
+    pub(super) spawnd: Spawnd,
+    pub(super) relay: Relay,
+    pub(super) common: Common,
+    pub(super) mechanism: Option<String>,
+    pub(super) faults: Vec<Diagnostic>,
+    pub(super) options: &'a Options,
+}
+
+/// Makes a configuration of it.
+pub(super) fn finish(mut parts: Parts<'_>) -> Reading {
+    let grammatical = sound(&parts.faults);
+    let mut faults = std::mem::take(&mut parts.faults);
+    let mut notes = Vec::new();
+    mechanism(parts.mechanism.as_deref(), &mut faults, &mut notes);
+    let daemon = parts.options.background.unwrap_or(parts.spawnd.background);
+    let config = Config {
+        listeners: parts.listeners(&mut faults),
+        pools: vec![parts.pool(&mut faults)],
+        limits: parts.limits(&mut faults),
+        log: log(daemon),
+        ..Config::default()
+    };
+    let verdict = match grammatical && sound(&faults) {
+        true if parts.spawnd.listens.is_empty() => {
+            let message = "No listeners defined.";
+            faults.push(
+                Diagnostic::new(Code::KeyMissing, None, message)
+                    .help("write `listen = { port = 8080 }` into the section of spawnd"),
+            );
+            Verdict::NoListener
+        }
+        true if parts.relay.count == 0 => {
+            let message = "No remote services defined!";
+            faults.push(Diagnostic::new(Code::KeyMissing, None, message).help(
+                "write `remote = { address = 10.0.0.11 port = 80 }` into the section of tcprelay",
+            ));
+            Verdict::NoRemote
+        }
+        true => Verdict::Sound,
+        false => Verdict::Faulty,
+    };
+    if verdict == Verdict::Sound {
+        // Two of the same get two shares, in tcprelay too.
+        let found = check::check(&config).into_iter();
+        faults.extend(found.filter(|fault| fault.code != Code::TargetTwice));
+    }
+    let verdict = match verdict {
+        Verdict::Sound if !sound(&faults) => Verdict::Faulty,
+        verdict => verdict,
+    };
+    let mut told = HashSet::new();
+    // What stands before both sections was read twice.
+    faults.retain(|fault| told.insert((fault.span, fault.message.clone())));
+    faults.sort_by_key(|fault| fault.span.map(|span| (span.source, span.start)));
+    let process = parts.process(daemon);
+    parts.notes(&process, &mut notes);
+    Reading { config, process, diagnostics: faults, notes, verdict }
+}
+
+impl Parts<'_> {
+    fn listeners(&self, faults: &mut Vec<Diagnostic>) -> Vec<Listener> {
+        let access = match access::access(&self.spawnd.rules) {
+            Some(access) => access,
+            None => {
+                let span = self.spawnd.rules.last().map(|rule| rule.span);
+                let message = "these rules are too many when written as sets";
+                let most = access::RANGES_MAX;
+                let fault = Diagnostic::new(Code::Cidr, span, message)
+                    .label(format!("more than {most} ranges up to here"))
+                    .help("put larger ranges first");
+                faults.push(fault);
+                Access::default()
+            }
+        };
+        let mut names = HashSet::new();
+        let mut listeners = Vec::new();
+        for listen in &self.spawnd.listens {
+            let Some(bind) = bind(listen, faults) else { continue };
+            let mut name = match (&bind.value, &*self.spawnd.listens) {
+                (_, [_]) => NAME.to_owned(),
+                (Bind::Tcp { port, .. }, _) => format!("{NAME}-{port}"),
+                (Bind::Unix(_), _) => format!("{NAME}-unix"),
+            };
+            let plain = name.clone();
+            for number in 2.. {
+                if names.insert(name.clone()) {
+                    break;
+                }
+                name = format!("{plain}-{number}");
+            }
+            unserved(listen, faults);
+            listeners.push(Listener {
+                bind: vec![bind],
+                access: access.clone(),
+                timeouts: self.timeouts(),
+                tcp: tcp(listen.keepalive),
+                refuse: Refusal::Close,
+                ..Listener::new(name, Spanned::default_of(NAME.to_owned()))
+            });
+        }
+        listeners
+    }
+
+    fn timeouts(&self) -> Timeouts {
+        let idle = self.relay.idle;
+        Timeouts {
+            connect: idle.map_or(CONNECT, |idle| idle.min(CONNECT)),
+            idle,
+            ..Timeouts::default()
+        }
+    }
+
+    fn pool(&self, faults: &mut Vec<Diagnostic>) -> Pool {
+        let (backends, told) = self.relay.backends();
+        faults.extend(told);
+        let listens = self.spawnd.listens.iter().map(|listen| listen.sticky.period);
+        let period = listens.chain([self.spawnd.sticky.period]).flatten().max();
+        Pool {
+            balance: Balance::LeastSessions,
+            sticky: period
+                .filter(|period| !period.is_zero())
+                .map(|ttl| Sticky { ttl, by: StickyKey::Client }),
+            source: self.relay.local.as_ref().map(|local| Spanned {
+                value: SourceAddress::Address(local.value),
+                span: local.span,
+            }),
+            ..Pool::new(Spanned::default_of(NAME.to_owned()), backends)
+        }
+    }
+
+    /// Clients of all workers together.
+    fn limits(&self, faults: &mut Vec<Diagnostic>) -> Limits {
+        let spawn = &self.spawnd.spawn;
+        let count = |count: &Option<Spanned<u32>>, usual| {
+            count.as_ref().map_or(usual, |count| count.value).max(1)
+        };
+        let instances = match self.spawnd.single || self.options.single {
+            true => 1,
+            false => count(&spawn.instances_max, INSTANCES),
+        };
+        let users = count(&spawn.users_max, USERS);
+        let sessions = usize::try_from(u64::from(users) * u64::from(instances));
+        let sessions = sessions.unwrap_or(SESSIONS_MAX).min(SESSIONS_MAX);
+        if let Some(overload) = &self.spawnd.overload
+            && overload.value != Overload::Queue
+        {
+            faults.push(
+                Diagnostic::new(Code::ReadAs, overload.span, "clients beyond the limit wait")
+                    .label("not in this version")
+                    .help("write `overload = queue`"),
+            );
+        }
+        Limits { sessions: NonZeroUsize::new(sessions) }
+    }
+
+    fn process(&self, daemon: bool) -> Process {
+        let (spawnd, spawn) = (&self.spawnd, &self.spawnd.spawn);
+        let text = |text: &Option<Spanned<String>>| text.as_ref().map(|text| text.value.clone());
+        let user = match (text(&spawn.user), text(&spawn.group)) {
+            (user, None) => user,
+            (user, Some(group)) => Some(format!("{}:{group}", user.unwrap_or_default())),
+        };
+        let pidfile = self.options.pidfile.clone().or_else(|| text(&spawnd.pidfile));
+        Process { daemon, pidfile, user, bind_retry: spawnd.retry }
+    }
+
+    fn notes(&self, process: &Process, notes: &mut Vec<String>) {
+        let mut command = "replug run".to_owned();
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-_./+@%:".contains(c);
+        let quoted = |text: &str| match text.chars().all(plain) {
+            true => text.to_owned(),
+            false => format!("{text:?}"),
+        };
+        if process.daemon {
+            command += " --daemon";
+        }
+        if let Some(path) = &process.pidfile {
+            command += &format!(" --pidfile {}", quoted(path));
+        }
+        if let Some(user) = &process.user {
+            command += &format!(" --user {}", quoted(user));
+        }
+        notes.insert(0, format!("{command} -c FILE"));
+        let spawn = &self.spawnd.spawn;
+        let mut left = |there: bool, note: &str| {
+            if there {
+                notes.push(format!("not carried over: {note}"));
+            }
+        };
+        let minima = spawn.users_min.is_some() || spawn.instances_min.is_some();
+        left(minima, "users min, instances min: there are no worker processes");
+        left(spawn.exec.is_some(), "exec: there are no worker processes");
+        left(self.relay.retire.is_some(), "retire limit: there are no worker processes");
+        left(self.relay.rebalance.is_some(), "rebalance: what is down is tried again by time");
+        left(self.relay.certificate.is_some(), "certificates: no listener has TLS");
+        left(process.bind_retry.is_some(), "bind retry delay: all addresses or none");
+        let common = [&self.common, &self.spawnd.common, &self.relay.common];
+        let syslog = common.iter().any(|common| common.is_said());
+        left(syslog, "syslog: write `to = \"syslog\"` into [log]");
+    }
+}
+
+fn bind(listen: &Listen, faults: &mut Vec<Diagnostic>) -> Option<Spanned<Bind>> {
+    let address = listen.address.as_ref().map(|address| (&address.value, address.span));
+    let ip = match address {
+        Some((Local::Unix(name), span)) => {
+            return Some(Spanned { value: Bind::Unix(name.clone()), span });
+        }
+        Some((Local::Ip(ip), _)) => *ip,
+        None => None,
+    };
+    match &listen.port {
+        Some(port) => {
+            Some(Spanned { value: Bind::Tcp { address: ip, port: port.value }, span: port.span })
+        }
+        // What could not be read was told.
+        None if !sound(faults) => None,
+        None => {
+            let fault =
+                Diagnostic::new(Code::PortMissing, listen.span, "this listener has no port");
+            faults.push(fault.label("where?").help("write `listen = { port = 8080 }`"));
+            None
+        }
+    }
+}
+
+/// What a listener asks for that we do not have.
+fn unserved(listen: &Listen, faults: &mut Vec<Diagnostic>) {
+    let mut asked = |span: Option<Span>, message: &str, help: &str| {
+        if span.is_some() {
+            faults.push(not_yet(span, message, help));
+        }
+    };
+    asked(
+        listen.tls,
+        "TLS is not in this version",
+        "leave `tls` out, or keep tcprelay for this one",
+    );
+    let unix = matches!(&listen.address, Some(address) if matches!(address.value, Local::Unix(_)));
+    asked(
+        listen.rights.filter(|_| unix),
+        "the owner and mode of a unix socket cannot be set",
+        "leave it out, and protect the folder that the socket is in",
+    );
+}
+
+fn tcp(keepalive: Keepalive) -> Tcp {
+    let (idle, interval, count) = PROBES;
+    let idle = keepalive.idle.unwrap_or(idle);
+    // Beyond this time the kernel gives a peer up, as it would after that many probes.
+    let probed = keepalive.interval.is_some() || keepalive.count.is_some();
+    let (interval, count) =
+        (keepalive.interval.unwrap_or(interval), keepalive.count.unwrap_or(count));
+    let given_up = u64::from(interval) * u64::from(count) + u64::from(idle);
+    Tcp {
+        keepalive: Some(Duration::from_secs(idle.into()).min(KEEPALIVE_MAX)),
+        user_timeout: probed.then(|| Duration::from_secs(given_up).min(USER_TIMEOUT_MAX)),
+    }
+}
+
+/// Sessions are not logged, as they never were.
+fn log(daemon: bool) -> Log {
+    Log {
+        format: LogFormat::Text,
+        to: if daemon { LogTarget::Syslog } else { LogTarget::Stderr },
+        verbosity: Verbosity::Normal,
+    }
+}
+
+fn mechanism(value: Option<&str>, faults: &mut Vec<Diagnostic>, notes: &mut Vec<String>) {
+    let Some(value) = value else { return };
+    match value.parse::<u32>() {
+        Ok(bits) if bits & MECHANISMS != 0 => {
+            notes.push(format!("not carried over: {MECHANISM}: epoll is always used"));
+        }
+        _ => faults.push(
+            Diagnostic::new(
+                Code::Ignored,
+                None,
+                format!("{MECHANISM} names nothing that Linux has"),
+            )
+            .help("epoll is used whatever it is; unset it"),
+        ),
+    }
+}

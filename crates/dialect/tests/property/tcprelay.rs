@@ -1,0 +1,45 @@
+//! Any text is read as a configuration of tcprelay, any fault of it can be shown, and what is sound
+//! can be explained as native TOML that means the same.
+
+use dialect::native;
+use dialect::render::{self, Colour};
+use dialect::tcprelay::{self, Included, Options, Surroundings, Verdict};
+use model::Sources;
+
+/// Reads `data`.
+pub(crate) fn holds(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
+    let surroundings = Surroundings {
+        environment: &|name| (name == "A").then(|| "\"\n${A}".to_owned()),
+        include: &|name| {
+            let text = Ok(text.to_owned());
+            (name == "b").then(|| Included { name: "b".to_owned(), text }).into_iter().collect()
+        },
+        service: &|name| (name == "http").then_some(80),
+    };
+    let mut sources = Sources::default();
+    let file = sources.add("relay.cfg", text);
+    let options = Options::default();
+    let reading = tcprelay::read(file, &options, &mut sources, surroundings);
+    for diagnostic in &reading.diagnostics {
+        let spans = [diagnostic.span, diagnostic.related.as_ref().map(|(span, _)| *span)];
+        for span in spans.into_iter().flatten() {
+            // A slice: a span beyond the text or within a character ends the test here.
+            let _ = sources.words(span);
+        }
+        assert!(!diagnostic.message.is_empty());
+    }
+    let told = render::render(&reading.diagnostics, &sources, Colour::Never);
+    let hidden = |c: char| (c.is_control() && c != '\n') || c == '\u{202e}';
+    assert!(!told.contains(hidden), "what users write never reaches a terminal raw");
+    if reading.verdict == Verdict::Sound {
+        let text = reading.explain();
+        let mut sources = Sources::default();
+        let file = sources.add("replug.toml", text.as_str());
+        let again = native::read(&[file], &sources, &|_| None);
+        let told = render::render(&again.diagnostics, &sources, Colour::Never);
+        assert_eq!(again.config, reading.config, "{text}\n{told}");
+    }
+}

@@ -1,0 +1,7 @@
+//! See `crates/dialect/tests/property/tcprelay.rs`.
+#![no_main]
+
+#[path = "../../crates/dialect/tests/property/tcprelay.rs"]
+mod tcprelay;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| tcprelay::holds(data));
