@@ -5,6 +5,7 @@
 //! tool's own codes, and never with 0 when it could not start.
 
 mod plug;
+mod tcprelay;
 
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
@@ -27,11 +28,18 @@ pub(crate) struct Call<'a> {
 }
 
 /// What the help says of each.
-pub(crate) const NAMES: [(&str, &str); 1] =
-    [("plug", "The command line of plug (plugdaemon); also when started as `plug`")];
+pub(crate) const NAMES: [(&str, &str); 3] = [
+    ("plug", "The command line of plug (plugdaemon); also when started as `plug`"),
+    ("tcprelay", "The configuration of tcprelay; also when started as `tcprelay`"),
+    ("spawnd", "The same; also when started as `spawnd`"),
+];
 
 /// All of them.
-const PERSONALITIES: [Personality; 1] = [Personality { name: "plug", run: plug::run }];
+const PERSONALITIES: [Personality; 3] = [
+    Personality { name: "plug", run: plug::run },
+    Personality { name: "tcprelay", run: tcprelay::run },
+    Personality { name: "spawnd", run: tcprelay::run },
+];
 
 /// The one that `program` or the first of `words` names.
 pub(crate) fn of<'a>(

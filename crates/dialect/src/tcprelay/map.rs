@@ -58,7 +58,7 @@ pub(super) fn finish(mut parts: Parts<'_>) -> Reading {
         ..Config::default()
     };
     let verdict = match grammatical && sound(&faults) {
-        true if parts.spawnd.listens.is_empty() => {
+        true if config.listeners.is_empty() => {
             let message = "No listeners defined.";
             faults.push(
                 Diagnostic::new(Code::KeyMissing, None, message)
@@ -109,6 +109,11 @@ impl Parts<'_> {
                 Access::default()
             }
         };
+        if self.options.inetd {
+            let keepalive = self.spawnd.listens.first().map(|listen| listen.keepalive);
+            let bind = Spanned::default_of(Bind::Inetd);
+            return vec![self.listener(NAME, bind, access, keepalive.unwrap_or_default())];
+        }
         let mut names = HashSet::new();
         let mut listeners = Vec::new();
         for listen in &self.spawnd.listens {
@@ -116,7 +121,7 @@ impl Parts<'_> {
             let mut name = match (&bind.value, &*self.spawnd.listens) {
                 (_, [_]) => NAME.to_owned(),
                 (Bind::Tcp { port, .. }, _) => format!("{NAME}-{port}"),
-                (Bind::Unix(_), _) => format!("{NAME}-unix"),
+                (_, _) => format!("{NAME}-unix"),
             };
             let plain = name.clone();
             for number in 2.. {
@@ -126,16 +131,26 @@ impl Parts<'_> {
                 name = format!("{plain}-{number}");
             }
             unserved(listen, faults);
-            listeners.push(Listener {
-                bind: vec![bind],
-                access: access.clone(),
-                timeouts: self.timeouts(),
-                tcp: tcp(listen.keepalive),
-                refuse: Refusal::Close,
-                ..Listener::new(name, Spanned::default_of(NAME.to_owned()))
-            });
+            listeners.push(self.listener(&name, bind, access.clone(), listen.keepalive));
         }
         listeners
+    }
+
+    fn listener(
+        &self,
+        name: &str,
+        bind: Spanned<Bind>,
+        access: Access,
+        keepalive: Keepalive,
+    ) -> Listener {
+        Listener {
+            bind: vec![bind],
+            access,
+            timeouts: self.timeouts(),
+            tcp: tcp(keepalive),
+            refuse: Refusal::Close,
+            ..Listener::new(name, Spanned::default_of(NAME.to_owned()))
+        }
     }
 
     fn timeouts(&self) -> Timeouts {
@@ -187,7 +202,7 @@ impl Parts<'_> {
                     .help("write `overload = queue`"),
             );
         }
-        Limits { sessions: NonZeroUsize::new(sessions) }
+        Limits { sessions: NonZeroUsize::new(sessions), ..Limits::default() }
     }
 
     fn process(&self, daemon: bool) -> Process {

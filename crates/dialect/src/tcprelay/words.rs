@@ -69,6 +69,8 @@ pub struct Options {
     pub relay: Option<String>,
     /// The word behind the configuration.
     pub id: Option<String>,
+    /// Clients arrive at the socket that is standard input, and nowhere else.
+    pub inetd: bool,
 }
 
 impl Order {
