@@ -14,7 +14,7 @@ use model::{Code, Diagnostic, Severity, Sources};
 use crate::line::Line;
 use crate::quick::Words;
 use crate::render::{Colour, render};
-use crate::{native, plug, quick, suggest};
+use crate::{native, plug, quick, suggest, tcprelay};
 
 pub use cases::of;
 
@@ -42,6 +42,8 @@ pub enum Example {
     Line(&'static [&'static [u8]]),
     /// The words behind `plug`.
     Plug(&'static [&'static [u8]]),
+    /// A configuration of tcprelay.
+    Tcprelay(&'static str),
     /// A file of native TOML.
     File(&'static str),
     /// A line for a shell whose outcome lies outside of all text.
@@ -63,6 +65,16 @@ impl Example {
                 let words = plug::Words { program: "plug", args: &args };
                 plug::read(words, &mut sources).diagnostics
             }
+            Self::Tcprelay(text) => {
+                let file = sources.add("tcprelay.cfg", text);
+                let surroundings = tcprelay::Surroundings {
+                    environment: &|_| None,
+                    include: &|_| Vec::new(),
+                    service: &|_| None,
+                };
+                let options = tcprelay::Options::default();
+                tcprelay::read(file, &options, &mut sources, surroundings).diagnostics
+            }
             Self::File(text) => {
                 let file = sources.add("replug.toml", text);
                 let environment = |name: &str| (name == VARIABLE.0).then(|| VARIABLE.1.to_owned());
@@ -78,7 +90,9 @@ impl Example {
         match self {
             Self::Line(words) => Line::shown("replug", &args(words)),
             Self::Plug(words) => Line::shown("plug", &args(words)),
-            Self::File(text) | Self::Shell(text) => text.trim_end().to_owned(),
+            Self::Tcprelay(text) | Self::File(text) | Self::Shell(text) => {
+                text.trim_end().to_owned()
+            }
         }
     }
 }

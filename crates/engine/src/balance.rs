@@ -90,6 +90,7 @@ impl Policy {
         match balance {
             Balance::RoundRobin => Self::Rotation(Rotation::new(members)),
             Balance::LeastSessions => Self::LeastSessions(LeastSessions::new(members)),
+            Balance::LeastSessionsInOrder => Self::LeastSessions(LeastSessions::in_order(members)),
             Balance::TwoChoices => Self::Choices(Choices::new(members, By::Sessions)),
             Balance::LatencyTwoChoices => Self::Choices(Choices::new(members, By::Latency)),
             Balance::Random => Self::Random(Lots::new(members)),

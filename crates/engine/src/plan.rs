@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use model::{
     AllDown, BackendAddress, Config, Limits, OnRemoved, ProxyProtocol, Refusal, Role,
-    SourceAddress, Tcp, Timeouts, UnixName,
+    SourceAddress, Tcp, Timeouts, UnixName, WhenFull,
 };
 use relay::Tick;
 
@@ -64,6 +64,8 @@ pub struct Listener {
     pub tcp: Tcp,
     /// What a client sees that is not served.
     pub refuse: Refusal,
+    /// What becomes of a client beyond the sessions that there may be.
+    pub when_full: WhenFull,
     /// Where it listens, as configured; the first place, if there are several.
     pub bind: Arc<str>,
 }
@@ -209,6 +211,7 @@ impl Plan {
                 timeouts: listener.timeouts,
                 tcp: listener.tcp,
                 refuse: listener.refuse,
+                when_full: listener.when_full,
                 bind: listener
                     .bind
                     .first()

@@ -58,6 +58,8 @@ pub struct Listener {
     pub tcp: Tcp,
     /// What a client sees that is not served.
     pub refuse: Refusal,
+    /// What becomes of a client beyond the sessions that there may be.
+    pub when_full: WhenFull,
 }
 
 impl Listener {
@@ -73,6 +75,7 @@ impl Listener {
             timeouts: Timeouts::default(),
             tcp: Tcp::default(),
             refuse: Refusal::default(),
+            when_full: WhenFull::default(),
         }
     }
 }
@@ -124,6 +127,21 @@ pub struct When {
     pub address: Vec<IpAddr>,
     /// Ports of the listener that the client came to.
     pub port: Vec<u16>,
+}
+
+/// What becomes of a client beyond the sessions that there may be, at its listener or in all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WhenFull {
+    /// It waits until one ends.
+    #[default]
+    Wait,
+    /// It is accepted and turned away as [`Listener::refuse`] says.
+    Refuse,
+}
+
+impl WhenFull {
+    /// Both, by the names under which they are configured.
+    pub const NAMES: [(&str, Self); 2] = [("wait", Self::Wait), ("refuse", Self::Refuse)];
 }
 
 /// Which clients may come: `deny` wins over `allow`, and an empty `allow` allows all.
@@ -399,6 +417,9 @@ pub enum Balance {
     RoundRobin,
     /// The one with the fewest sessions for its weight; those that are equal take turns.
     LeastSessions,
+    /// The one with the fewest sessions for its weight; of those that are equal, the first in the
+    /// list.
+    LeastSessionsInOrder,
     /// Of two drawn at random, the one with fewer sessions for its weight; if they are equal, the
     /// one that connects faster.
     TwoChoices,
@@ -419,9 +440,10 @@ pub enum Balance {
 
 impl Balance {
     /// All of them, by the names under which they are configured.
-    pub const NAMES: [(&str, Self); 8] = [
+    pub const NAMES: [(&str, Self); 9] = [
         ("round-robin", Self::RoundRobin),
         ("least-sessions", Self::LeastSessions),
+        ("least-sessions-in-order", Self::LeastSessionsInOrder),
         ("two-choices", Self::TwoChoices),
         ("latency-two-choices", Self::LatencyTwoChoices),
         ("random", Self::Random),

@@ -24,7 +24,7 @@ pub use address::{BackendAddress, Bind, SourceAddress, UnixName};
 pub use config::{
     Access, Admin, AllDown, Backend, Balance, Config, Idle, Limits, Listener, Log, LogFormat,
     LogTarget, OnRemoved, Pool, Proxy, ProxyProtocol, Queue, Refusal, Role, Route, Runtime, Sticky,
-    StickyKey, Tcp, Timeouts, Weight, When,
+    StickyKey, Tcp, Timeouts, Weight, When, WhenFull,
 };
 pub use diagnostic::{Code, Diagnostic, Severity};
 pub use source::{SourceId, Sources, Span, Spanned};

@@ -2,7 +2,7 @@
 
 use model::Code;
 
-use super::Example::{File, Line, Plug, Shell};
+use super::Example::{File, Line, Plug, Shell, Tcprelay};
 use super::Explanation;
 
 macro_rules! cases {
@@ -278,4 +278,13 @@ cases! {
          which has no room for them.",
         Line(&[b"udp://:5353", b"unix:/run/dns.sock"]) =>
         Line(&[b"udp://:5353", b"10.0.0.11:53"]);
+
+    IncludeMissing:
+        "An `include` that names no file, or one that cannot be read, includes nothing; what stands \
+         around it is read all the same, as tcprelay does it.",
+        Tcprelay("include = \"$CONFDIR/more.cfg\"\n\
+                  id = spawnd { listen = { port = 8080 } }\n\
+                  id = tcprelay { remote = { address = 10.0.0.11 port = 80 } }\n") =>
+        Tcprelay("id = spawnd { listen = { port = 8080 } }\n\
+                  id = tcprelay { remote = { address = 10.0.0.11 port = 80 } }\n");
 }

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use model::address::{Fault, FaultKind};
 use model::{
     Access, Backend, Bind, Code, Diagnostic, Idle, Listener, Refusal, Spanned, Tcp, Timeouts,
+    WhenFull,
 };
 
 use super::keys::{self, Key, Schema, Takes};
@@ -66,6 +67,13 @@ pub(super) const LISTENER: Schema = Schema {
             "How a client is turned away: by a reset, or by an end of stream as the old tools have it.",
         )
         .default("\"reset\""),
+        Key::new(
+            "when_full",
+            Takes::Choice(&keys::names(&WhenFull::NAMES)),
+            "What becomes of a client beyond `sessions` of `limits`: it waits, or is turned away as \
+             `refuse` says.",
+        )
+        .default("\"wait\""),
     ],
     also: POOL_KEYS,
     later: &[
@@ -208,6 +216,7 @@ impl Reader<'_> {
         let timeouts = self.timeouts(table);
         let tcp = self.tcp(table);
         let refuse = self.choice(table, "refuse", &Refusal::NAMES, &[]);
+        let when_full = self.choice(table, "when_full", &WhenFull::NAMES, &[]);
         let pool = self.pool_of(name, table, &bind);
         let routes = self.routes(table);
         self.config.listeners.push(Listener {
@@ -218,6 +227,7 @@ impl Reader<'_> {
             timeouts,
             tcp,
             refuse: refuse.unwrap_or_default(),
+            when_full: when_full.unwrap_or_default(),
             ..Listener::new(name, pool)
         });
     }

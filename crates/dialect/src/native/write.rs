@@ -6,7 +6,8 @@ use std::time::Duration;
 use model::config::Verbosity;
 use model::{
     AllDown, Backend, Bind, Config, Idle, Limits, Listener, Log, LogFormat, LogTarget, OnRemoved,
-    Pool, Queue, Refusal, Role, Route, Runtime, Sticky, Tcp, Timeouts, Weight, When, unit,
+    Pool, Queue, Refusal, Role, Route, Runtime, Sticky, Tcp, Timeouts, Weight, When, WhenFull,
+    unit,
 };
 
 use super::VERBOSITIES;
@@ -100,6 +101,7 @@ impl Writer {
             tcp.user_timeout == usual.user_timeout,
         );
         self.choice("refuse", listener.refuse, &Refusal::NAMES);
+        self.choice("when_full", listener.when_full, &WhenFull::NAMES);
         for route in &listener.routes {
             self.route(&listener.name, route);
         }

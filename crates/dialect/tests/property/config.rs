@@ -10,7 +10,7 @@ use model::{
     Access, Admin, AllDown, Backend, BackendAddress, Balance, Bind, Config, Idle, Limits, Listener,
     Log, LogFormat, LogTarget, OnRemoved, Pool, Proxy, ProxyProtocol, Queue, Rate, Refusal, Role,
     Route, Runtime, SourceAddress, Sources, Spanned, Sticky, StickyKey, Tcp, Timeouts, Weight,
-    When,
+    When, WhenFull,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -108,9 +108,10 @@ fn listener() -> impl Strategy<Value = Listener> {
     let tcp = (option::of((1u64..32_768).prop_map(Duration::from_secs)), option::of(time()));
     let refuse = select(Refusal::NAMES.map(|(_, refuse)| refuse).to_vec());
     let access = (ranges(), ranges());
-    let tcp = (tcp, refuse);
+    let full = select(WhenFull::NAMES.map(|(_, full)| full).to_vec());
+    let tcp = (tcp, refuse, full);
     (vec(bind, 1..9), 0usize..3, vec(route(), 0..3), access, limits(), timeouts, tcp).prop_map(
-        |(bind, pool, routes, (allow, deny), limits, timeouts, (tcp, refuse))| {
+        |(bind, pool, routes, (allow, deny), limits, timeouts, (tcp, refuse, when_full))| {
             let (keepalive, user_timeout) = tcp;
             Listener {
                 bind,
@@ -120,6 +121,7 @@ fn listener() -> impl Strategy<Value = Listener> {
                 timeouts,
                 tcp: Tcp { keepalive, user_timeout },
                 refuse,
+                when_full,
                 ..Listener::new("", unwritten(format!("p-{pool}")))
             }
         },

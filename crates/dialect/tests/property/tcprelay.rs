@@ -38,7 +38,7 @@ pub(crate) fn holds(data: &[u8]) {
         let text = reading.explain();
         let mut sources = Sources::default();
         let file = sources.add("replug.toml", text.as_str());
-        let again = native::read(&[file], &sources, &|_| None);
+        let again = native::read(&[file], &mut sources, &|_| None, &|_| Err(String::new()));
         let told = render::render(&again.diagnostics, &sources, Colour::Never);
         assert_eq!(again.config, reading.config, "{text}\n{told}");
     }

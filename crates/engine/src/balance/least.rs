@@ -15,7 +15,8 @@ pub struct LeastSessions {
     /// In the order of their indices.
     members: Box<[Member]>,
     /// Members that are equally full take turns: else the first would get all short sessions.
-    turns: Rotation,
+    /// `None`: it does.
+    turns: Option<Rotation>,
 }
 
 impl LeastSessions {
@@ -23,11 +24,18 @@ impl LeastSessions {
     pub fn new(members: &[Member]) -> Self {
         let mut sorted = members.to_vec();
         sorted.sort_by_key(|member| member.index);
-        Self { members: sorted.into(), turns: Rotation::new(members) }
+        Self { members: sorted.into(), turns: Some(Rotation::new(members)) }
+    }
+
+    /// The same, where the first of those that are equally full is picked.
+    pub fn in_order(members: &[Member]) -> Self {
+        Self { turns: None, ..Self::new(members) }
     }
 
     pub(super) fn resume(&self, previous: &Self) {
-        self.turns.resume(&previous.turns);
+        if let (Some(turns), Some(previous)) = (&self.turns, &previous.turns) {
+            turns.resume(previous);
+        }
     }
 
     pub(super) fn next<'a>(
@@ -37,14 +45,16 @@ impl LeastSessions {
     ) -> Option<BackendIndex> {
         let fullness = |member: &Member| {
             let load = look(member.index)?;
-            Some(Fullness::of(member, load, occasion))
+            Some((Fullness::of(member, load, occasion), member.index))
         };
-        let least = self.members.iter().filter_map(fullness).reduce(|least, fullness| {
-            match fullness.compare(least) {
-                Less => fullness,
-                _ => least,
-            }
-        })?;
+        let (least, first) =
+            self.members.iter().filter_map(fullness).reduce(|least, fullness| {
+                match fullness.0.compare(least.0) {
+                    Less => fullness,
+                    _ => least,
+                }
+            })?;
+        let Some(turns) = &self.turns else { return Some(first) };
         // Sessions come and go meanwhile; what was not more than the least then will do.
         let among_least = |index: BackendIndex| {
             let load = look(index)?;
@@ -52,6 +62,6 @@ impl LeastSessions {
             let fullness = Fullness::of(&self.members[at], load, occasion);
             fullness.compare(least).is_le().then_some(load)
         };
-        self.turns.next(occasion, among_least).or_else(|| self.turns.next(occasion, &look))
+        turns.next(occasion, among_least).or_else(|| turns.next(occasion, &look))
     }
 }

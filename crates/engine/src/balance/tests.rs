@@ -8,8 +8,8 @@ use crate::chance::{client_key, text_key};
 
 const NOW: Tick = Tick::from_millis(1_000_000);
 
-const ALL: [Balance; 8] = {
-    let mut all = [Balance::First; 8];
+const ALL: [Balance; 9] = {
+    let mut all = [Balance::First; 9];
     let mut at = 0;
     while at < all.len() {
         all[at] = Balance::NAMES[at].1;
@@ -123,6 +123,7 @@ fn first_always_begins_at_the_start() {
 #[test]
 fn the_least_are_filled_first_and_equals_take_turns() {
     check(Balance::LeastSessions, &[1, 1, 1], "", "ABCABC");
+    check(Balance::LeastSessionsInOrder, &[1, 1, 1], "", "AAAAAA");
     let bench = Bench::new(Balance::LeastSessions, &[2, 1, 1]);
     for (index, sessions) in [(0, 5), (1, 3), (2, 2)] {
         (0..sessions).for_each(|_| assert!(bench.loads[index].enter()));

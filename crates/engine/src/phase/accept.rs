@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use model::{Refusal, WhenFull};
 use relay::{Stamp, Tick, Watched};
 use tokio::sync::Notify;
 
@@ -141,6 +142,12 @@ impl Door {
             let listener = self.duty.listener();
             let room = match self.room(&listener) {
                 Ok(room) => room,
+                Err(Wait::Place | Wait::Permit) if listener.when_full == WhenFull::Refuse => {
+                    match self.turn_away(&listener) {
+                        Some(next) => return next,
+                        None => continue,
+                    }
+                }
                 Err(wait) => {
                     self.wait(wait, &listener).await;
                     continue;
@@ -177,6 +184,31 @@ impl Door {
             gates.pass(Stamp::now()).map_err(|(time, scope)| Wait::Turn(time, scope))?;
         }
         Ok(Room { place, permit })
+    }
+
+    /// Accepts one client for whom there is no room, and refuses it; `None`: look again.
+    fn turn_away(&mut self, listener: &Listener) -> Option<Next> {
+        match Accepted::from(self.watched.try_read(socket::accept)) {
+            Accepted::Client(socket, _) => {
+                match listener.gates.gate(Scope::Listener).sessions_max() {
+                    Some(_) => self.notice_full(listener),
+                    None => self.shard.notice_ceiling(),
+                }
+                let mut client = relay::Socket::new(socket);
+                match listener.refuse {
+                    Refusal::Reset => {}
+                    Refusal::Close => client.close_in_order(),
+                }
+                None
+            }
+            Accepted::Empty => Some(Next::Client),
+            Accepted::Retry => None,
+            Accepted::Rest(error) => {
+                self.notice_rest(&error);
+                Some(Next::Rest)
+            }
+            Accepted::Closed(error) => Some(Next::Closed(error)),
+        }
     }
 
     /// Waits, with nothing in hand that another listener could use, until there may be room or
