@@ -37,6 +37,8 @@ impl Default for Manners {
 pub enum PidfileHolds {
     /// The process, until it ends.
     Process,
+    /// The process, until no more clients are accepted.
+    Listening,
     /// The process, and a line with it again for each session; until no more clients are accepted.
     Sessions,
 }

@@ -87,6 +87,11 @@ impl PidFile {
         Err(Fault::Held { by: None })
     }
 
+    /// Keeps it until no more clients are accepted.
+    pub(crate) async fn until_closed(self, gauge: Gauge) {
+        gauge.closed().await;
+    }
+
     /// Keeps a further line in it for each session, so that whoever counts lines counts sessions,
     /// and whoever signals every process in it signals the one that serves them. Ends, and with it
     /// the file, when no more clients are accepted.

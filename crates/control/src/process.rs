@@ -225,6 +225,10 @@ impl Started {
             }
             // Else it stays until the process ends.
             let _stays = match pidfile {
+                Some((file, PidfileHolds::Listening)) => {
+                    tokio::spawn(file.until_closed(engine.gauge()));
+                    None
+                }
                 Some((file, PidfileHolds::Sessions)) => {
                     tokio::spawn(file.follow(engine.gauge()));
                     None

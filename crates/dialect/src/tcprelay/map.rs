@@ -7,7 +7,7 @@ use std::time::Duration;
 use model::config::Verbosity;
 use model::{
     Access, Balance, Bind, Code, Config, Diagnostic, Limits, Listener, Log, LogFormat, LogTarget,
-    Pool, Refusal, SourceAddress, Span, Spanned, Sticky, StickyKey, Tcp, Timeouts, check,
+    Pool, Refusal, SourceAddress, Span, Spanned, Sticky, StickyKey, Tcp, Timeouts, WhenFull, check,
 };
 
 use super::common::Common;
@@ -28,6 +28,10 @@ const CONNECT: Duration = Duration::from_secs(30);
 
 /// Silence after which the kernel has a peer probed, its interval and its count (tcp(7)).
 const PROBES: (u32, u32, u32) = (7200, 75, 9);
+
+/// How long a remote that is down is left alone where `rebalance` asks for it to be tried again:
+/// there it is so many connections, here it is time.
+const RETRY_REBALANCED: Duration = Duration::from_secs(2);
 
 /// Clients that a worker takes, and workers, unless told.
 const USERS: u32 = 60;
@@ -53,7 +57,7 @@ pub(super) fn finish(mut parts: Parts<'_>) -> Reading {
     let config = Config {
         listeners: parts.listeners(&mut faults),
         pools: vec![parts.pool(&mut faults)],
-        limits: parts.limits(&mut faults),
+        limits: parts.limits(),
         log: log(daemon),
         ..Config::default()
     };
@@ -143,12 +147,18 @@ impl Parts<'_> {
         access: Access,
         keepalive: Keepalive,
     ) -> Listener {
+        let (when_full, refuse) = match self.spawnd.overload.as_ref().map(|told| told.value) {
+            None | Some(Overload::Queue) => (WhenFull::Wait, Refusal::Close),
+            Some(Overload::Close) => (WhenFull::Refuse, Refusal::Close),
+            Some(Overload::Reset) => (WhenFull::Refuse, Refusal::Reset),
+        };
         Listener {
             bind: vec![bind],
             access,
             timeouts: self.timeouts(),
             tcp: tcp(keepalive),
-            refuse: Refusal::Close,
+            refuse,
+            when_full,
             ..Listener::new(name, Spanned::default_of(NAME.to_owned()))
         }
     }
@@ -168,7 +178,11 @@ impl Parts<'_> {
         let listens = self.spawnd.listens.iter().map(|listen| listen.sticky.period);
         let period = listens.chain([self.spawnd.sticky.period]).flatten().max();
         Pool {
-            balance: Balance::LeastSessions,
+            balance: Balance::LeastSessionsInOrder,
+            retry_down: match self.relay.rebalance {
+                Some(_) => RETRY_REBALANCED,
+                None => Pool::RETRY_DOWN,
+            },
             sticky: period
                 .filter(|period| !period.is_zero())
                 .map(|ttl| Sticky { ttl, by: StickyKey::Client }),
@@ -181,7 +195,7 @@ impl Parts<'_> {
     }
 
     /// Clients of all workers together.
-    fn limits(&self, faults: &mut Vec<Diagnostic>) -> Limits {
+    fn limits(&self) -> Limits {
         let spawn = &self.spawnd.spawn;
         let count = |count: &Option<Spanned<u32>>, usual| {
             count.as_ref().map_or(usual, |count| count.value).max(1)
@@ -193,15 +207,6 @@ impl Parts<'_> {
         let users = count(&spawn.users_max, USERS);
         let sessions = usize::try_from(u64::from(users) * u64::from(instances));
         let sessions = sessions.unwrap_or(SESSIONS_MAX).min(SESSIONS_MAX);
-        if let Some(overload) = &self.spawnd.overload
-            && overload.value != Overload::Queue
-        {
-            faults.push(
-                Diagnostic::new(Code::ReadAs, overload.span, "clients beyond the limit wait")
-                    .label("not in this version")
-                    .help("write `overload = queue`"),
-            );
-        }
         Limits { sessions: NonZeroUsize::new(sessions), ..Limits::default() }
     }
 
@@ -243,7 +248,7 @@ impl Parts<'_> {
         left(minima, "users min, instances min: there are no worker processes");
         left(spawn.exec.is_some(), "exec: there are no worker processes");
         left(self.relay.retire.is_some(), "retire limit: there are no worker processes");
-        left(self.relay.rebalance.is_some(), "rebalance: what is down is tried again by time");
+        left(self.relay.rebalance.is_some(), "rebalance: what is down is tried again after 2 s");
         left(self.relay.certificate.is_some(), "certificates: no listener has TLS");
         left(process.bind_retry.is_some(), "bind retry delay: all addresses or none");
         let common = [&self.common, &self.spawnd.common, &self.relay.common];

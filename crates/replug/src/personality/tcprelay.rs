@@ -13,7 +13,7 @@ use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
 
-use control::manners::{Ask, Manners, Signals};
+use control::manners::{Ask, Manners, PidfileHolds, Signals};
 use control::{Exit, Process};
 use dialect::render::{Colour, line, render};
 use dialect::tcprelay::{self, Options, Order, Reading, Verdict, Wish};
@@ -135,6 +135,7 @@ fn forward(program: &str, reading: Reading, path: String, options: Options) -> E
                 user_1: Ask::Reload,
                 ..Signals::default()
             },
+            pidfile: PidfileHolds::Listening,
             not_bound: Some(not_bound),
             ..Manners::default()
         },

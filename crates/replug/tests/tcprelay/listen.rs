@@ -1,0 +1,176 @@
+//! 5, 11, 12, 15, 16, 20: where clients arrive, how many, and who.
+
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr, TcpListener};
+use std::os::fd::OwnedFd;
+use std::os::unix::process::CommandExt as _;
+use std::process::Command;
+
+use rig::wait::until;
+use rig::{Address, Backend, Closed, Peer, Program, Scratch, figures};
+use rustix::process::Signal;
+
+use crate::start::{REPLUG, Relay, name, remote, run_text};
+
+/// 5: without an address it listens on all of both families.
+#[test]
+fn t05_all_addresses_unless_told() {
+    let (a, port, scratch) = (name('A'), Closed::bind(), Scratch::new());
+    let (number, file) = (port.address().port(), scratch.join("relay.cfg"));
+    // The port of 127.0.0.1 is kept for us while nobody listens on it.
+    let text = format!(
+        "id = spawnd {{ listen {{ port {number} }} }} id = tcprelay {{ {} }}",
+        remote(a.address())
+    );
+    fs::write(&file, text).expect("a file in a new folder");
+    let mut command = Command::new(REPLUG);
+    let _relay = Program::start(command.arg0("tcprelay").arg(&file));
+    for host in ["127.0.0.1", "[::1]"] {
+        let address = Address::parse(&format!("{host}:{number}"));
+        until("tcprelay to listen", || Peer::try_connect(&address).is_ok());
+        Peer::connect(&address).expect(b"A");
+    }
+}
+
+const ONE: &str = "spawn = { users max = 2 instances max = 1 }";
+
+/// 11: the third client waits for a place.
+#[test]
+fn t11_overload_queue() {
+    let a = name('A');
+    let relay = Relay::start(ONE, &remote(a.address()));
+    let held = [relay.hold(), relay.hold()];
+    let third = Peer::connect(&relay.address);
+    assert!(!third.is_readable());
+    drop(held);
+    third.expect(b"A");
+}
+
+/// 11: the third client sees an end of stream, and the next a place that is free again.
+#[test]
+fn t11_overload_close() {
+    let a = name('A');
+    let relay = Relay::start(&format!("{ONE} overload = close"), &remote(a.address()));
+    let held = [relay.hold(), relay.hold()];
+    Peer::connect(&relay.address).expect_fin();
+    assert_eq!(a.accepted(), 2);
+    drop(held);
+    until("a place", || relay.ask() == 'A');
+}
+
+/// 11: where we differ: the third client is connected and reset, for the listener stays.
+#[test]
+fn t11_overload_reset() {
+    let a = name('A');
+    let relay = Relay::start(&format!("{ONE} overload = reset"), &remote(a.address()));
+    let held = [relay.hold(), relay.hold()];
+    Peer::expect_turned_away(None, &relay.address);
+    assert_eq!(a.accepted(), 2);
+    drop(held);
+    until("a place", || {
+        Peer::try_connect(&relay.address).is_ok_and(|peer| peer.try_receive_byte() == Some(b'A'))
+    });
+}
+
+/// 12: a listener on a unix socket, which never worked.
+#[test]
+fn t12_listening_on_a_path() {
+    let (a, scratch) = (name('A'), Scratch::new());
+    let path = scratch.join("in.sock");
+    let _relay = Relay::start(&format!("listen = {{ path = {path} }}"), &remote(a.address()));
+    Peer::connect(&Address::parse(&format!("unix:{path}"))).expect(b"A");
+}
+
+/// 15. Where we differ: one address that cannot be had is enough.
+#[test]
+fn t15_a_port_that_is_taken() {
+    let taken = Backend::bind();
+    let port = taken.address().port();
+    let text = format!(
+        "id = spawnd {{ listen = {{ address = 127.0.0.1 port = {port} }} }}\n\
+         id = tcprelay {{ remote = {{ address = 127.0.0.1 port = 1 }} }}"
+    );
+    let (code, stdout, stderr) = run_text(&[], &text);
+    assert_eq!((code, &*stdout), (75, ""), "{stderr}");
+    let first = format!("bind to [127.0.0.1]:{port} failed.\n");
+    assert!(stderr.contains(&first), "{stderr}");
+    assert!(stderr.ends_with("Failed to bind to any address or port. Exiting.\n"), "{stderr}");
+}
+
+/// 15: it is had when it can be.
+#[test]
+fn t15_a_port_that_is_taken_for_a_while() {
+    let (taken, a, scratch) = (Backend::bind(), name('A'), Scratch::new());
+    let (address, file) = (taken.address().clone(), scratch.join("relay.cfg"));
+    let text = format!(
+        "id = spawnd {{ bind retry delay = 1 listen = {{ address = 127.0.0.1 port = {} }} }}\n\
+         id = tcprelay {{ {} }}",
+        address.port(),
+        remote(a.address())
+    );
+    fs::write(&file, text).expect("a file in a new folder");
+    let mut command = Command::new(REPLUG);
+    let relay = Program::start(command.arg0("tcprelay").arg(&file));
+    relay.stderr().expect("failed. Will retry every 1 seconds.");
+    let _port = taken.close();
+    until("tcprelay to listen", || figures::is_listened_on(address.tcp()));
+    Peer::connect(&address).expect(b"A");
+}
+
+fn from(last: u8) -> IpAddr {
+    Ipv4Addr::new(127, 0, 0, last).into()
+}
+
+/// 16: the first rule that matches decides, and nobody comes whom none permits.
+#[test]
+fn t16_rules_in_their_order() {
+    let a = name('A');
+    let rules = "permit 127.0.0.5\n deny 127.0.0.4/30\n permit 127.0.0.0/29";
+    let relay = Relay::start(rules, &remote(a.address()));
+    for last in [1, 2, 3, 5] {
+        Peer::connect_from(from(last), &relay.address).expect(b"A");
+    }
+    for last in [4, 6, 7, 8, 200] {
+        Peer::connect_from(from(last), &relay.address).expect_fin();
+    }
+}
+
+/// 16: IPv4 clients of a listener on all addresses match rules for IPv4.
+#[test]
+fn t16_mapped_addresses() {
+    let (a, port, scratch) = (name('A'), Closed::bind(), Scratch::new());
+    let (number, file) = (port.address().port(), scratch.join("relay.cfg"));
+    let text = format!(
+        "id = spawnd {{ listen = {{ port = {number} }} permit 127.0.0.5 }} id = tcprelay {{ {} }}",
+        remote(a.address())
+    );
+    fs::write(&file, text).expect("a file in a new folder");
+    let mut command = Command::new(REPLUG);
+    let _relay = Program::start(command.arg0("tcprelay").arg(&file));
+    let address = port.address();
+    until("tcprelay to listen", || Peer::try_connect(address).is_ok());
+    Peer::connect_from(from(5), address).expect(b"A");
+    Peer::connect_from(from(6), address).expect_fin();
+}
+
+/// 20: a socket that listens as standard input is the only one; HUP ends it.
+#[test]
+fn t20_inetd() {
+    let (a, scratch) = (name('A'), Scratch::new());
+    let file = scratch.join("relay.cfg");
+    let text = format!(
+        "id = spawnd {{ listen = {{ port = 1 }} background = yes }} id = tcprelay {{ {} }}",
+        remote(a.address())
+    );
+    fs::write(&file, text).expect("a file in a new folder");
+    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+    let place = listener.local_addr().expect("it is bound");
+    let mut command = Command::new(REPLUG);
+    let mut relay = Program::start_on(command.arg0("tcprelay").arg(&file), OwnedFd::from(listener));
+    let address = Address::parse(&place.to_string());
+    let client = Peer::connect(&address);
+    client.expect(b"A");
+    relay.signal(Signal::HUP);
+    drop(client);
+    relay.expect_exit(0);
+}
