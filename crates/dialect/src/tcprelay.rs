@@ -9,7 +9,7 @@
 //! looked at: in the original two processes read the file, each for its own.
 
 mod access;
-mod common;
+mod anywhere;
 mod lex;
 mod map;
 mod parse;
@@ -24,7 +24,7 @@ use std::fmt;
 use model::{Code, Config, Diagnostic, Severity, SourceId, Sources};
 
 use crate::native;
-use common::Common;
+use anywhere::Anywhere;
 use lex::{Lexer, Texts};
 use parse::{Block, Cursor};
 
@@ -136,7 +136,7 @@ pub fn read(
         sources,
         surroundings,
         texts: Texts::new(),
-        common: Common::default(),
+        anywhere: Anywhere::default(),
         variables: HashMap::new(),
         faults: Vec::new(),
     };
@@ -149,13 +149,13 @@ pub fn read(
     };
     let relay_ids = options.relay_ids(&spawnd.spawn);
     let relay = reader.section(file, &relay_ids, |cursor| relay::read(cursor, surroundings));
-    let Reader { common, variables, faults, .. } = reader;
+    let Reader { anywhere, variables, faults, .. } = reader;
     let mechanism = variables.get(map::MECHANISM).cloned();
     let mechanism = mechanism.or_else(|| (surroundings.environment)(map::MECHANISM));
     map::finish(map::Parts {
         spawnd,
         relay: relay.unwrap_or_default(),
-        common,
+        anywhere,
         mechanism,
         faults,
         options,
@@ -166,7 +166,7 @@ struct Reader<'a> {
     sources: &'a mut Sources,
     surroundings: Surroundings<'a>,
     texts: Texts,
-    common: Common,
+    anywhere: Anywhere,
     variables: HashMap<String, String>,
     faults: Vec<Diagnostic>,
 }
@@ -186,8 +186,8 @@ impl Reader<'_> {
                 lexer.set(name.clone(), value.clone());
             }
             let mut cursor = Cursor::new(lexer);
-            let mut common = Common::default();
-            let found = top(&mut cursor, id, &mut common, &read);
+            let mut anywhere = Anywhere::default();
+            let found = top(&mut cursor, id, &mut anywhere, &read);
             let mut faults = std::mem::take(&mut cursor.faults);
             let (variables, of_words) = cursor.lexer.into_variables();
             faults.extend(of_words);
@@ -195,7 +195,7 @@ impl Reader<'_> {
                 told = Some(faults);
             }
             if found.is_some() {
-                self.common.add(common);
+                self.anywhere.add(anywhere);
                 self.variables = variables;
                 self.faults.extend(told.into_iter().flatten());
                 return found;
@@ -232,7 +232,7 @@ impl Reader<'_> {
 fn top<T>(
     cursor: &mut Cursor<'_>,
     wanted: &str,
-    common: &mut Common,
+    anywhere: &mut Anywhere,
     read: impl Fn(&mut Cursor<'_>) -> T,
 ) -> Option<T> {
     let mut others = Vec::new();
@@ -277,7 +277,7 @@ fn top<T>(
                 }
             }
             "gcore" | "debug-cmd" => cursor.pass(),
-            name => common.directive(cursor, name),
+            name => anywhere.directive(cursor, name),
         }
     }
 }

@@ -10,7 +10,7 @@ use model::{
     Pool, Refusal, SourceAddress, Span, Spanned, Sticky, StickyKey, Tcp, Timeouts, WhenFull, check,
 };
 
-use super::common::Common;
+use super::anywhere::Anywhere;
 use super::relay::Relay;
 use super::spawnd::{Keepalive, Listen, Overload, Spawnd, not_yet};
 use super::value::Local;
@@ -41,7 +41,7 @@ const INSTANCES: u32 = 8;
 pub(super) struct Parts<'a> {
     pub(super) spawnd: Spawnd,
     pub(super) relay: Relay,
-    pub(super) common: Common,
+    pub(super) anywhere: Anywhere,
     pub(super) mechanism: Option<String>,
     pub(super) faults: Vec<Diagnostic>,
     pub(super) options: &'a Options,
@@ -251,8 +251,8 @@ impl Parts<'_> {
         left(self.relay.rebalance.is_some(), "rebalance: what is down is tried again after 2 s");
         left(self.relay.certificate.is_some(), "certificates: no listener has TLS");
         left(process.bind_retry.is_some(), "bind retry delay: all addresses or none");
-        let common = [&self.common, &self.spawnd.common, &self.relay.common];
-        let syslog = common.iter().any(|common| common.is_said());
+        let all = [&self.anywhere, &self.spawnd.anywhere, &self.relay.anywhere];
+        let syslog = all.iter().any(|anywhere| anywhere.is_said());
         left(syslog, "syslog: write `to = \"syslog\"` into [log]");
     }
 }

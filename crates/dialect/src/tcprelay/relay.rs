@@ -6,7 +6,7 @@ use std::time::Duration;
 use model::{Backend, BackendAddress, Code, Diagnostic, Span, Spanned, Weight};
 
 use super::Surroundings;
-use super::common::Common;
+use super::anywhere::Anywhere;
 use super::lex::{Kind, Token};
 use super::parse::{Block, Cursor};
 use super::spawnd::not_yet;
@@ -26,7 +26,7 @@ pub(super) struct Relay {
     pub(super) retire: Option<Spanned<u32>>,
     /// Whether anything is said about certificates.
     pub(super) certificate: Option<Span>,
-    pub(super) common: Common,
+    pub(super) anywhere: Anywhere,
 }
 
 const SECTION: Block = Block {
@@ -124,7 +124,7 @@ impl Relay {
                     cursor.skip_block();
                 }
             }
-            name => self.common.directive(cursor, name),
+            name => self.anywhere.directive(cursor, name),
         }
     }
 

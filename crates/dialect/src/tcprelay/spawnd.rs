@@ -6,7 +6,7 @@ use model::{Code, Diagnostic, Span, Spanned};
 
 use super::Surroundings;
 use super::access::{self, Rule};
-use super::common::Common;
+use super::anywhere::Anywhere;
 use super::lex::{Kind, Token};
 use super::parse::{Block, Cursor};
 use super::value::{self, Local};
@@ -24,7 +24,7 @@ pub(super) struct Spawnd {
     pub(super) single: bool,
     pub(super) sticky: Sticky,
     pub(super) rules: Vec<Rule>,
-    pub(super) common: Common,
+    pub(super) anywhere: Anywhere,
     keepalive: Keepalive,
 }
 
@@ -203,7 +203,7 @@ impl Spawnd {
                     self.rule(cursor, matches!(verb, "accept" | "permit"), token.span);
                 }
             }
-            name => self.common.directive(cursor, name),
+            name => self.anywhere.directive(cursor, name),
         }
     }
 

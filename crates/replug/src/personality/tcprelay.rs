@@ -172,6 +172,10 @@ fn again(path: &str, options: &Options) -> control::Reading {
 }
 
 /// Waits until all addresses can be had, which is told once.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "nothing runs yet, and no event tells of a free port"
+)]
 fn wait_for_addresses(program: &str, config: &Config, delay: Duration) {
     let binds = || config.listeners.iter().flat_map(|listener| &listener.bind);
     let taken = |bind: &Bind| match bind {

@@ -31,7 +31,7 @@ pub(super) fn text(path: &Path) -> Result<String, String> {
 /// `$CONFDIR/` is the folder of `main`. `*`, `?` and `[...]` stand for parts of names, `{a,b}` for
 /// alternatives.
 pub(super) fn matching(main: &Path, pattern: &str) -> Vec<Included> {
-    let folder = main.parent().unwrap_or(Path::new("")).to_string_lossy();
+    let folder = main.parent().map(Path::to_string_lossy).unwrap_or_default();
     let folder = if folder.is_empty() { "." } else { &*folder };
     let pattern = match pattern.strip_prefix("$CONFDIR/") {
         Some(rest) => format!("{folder}/{rest}"),

@@ -7,7 +7,7 @@ use super::parse::Cursor;
 
 /// What is said about logs.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Common {
+pub(super) struct Anywhere {
     pub(super) ident: Option<Spanned<String>>,
     pub(super) facility: Option<Spanned<String>>,
     pub(super) severity: Option<Spanned<String>>,
@@ -22,7 +22,7 @@ const FACILITIES: &str = "kern user mail daemon auth syslog lpr news uucp cron a
 
 const SEVERITIES: &str = "emerg alert crit err warning notice info debug";
 
-impl Common {
+impl Anywhere {
     /// Reads what stands behind `name`, if that is a directive of these.
     pub(super) fn directive(&mut self, cursor: &mut Cursor<'_>, name: &str) {
         match name {
