@@ -5,12 +5,12 @@
 
 use std::ffi::OsString;
 
-use model::{Code, Diagnostic, Severity, Sources};
+use model::{Code, Diagnostic, Severity, SourceId, Sources};
 
 use crate::line::Line;
 use crate::quick::options::Id;
 use crate::quick::{self, Process, Wish, Words};
-use crate::{native, plug};
+use crate::{native, plug, tcprelay};
 
 /// A dialect that can be converted from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,15 +19,17 @@ pub enum Origin {
     Quick,
     /// The command line of plug.
     Plug,
+    /// The configuration of tcprelay and spawnd.
+    Tcprelay,
 }
 
 impl Origin {
     /// All of them, by name.
-    pub const NAMES: [(&str, Self); 2] = [("quick", Self::Quick), ("plug", Self::Plug)];
+    pub const NAMES: [(&str, Self); 3] =
+        [("quick", Self::Quick), ("plug", Self::Plug), ("tcprelay", Self::Tcprelay)];
 
     /// Dialects that this version cannot convert from yet.
-    pub const LATER: [&str; 7] =
-        ["redir", "rinetd", "tcprelay", "tproxy", "proxymachine", "haproxy", "nginx"];
+    pub const LATER: [&str; 6] = ["redir", "rinetd", "tproxy", "proxymachine", "haproxy", "nginx"];
 }
 
 /// What became of a configuration.
@@ -68,6 +70,21 @@ pub fn plug(words: plug::Words<'_>, sources: &mut Sources) -> Converted {
     let shown = Line::shown(words.program, words.args);
     let reading = plug::read(words, sources);
     let text = reading.is_sound().then(|| format!("# {shown}\n\n{}", ordered(&reading.explain())));
+    Converted { text, diagnostics: reading.diagnostics }
+}
+
+/// Converts the configuration of tcprelay in `file`.
+pub fn tcprelay(
+    file: SourceId,
+    options: &tcprelay::Options,
+    sources: &mut Sources,
+    surroundings: tcprelay::Surroundings<'_>,
+) -> Converted {
+    let name = sources.get(file).name.clone();
+    let reading = tcprelay::read(file, options, sources, surroundings);
+    let sound = reading.verdict == tcprelay::Verdict::Sound;
+    let name: String = name.chars().filter(|c| !c.is_control()).collect();
+    let text = sound.then(|| format!("# tcprelay {name}\n\n{}", ordered(&reading.explain())));
     Converted { text, diagnostics: reading.diagnostics }
 }
 

@@ -5,7 +5,7 @@
 //! tool's own codes, and never with 0 when it could not start.
 
 mod plug;
-mod tcprelay;
+pub(crate) mod tcprelay;
 
 use std::ffi::{OsStr, OsString};
 use std::path::Path;

@@ -11,12 +11,13 @@ use dialect::suggest;
 use model::{Code, Diagnostic, Sources};
 
 use crate::cli::PROGRAM;
-use crate::{say, shown, tell};
+use crate::{personality, say, shown, tell};
 
 /// The words behind `replug convert`.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Convert {
-    /// What the rest is written in: quick (the words behind `replug` on one line), or plug
+    /// What the rest is written in: quick (the words behind `replug` on one line), plug, or
+    /// tcprelay (the words behind `plug`, or `tcprelay`)
     #[arg(long, value_name = "DIALECT")]
     from: String,
     /// What is to be converted
@@ -43,6 +44,7 @@ impl Convert {
                 let words = plug::Words { program: "plug", args: &self.args };
                 convert::plug(words, &mut sources)
             }
+            Ok(Origin::Tcprelay) => personality::tcprelay::convert(&self.args, &mut sources),
             Err(fault) => Converted { text: None, diagnostics: vec![fault] },
         };
         tell(&shown(&diagnostics, &sources));

@@ -6,6 +6,7 @@
 
 mod files;
 
+use std::ffi::OsString;
 use std::io;
 use std::net::TcpListener;
 use std::path::Path;
@@ -15,11 +16,12 @@ use std::time::Duration;
 
 use control::manners::{Ask, Manners, PidfileHolds, Signals};
 use control::{Exit, Process};
-use dialect::render::{Colour, line, render};
-use dialect::tcprelay::{self, Options, Order, Reading, Verdict, Wish};
-use model::{Bind, Config, Severity, Sources};
+use dialect::convert::Converted;
+use dialect::tcprelay::{self, Options, Order, Reading, Surroundings, Verdict, Wish};
+use model::{Bind, Code, Config, Diagnostic, SourceId, Sources};
 
 use super::Call;
+use crate::file;
 
 /// The codes of sysexits(3) that the original ends with.
 const USAGE: u8 = 64;
@@ -35,7 +37,7 @@ pub(super) fn run(call: &Call<'_>) -> ExitCode {
     let mut sources = Sources::default();
     let order = tcprelay::order(program, call.words, &mut sources);
     if !control::is_launched() {
-        crate::tell(&render(&order.diagnostics, &sources, crate::colour()));
+        crate::tell(&crate::shown(&order.diagnostics, &sources));
     }
     match order.wish {
         Wish::Help => {
@@ -55,10 +57,10 @@ pub(super) fn run(call: &Call<'_>) -> ExitCode {
     }
     let mut options = order.options;
     options.inetd = order.wish == Wish::Run && files::is_given_a_listener();
-    match read(&order.config, &options, crate::colour()) {
-        Ok((reading, told, _)) => {
+    match read(&order.config, &options, &mut sources) {
+        Ok(reading) => {
             if !control::is_launched() {
-                crate::tell(&told);
+                crate::tell(&crate::shown(&reading.diagnostics, &sources));
             }
             match (code(reading.verdict), order.wish) {
                 (Some(code), _) => code.into(),
@@ -87,31 +89,49 @@ fn code(verdict: Verdict) -> Option<u8> {
     }
 }
 
-/// Reads a configuration file: what it says, the faults for a terminal, and each on one line.
-fn read(
+/// Reads a configuration file, whose text is added to `sources`.
+fn read(path: &str, options: &Options, sources: &mut Sources) -> Result<Reading, String> {
+    within(path, sources, |file, sources, surroundings| {
+        tcprelay::read(file, options, sources, surroundings)
+    })
+}
+
+/// The words behind `replug convert --from tcprelay`, which are those of tcprelay, as native TOML.
+pub(crate) fn convert(words: &[OsString], sources: &mut Sources) -> Converted {
+    let order = tcprelay::order(tcprelay::NAME, words, sources);
+    if !order.is_sound() {
+        return Converted { text: None, diagnostics: order.diagnostics };
+    }
+    let converted = within(&order.config, sources, |file, sources, surroundings| {
+        dialect::convert::tcprelay(file, &order.options, sources, surroundings)
+    });
+    converted.unwrap_or_else(|why| {
+        let help = "name the configuration: `replug convert --from tcprelay FILE`";
+        let diagnostics = vec![Diagnostic::new(Code::File, None, why).help(help)];
+        Converted { text: None, diagnostics }
+    })
+}
+
+/// Has `read` read the file at `path` in the surroundings that this process has.
+fn within<T>(
     path: &str,
-    options: &Options,
-    colour: Colour,
-) -> Result<(Reading, String, Vec<String>), String> {
+    sources: &mut Sources,
+    read: impl FnOnce(SourceId, &mut Sources, Surroundings<'_>) -> T,
+) -> Result<T, String> {
     if path.contains("://") {
         return Err(format!(
             "cannot read {path}: configurations are read from files only; fetch it into one first"
         ));
     }
     let text = files::text(Path::new(path)).map_err(|why| format!("cannot read {path}: {why}"))?;
-    let mut sources = Sources::default();
     let file = sources.add(path, text);
     let include = |pattern: &str| files::matching(Path::new(path), pattern);
-    let surroundings = tcprelay::Surroundings {
+    let surroundings = Surroundings {
         environment: &|name| std::env::var(name).ok(),
         include: &include,
         service: &files::port_of,
     };
-    let reading = tcprelay::read(file, options, &mut sources, surroundings);
-    let told = render(&reading.diagnostics, &sources, colour);
-    let errors = reading.diagnostics.iter().filter(|fault| fault.severity() == Severity::Error);
-    let lines = errors.map(|fault| line(fault, &sources)).collect();
-    Ok((reading, told, lines))
+    Ok(read(file, sources, surroundings))
 }
 
 fn forward(program: &str, reading: Reading, path: String, options: Options) -> ExitCode {
@@ -157,18 +177,19 @@ fn forward(program: &str, reading: Reading, path: String, options: Options) -> E
 
 /// Reads the configuration for a reload.
 fn again(path: &str, options: &Options) -> control::Reading {
-    match read(path, options, Colour::Never) {
-        Ok((reading, told, faults)) => {
-            let config = Some(reading.config).filter(|_| reading.verdict == Verdict::Sound);
-            control::Reading { config, faults, told, watched: Vec::new() }
-        }
-        Err(why) => control::Reading {
-            config: None,
-            told: format!("{why}\n"),
-            faults: vec![why],
-            watched: Vec::new(),
+    let mut sources = Sources::default();
+    let reading = match read(path, options, &mut sources) {
+        Ok(Reading { config, diagnostics, verdict, .. }) => file::Reading {
+            config: Some(config).filter(|_| verdict == Verdict::Sound),
+            diagnostics,
+            ..file::Reading::default()
         },
-    }
+        Err(why) => file::Reading {
+            diagnostics: vec![Diagnostic::new(Code::File, None, why)],
+            ..file::Reading::default()
+        },
+    };
+    file::Reading { sources, ..reading }.in_lines()
 }
 
 /// Waits until all addresses can be had, which is told once.

@@ -136,10 +136,23 @@ fn t17_what_is_missing_is_refused() {
     check(&[], &text, 78, &["authorization by an external program is not in this version"]);
 }
 
-/// The same as a file of replug's own.
+/// The same as a file of replug's own, which is sound.
 #[test]
-fn explained() {
-    let (code, stdout, stderr) = run_text(&["--explain"], &format!("{SPAWND}{RELAY}"));
-    assert_eq!((code, &*stderr), (0, ""));
-    assert!(stdout.contains("\nbind = [\":28080\"]\n"), "{stdout}");
+fn explained_and_converted() {
+    let scratch = Scratch::new();
+    let (old, new) = (scratch.join("relay.cfg"), scratch.join("replug.toml"));
+    let spawn = SPAWND.replace("} }", "} spawn = { exec = /usr/sbin/tcprelay } }");
+    fs::write(&old, format!("{spawn}{RELAY}")).expect("a file in a new folder");
+    let explain = ["tcprelay", "--explain", &old];
+    for words in [&explain[..], &["convert", "--from", "tcprelay", &old]] {
+        let (code, stdout, stderr) = run_as("replug", words);
+        assert_eq!((code, &*stderr), (0, ""), "{words:?}");
+        assert!(stdout.contains("\n# not carried over: exec: "), "{stdout}");
+        fs::write(&new, stdout).expect("a file in a new folder");
+        let checked = run_as("replug", &["check", &new]);
+        assert!(checked.0 == 0 && checked.2.ends_with("; no faults\n"), "{}", checked.2);
+    }
+    let (code, _, stderr) = run_as("replug", &["convert", "--from", "tcprelay", "/nonexistent"]);
+    assert_eq!(code, 2);
+    assert!(stderr.contains("cannot read /nonexistent"), "{stderr}");
 }
