@@ -218,7 +218,8 @@ impl Parts<'_> {
             (user, Some(group)) => Some(format!("{}:{group}", user.unwrap_or_default())),
         };
         let pidfile = self.options.pidfile.clone().or_else(|| text(&spawnd.pidfile));
-        Process { daemon, pidfile, user, bind_retry: spawnd.retry }
+        let retry = spawnd.listens.iter().filter_map(|listen| listen.retry).min();
+        Process { daemon, pidfile, user, bind_retry: retry.or(spawnd.retry) }
     }
 
     fn notes(&self, process: &Process, notes: &mut Vec<String>) {
@@ -250,6 +251,8 @@ impl Parts<'_> {
         left(self.relay.retire.is_some(), "retire limit: there are no worker processes");
         left(self.relay.rebalance.is_some(), "rebalance: what is down is tried again after 2 s");
         left(self.relay.certificate.is_some(), "certificates: no listener has TLS");
+        let dscp = self.spawnd.listens.iter().any(|listen| listen.dscp.is_some());
+        left(dscp, "dscp: packets have the class that the kernel gives them");
         left(process.bind_retry.is_some(), "bind retry delay: all addresses or none");
         let all = [&self.anywhere, &self.spawnd.anywhere, &self.relay.anywhere];
         let syslog = all.iter().any(|anywhere| anywhere.is_said());
@@ -292,6 +295,11 @@ fn unserved(listen: &Listen, faults: &mut Vec<Diagnostic>) {
         listen.tls,
         "TLS is not in this version",
         "leave `tls` out, or keep tcprelay for this one",
+    );
+    asked(
+        listen.interface.as_ref().and_then(|interface| interface.span),
+        "listening in a VRF is not in this version",
+        "leave `vrf` out only if clients may come from everywhere",
     );
     let unix = matches!(&listen.address, Some(address) if matches!(address.value, Local::Unix(_)));
     asked(
