@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use model::config::Verbosity;
 use model::{
-    Access, Balance, Bind, Code, Config, Diagnostic, Limits, Listener, Log, LogFormat, LogTarget,
-    Pool, Refusal, SourceAddress, Span, Spanned, Sticky, StickyKey, Tcp, Timeouts, WhenFull, check,
+    Access, Balance, Bind, Code, Config, Diagnostic, Idle, Limits, Listener, Log, LogFormat,
+    LogTarget, Pool, Refusal, SourceAddress, Span, Spanned, Sticky, StickyKey, Tcp, Timeouts,
+    WhenFull, check,
 };
 
 use super::anywhere::Anywhere;
@@ -167,7 +168,7 @@ impl Parts<'_> {
         let idle = self.relay.idle;
         Timeouts {
             connect: idle.map_or(CONNECT, |idle| idle.min(CONNECT)),
-            idle,
+            idle: Idle::after(idle),
             ..Timeouts::default()
         }
     }
