@@ -1,136 +1,189 @@
-//! The log: takes entries out of the journal, makes lines of them, writes them.
+//! The logs: entries come out of the journal, become lines, and are written.
 //!
-//! One thread of its own ([`writer`]) does this, so that no shard ever waits for a disk or a
-//! reader. Its parts, in the order an entry passes them: a format ([`text`],
-//! [`json`], [`logfmt`], [`plug`]) makes a line; an [`output`] holds lines until they are
-//! written; a [`sink`] writes them to a file, a stream or [`syslog`].
+//! Threads of their own do this ([`dispatch`]), so that no shard ever waits for a disk or a
+//! reader. The parts, in the order an entry passes them: a [`writer`] takes those that its log
+//! wants; a format ([`text`], [`json`], [`logfmt`], [`haproxy`], [`plug`]) makes a line, out of the
+//! [`fields`] of a record or of its own; around it comes what [`syslog`] or [`journald`] want; an
+//! [`output`] holds entries until they are written; a [`sink`] writes them to a file, a stream, a
+//! daemon of this machine ([`local`]) or one elsewhere ([`remote`]).
 //!
 //! A sink that fails (disk full, nobody reads, no syslog daemon) never stops
-//! the thread: lines are held up to a limit, entries beyond it are counted, the
-//! sink is tried again once a second, and when it works again the count is
+//! its thread: entries are held up to a limit, those beyond it are counted, the
+//! sink is tried again and again, and when it works the count is
 //! written. Lines are written as soon as no entry waits, or in batches while
 //! entries come faster than that.
 
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
 use engine::account::Record;
 use engine::journal::{self, Entry, Journal, Level, Notice, Wants};
-use model::config::Verbosity;
-use model::{LogFormat, LogTarget};
+use model::{Log, LogTarget, Syslog, SyslogServer};
 
 mod clock;
+mod dispatch;
 mod escape;
+mod fields;
+mod haproxy;
+mod journald;
 mod json;
+mod local;
 mod logfmt;
 mod output;
 mod plug;
+mod remote;
 #[cfg(test)]
 mod samples;
 mod sink;
 mod syslog;
+#[cfg(test)]
+mod tests;
 mod text;
 mod writer;
 
-use output::Output;
-use sink::Sink;
-use syslog::Syslog;
-use text::Columns;
-use writer::{Lines, Writer};
+use dispatch::{Dispatcher, Successors};
+use local::Local;
+use syslog::{About, Head, Severity};
+use writer::{DEV_LOG, Setup, Writer};
 
 /// Longest wait, at the end of the process, for what is still to be written.
 pub(crate) const LAST_WORDS_MAX: Duration = Duration::from_secs(3);
 
-/// An open log whose thread does not run yet, so that privileges can be dropped in between.
+/// Open logs whose threads do not run yet, so that privileges can be dropped in between.
 #[derive(Debug)]
-pub(crate) struct Log {
-    lines: Lines,
-    records: Output,
-    /// `None`: notices go where records go.
-    notices: Option<Output>,
-    wants: Wants,
+pub(crate) struct Logs {
+    opened: Vec<Opened>,
+    streams: Streams,
 }
 
-impl Log {
-    /// Opens the target that `log` names.
+/// A log that can be written.
+#[derive(Debug)]
+enum Opened {
+    New(Box<Writer>),
+    /// One that runs already, and goes on with what it holds and whom it is connected to.
+    Kept(Setup),
+}
+
+/// Which standard streams may be logged to; syslog stands in for one that may not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Streams {
+    pub(crate) stdout: bool,
+    pub(crate) stderr: bool,
+}
+
+/// A log that could not be opened.
+#[derive(Debug)]
+pub(crate) struct OpenFailure {
+    /// Where it was to go.
+    pub(crate) target: String,
+    /// What the system said.
+    pub(crate) error: io::Error,
+}
+
+impl fmt::Display for OpenFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cannot open the log {}: {}", self.target, self.error)
+    }
+}
+
+impl Logs {
+    /// Opens what `logs` name, for sessions of so many `listeners`.
     ///
-    /// A missing syslog daemon or reader of a FIFO is no error: they may come later.
+    /// A missing daemon, server or reader of a FIFO is no error: they may come later.
     ///
     /// # Errors
-    /// When a file cannot be opened.
-    pub(crate) fn open(log: &model::Log, listeners: usize) -> io::Result<Self> {
-        let (records, notices) = match &log.to {
-            LogTarget::Stderr => (Sink::stderr(), None),
-            LogTarget::Stdout => (Sink::stdout(), Some(Sink::stderr())),
-            LogTarget::Syslog => (Sink::syslog(Path::new(syslog::DEV_LOG)), None),
-            LogTarget::File(path) => (Sink::file(Path::new(path))?, None),
-        };
-        let columns = Columns { time: log.to != LogTarget::Syslog, listener: listeners > 1 };
-        let records = Output::new(records);
-        Ok(Self {
-            lines: Lines {
-                format: log.format,
-                columns,
-                syslog: log.to == LogTarget::Syslog,
-                verbosity: log.verbosity,
-            },
-            records,
-            notices: notices.map(Output::new),
-            wants: wants(log),
-        })
+    /// The first file that cannot be opened.
+    pub(crate) fn open(
+        logs: &[Log],
+        listeners: usize,
+        streams: Streams,
+    ) -> Result<Self, OpenFailure> {
+        Self::beside(&[], setups(logs, listeners, streams), streams)
     }
 
-    /// Gives a log file to another user, so that it can be opened again without privileges.
+    /// Opens those of `wanted` that do not run.
+    fn beside(
+        running: &[Setup],
+        wanted: Vec<Setup>,
+        streams: Streams,
+    ) -> Result<Self, OpenFailure> {
+        let open = |setup: Setup| {
+            if running.contains(&setup) {
+                return Ok(Opened::Kept(setup));
+            }
+            let target = match &setup.log.to.value {
+                LogTarget::File(path) => path.clone(),
+                _ => "its target".to_owned(),
+            };
+            let writer = Writer::open(setup).map_err(|error| OpenFailure { target, error })?;
+            Ok(Opened::New(writer.into()))
+        };
+        let opened = wanted.into_iter().map(open).collect::<Result<_, _>>()?;
+        Ok(Self { opened, streams })
+    }
+
+    /// The most that any of them wants.
+    fn wants(&self) -> Wants {
+        self.opened.iter().map(|opened| opened.setup().wants()).fold(Wants::QUIET, Wants::or)
+    }
+
+    fn setups(&self) -> Vec<Setup> {
+        self.opened.iter().map(|opened| opened.setup().clone()).collect()
+    }
+
+    /// Gives log files to another user, so that they can be opened again without privileges.
     ///
     /// # Errors
     /// What chown(2) says.
     pub(crate) fn give_to(&self, user: u32, group: u32) -> io::Result<()> {
-        self.records.sink().give_to(user, group)
+        self.opened.iter().try_for_each(|opened| match opened {
+            Opened::New(writer) => writer.give_to(user, group),
+            Opened::Kept(_) => Ok(()),
+        })
     }
 
-    /// Calls a log file as it will be called behind `--chroot`, if it can be reached there.
+    /// Calls log files as they will be called behind `--chroot`, where they can be reached there.
     pub(crate) fn rename(&mut self, inside: impl Fn(&Path) -> Option<PathBuf>) {
-        self.records.sink_mut().rename(inside);
+        for opened in &mut self.opened {
+            if let Opened::New(writer) = opened {
+                writer.rename(&inside);
+            }
+        }
     }
 
-    /// Starts the thread.
+    /// Starts the threads.
     ///
     /// # Errors
-    /// When there can be no thread.
+    /// When there can be none.
     pub(crate) fn start(self) -> io::Result<Running> {
-        let (journal, entries) = journal::journal(self.wants);
+        let (journal, entries) = journal::journal(self.wants());
         let (last, end) = mpsc::channel();
-        let writer = Writer::new(self.lines, self.records, self.notices, journal.clone());
+        let (setups, streams) = (Mutex::new(self.setups()), self.streams);
+        let successors = Successors::default();
+        let dispatcher = Dispatcher::start(self, journal.clone(), Arc::clone(&successors))?;
         thread::Builder::new().name("replug-log".to_owned()).spawn(move || {
             // Nobody waits any more if the process took longer than LAST_WORDS_MAX to end.
-            let _ = last.send(writer.run(&entries));
+            let _ = last.send(dispatcher.run(&entries));
         })?;
-        Ok(Running { journal, end, reopening: Arc::default() })
+        Ok(Running { journal, end, setups, streams, successors, reopening: Arc::default() })
     }
 }
 
-/// What is worth making for `log`.
-fn wants(log: &model::Log) -> Wants {
-    match (log.format, log.verbosity) {
-        // Its lines are made from decisions that others tell only at length.
-        (LogFormat::PlugSyslog, _) | (_, Verbosity::Verbose) => {
-            Wants { records: true, level: Level::Debug }
-        }
-        (_, Verbosity::Quiet) => Wants { records: false, level: Level::Warning },
-        (_, Verbosity::Normal) => Wants { records: true, level: Level::Info },
-    }
-}
-
-/// The log's thread, from outside.
+/// The logs' threads, from outside.
 #[derive(Debug)]
 pub(crate) struct Running {
     journal: Journal,
     end: Receiver<u64>,
+    /// Of the logs that run, or will once [`Running::replace`] has come through.
+    setups: Mutex<Vec<Setup>>,
+    streams: Streams,
+    successors: Successors,
     reopening: Arc<AtomicBool>,
 }
 
@@ -153,6 +206,26 @@ impl Running {
         });
     }
 
+    /// Opens other logs, for sessions of so many `listeners`, as far as they do not run already.
+    /// Nothing is said to them yet.
+    ///
+    /// # Errors
+    /// The first file that cannot be opened.
+    pub(crate) fn prepare(&self, logs: &[Log], listeners: usize) -> Result<Logs, OpenFailure> {
+        let wanted = setups(logs, listeners, self.streams);
+        let running = self.setups.lock().unwrap_or_else(PoisonError::into_inner);
+        Logs::beside(&running, wanted, self.streams)
+    }
+
+    /// Goes over to logs that were prepared since the last time. What was said before goes to the
+    /// old ones, what is said after to the new ones. Does not wait for it.
+    pub(crate) fn replace(&self, logs: Logs) {
+        *self.setups.lock().unwrap_or_else(PoisonError::into_inner) = logs.setups();
+        self.successors.lock().unwrap_or_else(PoisonError::into_inner).push(logs);
+        let journal = self.journal.clone();
+        aside(move || journal.farewell(Entry::Replace));
+    }
+
     /// Waits until all is written, at most [`LAST_WORDS_MAX`]. Tells how many entries were not
     /// written; `None` when even that cannot be told.
     pub(crate) fn finish(self) -> Option<u64> {
@@ -160,6 +233,35 @@ impl Running {
         aside(move || journal.farewell(Entry::Close));
         self.end.recv_timeout(LAST_WORDS_MAX).ok()
     }
+}
+
+impl Opened {
+    fn setup(&self) -> &Setup {
+        match self {
+            Self::New(writer) => writer.setup(),
+            Self::Kept(setup) => setup,
+        }
+    }
+}
+
+/// By what `logs` are opened.
+fn setups(logs: &[Log], listeners: usize, streams: Streams) -> Vec<Setup> {
+    let mut logs = logs.to_vec();
+    for log in &mut logs {
+        let stands_in = match log.to.value {
+            LogTarget::Stderr => !streams.stderr,
+            LogTarget::Stdout => !streams.stdout,
+            LogTarget::Syslog(_) | LogTarget::Journald(_) | LogTarget::File(_) => false,
+        };
+        if stands_in {
+            log.to.value = LogTarget::Syslog(Syslog::new(SyslogServer::Local));
+        }
+    }
+    let stderr_is_taken = logs.iter().any(|log| log.to.value == LogTarget::Stderr);
+    let period = logs.iter().filter_map(|log| log.every).min();
+    let names_listener = listeners > 1;
+    let setup = |log| Setup { log, names_listener, stderr_is_taken, period };
+    logs.into_iter().map(setup).collect()
 }
 
 /// Runs `wait`, which may take long, on a thread of its own.
@@ -171,13 +273,14 @@ fn aside(wait: impl FnOnce() + Send + 'static) {
 
 /// Tells syslog what has gone wrong, each line a message; before there is a log, or about it.
 pub(crate) fn tell_syslog(lines: &str) {
-    let mut syslog = Syslog::new(Path::new(syslog::DEV_LOG));
+    let syslog = Local::new(Path::new(DEV_LOG));
+    let head = Head::new(&Syslog::new(SyslogServer::Local));
     for line in lines.lines() {
         let mut message = String::new();
-        syslog::head(&mut message, Level::Error);
+        head.begin(&mut message, Severity::Error, SystemTime::now(), About::Notice);
         show(&mut message, line);
         // Best effort: there is nowhere else to say it.
-        let _ = syslog.send_line(message.as_bytes(), LAST_WORDS_MAX);
+        let _ = syslog.send(message.as_bytes(), LAST_WORDS_MAX);
     }
 }
 
@@ -186,8 +289,8 @@ pub(crate) fn show(line: &mut String, text: &str) {
     escape::plain(line, text);
 }
 
-/// When a session ended.
-fn ended(record: &Record) -> SystemTime {
+/// When the event was that a record is written for.
+fn at(record: &Record) -> SystemTime {
     record.accepted + record.duration
 }
 
@@ -209,126 +312,14 @@ fn millis(duration: Duration) -> Millis {
 /// See [`millis`]; microseconds.
 struct Millis(u128);
 
-impl std::fmt::Display for Millis {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Millis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (whole, thousandths) = (self.0 / 1_000, self.0 % 1_000);
         match thousandths {
             0 => write!(f, "{whole}"),
             _ if thousandths % 100 == 0 => write!(f, "{whole}.{}", thousandths / 100),
             _ if thousandths % 10 == 0 => write!(f, "{whole}.{:02}", thousandths / 10),
             _ => write!(f, "{whole}.{thousandths:03}"),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::fs;
-    use std::path::PathBuf;
-
-    #[test]
-    fn entries_come_out_in_order_and_a_renamed_file_is_left_whole() {
-        let file = LogFile::new("order");
-        let log = Log::open(&file.log(LogFormat::Json), 1).expect("a new file");
-        let running = log.start().expect("a thread");
-        let journal = running.journal();
-        journal.record(samples::plain());
-        journal.notice(samples::warning());
-        // In order with the rest, unlike `Running::reopen`, so that the test is certain.
-        journal.farewell(Entry::Reopen);
-        journal.record(samples::denied());
-        assert_eq!(running.finish(), Some(0));
-        let text = fs::read_to_string(&file.0).expect("the file");
-        let shown: Vec<_> = text
-            .lines()
-            .map(|line| {
-                let value: serde_json::Value = serde_json::from_str(line).expect("valid JSON");
-                let key = if value.get("message").is_some() { "level" } else { "reason" };
-                value[key].as_str().expect("a word").to_owned()
-            })
-            .collect();
-        assert_eq!(shown, ["done", "warning", "denied"]);
-    }
-
-    #[test]
-    fn what_the_queue_had_no_room_for_is_told() {
-        let file = LogFile::new("dropped");
-        let log = Log::open(&file.log(LogFormat::Text), 1).expect("a new file");
-        let (journal, entries) = journal::journal(log.wants);
-        for _ in 0..journal::ENTRIES_MAX + 5 {
-            journal.notice(samples::warning());
-        }
-        let writer = Writer::new(log.lines, log.records, log.notices, journal.clone());
-        aside(move || journal.farewell(Entry::Close));
-        assert_eq!(writer.run(&entries), 0);
-        let text = fs::read_to_string(&file.0).expect("the file");
-        assert_eq!(text.lines().count(), journal::ENTRIES_MAX + 1);
-        let told = "warning: 5 log entries were dropped: the log was slower than they came";
-        assert!(text.lines().any(|line| line.ends_with(told)));
-    }
-
-    #[test]
-    fn what_a_full_disk_never_took_is_counted_at_the_end() {
-        let to = LogTarget::File("/dev/full".to_owned());
-        let log = model::Log { to, ..model::Log::default() };
-        let running = Log::open(&log, 1).expect("/dev/full opens").start().expect("a thread");
-        running.journal().record(samples::plain());
-        running.journal().record(samples::moved());
-        assert_eq!(running.finish(), Some(2));
-    }
-
-    #[test]
-    fn a_quiet_log_wants_no_records() {
-        let file = LogFile::new("quiet");
-        for (verbosity, records, level) in [
-            (Verbosity::Quiet, false, Level::Warning),
-            (Verbosity::Normal, true, Level::Info),
-            (Verbosity::Verbose, true, Level::Debug),
-        ] {
-            let log = model::Log { verbosity, ..file.log(LogFormat::Text) };
-            let wants = Log::open(&log, 1).expect("a file").wants;
-            assert_eq!(wants, Wants { records, level });
-        }
-    }
-
-    #[test]
-    fn milliseconds() {
-        for (micros, expected) in [
-            (0, "0"),
-            (7, "0.007"),
-            (80, "0.08"),
-            (412, "0.412"),
-            (1_500, "1.5"),
-            (3_000, "3"),
-            (1_204_050, "1204.05"),
-        ] {
-            assert_eq!(millis(Duration::from_micros(micros)).to_string(), expected);
-        }
-    }
-
-    /// The log file of one test, removed at its end.
-    struct LogFile(PathBuf);
-
-    impl LogFile {
-        fn new(name: &str) -> Self {
-            let name = format!("replug-log-{name}-{}", std::process::id());
-            Self(std::env::temp_dir().join(name))
-        }
-
-        fn log(&self, format: LogFormat) -> model::Log {
-            let path = self.0.to_str().expect("a path of our own is text");
-            model::Log {
-                format,
-                to: LogTarget::File(path.to_owned()),
-                verbosity: Verbosity::Normal,
-            }
-        }
-    }
-
-    impl Drop for LogFile {
-        fn drop(&mut self) {
-            let _ = fs::remove_file(&self.0);
         }
     }
 }

@@ -5,14 +5,14 @@
 //! the file system changes, that before privileges are dropped, threads after that. Whatever fails before readiness is told on
 //! standard error, and in that order undone.
 
+use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use engine::journal::{Level, Notice};
 use engine::{BindFailure, Bound, Engine};
-use model::config::Verbosity;
-use model::{Config, LogTarget, Spanned, UnixName};
+use model::{Config, LogTarget, Spanned, UnixName, Verbosity};
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 
@@ -21,7 +21,7 @@ use crate::admin::{Desk, Door, ORDERS_MAX};
 use crate::chroot::Jail;
 use crate::daemon::{Launch, Launcher, launch};
 use crate::exit::{Exit, Fault, exit_of, refuse, tell};
-use crate::log::{self, Log};
+use crate::log::{self, Logs, Streams};
 use crate::manners::{Manners, PidfileHolds};
 use crate::names::{Names, Sources};
 use crate::pidfile::{self, PidFile};
@@ -141,7 +141,7 @@ fn start(config: &Config, process: &Process) -> Result<Started, Fault> {
         Contact::default()
     });
     let jail = process.chroot.as_deref().map(Jail::find).transpose()?;
-    let mut log = open_log(config, process)?;
+    let mut log = open_logs(config, process)?;
     let inherited = activation::inherited(config)?;
     let mut bound =
         Bound::open(config, inherited).map_err(|failures| not_bound(&failures, process.manners))?;
@@ -297,7 +297,7 @@ fn finish(log: log::Running) {
     match log.finish() {
         Some(0) => {}
         Some(entries) => tell(&format!("{entries} log entries could not be written")),
-        None => tell("the log takes nothing; its last entries could not be written"),
+        None => tell("a log takes nothing; its last entries could not be written"),
     }
 }
 
@@ -307,28 +307,25 @@ fn identity(text: &str) -> Result<Identity, Fault> {
     Ok(identity)
 }
 
-fn open_log(config: &Config, process: &Process) -> Result<Log, Fault> {
-    let mut wanted = config.log.clone();
-    let is_client = match wanted.to {
-        LogTarget::Stderr => activation::is_client(rustix::stdio::stderr()),
-        LogTarget::Stdout => activation::is_client(rustix::stdio::stdout()),
-        LogTarget::Syslog | LogTarget::File(_) => false,
+fn open_logs(config: &Config, process: &Process) -> Result<Logs, Fault> {
+    let serves_inetd = activation::waits_for_inetd(config);
+    let is_ours =
+        |fd: BorrowedFd<'_>| !(process.daemon || serves_inetd && activation::is_client(fd));
+    let streams = Streams {
+        stdout: is_ours(rustix::stdio::stdout()),
+        stderr: is_ours(rustix::stdio::stderr()),
     };
-    if is_client && activation::waits_for_inetd(config) {
-        wanted.to = LogTarget::Syslog;
-    } else if process.daemon && matches!(wanted.to, LogTarget::Stderr | LogTarget::Stdout) {
-        wanted.to = LogTarget::Syslog;
-        if wanted.verbosity != Verbosity::Quiet {
-            tell("a daemon has no terminal, so it logs to syslog; --log-to FILE names a file");
-        }
+    let spoken = config.logs.iter().filter(|log| log.verbosity != Verbosity::Quiet);
+    let targets: Vec<_> = spoken.map(|log| &log.to.value).collect();
+    if process.daemon
+        && targets.iter().any(|to| matches!(to, LogTarget::Stderr | LogTarget::Stdout))
+    {
+        tell("a daemon has no terminal, so it logs to syslog; --log-to FILE names a file");
     }
-    Log::open(&wanted, config.listeners.len()).map_err(|error| {
-        let name = match &wanted.to {
-            LogTarget::File(path) => path.as_str(),
-            LogTarget::Stderr | LogTarget::Stdout | LogTarget::Syslog => "its target",
-        };
+    let listeners = config.listeners.len();
+    Logs::open(&config.logs, listeners, streams).map_err(|log::OpenFailure { target, error }| {
         Fault::io(
-            &format!("cannot open the log {name}"),
+            &format!("cannot open the log {target}"),
             &error,
             "name a file that can be written with --log-to",
         )
@@ -378,11 +375,8 @@ mod tests {
 
     #[test]
     fn what_cannot_start_says_why() {
-        let log = model::Log {
-            to: LogTarget::File("/no/such/directory/log".to_owned()),
-            ..model::Log::default()
-        };
-        let config = Config { log, ..Config::default() };
+        let log = model::Log::to(LogTarget::File("/no/such/directory/log".to_owned()));
+        let config = Config { logs: vec![log], ..Config::default() };
         let fault = start(&config, &Process::default()).err().expect("there is no such directory");
         assert_eq!(
             fault.lines,

@@ -19,7 +19,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use crate::admin::{Asked, Desk, Door};
-use crate::exit::Exit;
+use crate::exit::{Exit, exit_of};
 use crate::log;
 use crate::names::Names;
 use crate::systemd::Manager;
@@ -101,6 +101,13 @@ pub(crate) struct Running<'a> {
     pub(crate) orders: mpsc::Sender<Asked>,
 }
 
+/// What is new in a configuration, opened.
+struct Next {
+    successor: Successor,
+    logs: log::Logs,
+    desk: NextDesk,
+}
+
 /// What becomes of the place where orders come in.
 enum NextDesk {
     /// It stays as it is.
@@ -136,8 +143,8 @@ impl Running<'_> {
             };
         }
         match self.prepare(&config) {
-            Ok((successor, desk)) => {
-                self.swap(config, successor, desk).await;
+            Ok(next) => {
+                self.swap(config, next).await;
                 Reloaded::Done(lines)
             }
             Err(refusal) => Reloaded::Refused(refusal),
@@ -145,7 +152,7 @@ impl Running<'_> {
     }
 
     /// Opens all that is new.
-    fn prepare(&self, config: &Config) -> Result<(Successor, NextDesk), Refusal> {
+    fn prepare(&self, config: &Config) -> Result<Next, Refusal> {
         let desk = match &config.admin.bind {
             bind if *bind == self.config.admin.bind => NextDesk::Same,
             None => NextDesk::Closed,
@@ -158,10 +165,16 @@ impl Running<'_> {
             }
         };
         let successor = self.engine.prepare(config).map_err(|why| Refusal::of_binds(&why))?;
-        Ok((successor, desk))
+        let logs = self.log.prepare(&config.logs, config.listeners.len());
+        let logs = logs.map_err(|failure| {
+            let exit = exit_of(&failure.error);
+            Refusal::of(failure.to_string(), exit)
+        })?;
+        Ok(Next { successor, logs, desk })
     }
 
-    async fn swap(&mut self, config: Config, successor: Successor, desk: NextDesk) {
+    async fn swap(&mut self, config: Config, next: Next) {
+        let Next { successor, logs, desk } = next;
         self.names.add(successor.names());
         let looked_up = async {
             for name in successor.names() {
@@ -170,6 +183,7 @@ impl Running<'_> {
         };
         // One that takes longer is waited for by its sessions.
         let _ = timeout(NAMES_MAX, looked_up).await;
+        self.log.replace(logs);
         self.engine.succeed(successor).await;
         self.names.keep(self.engine.names());
         match desk {
@@ -186,9 +200,6 @@ impl Running<'_> {
         let mut waits = |key: &str| lines.push(format!("! {key}: only at the next start"));
         if config.runtime.shards != self.config.runtime.shards {
             waits("runtime.shards");
-        }
-        if config.log != self.config.log {
-            waits("log");
         }
         lines
     }

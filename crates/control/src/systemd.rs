@@ -226,7 +226,7 @@ mod tests {
 
         fn manager(&self, is_daemon: bool) -> (Manager, std::sync::mpsc::Receiver<Entry>) {
             let (journal, entries) =
-                journal::journal(Wants { records: false, level: Level::Debug });
+                journal::journal(Wants { level: Level::Debug, ..Wants::QUIET });
             (Manager::new(self.contact(&[], is_daemon), journal), entries)
         }
     }

@@ -3,7 +3,7 @@
 //! Tables are read by hand, so that an unknown key, a number without its unit
 //! and a name that nobody has are told at their place, all in one run. `table`
 //! says which keys a table may have and gets values of the right type out of it;
-//! here and in `listener` and `pool` each value is given its meaning. [`write()`]
+//! here and in `listener`, `pool` and `log` each value is given its meaning. [`write()`]
 //! writes a [`Config`] that reads back as the same.
 
 mod difference;
@@ -11,6 +11,7 @@ mod format;
 mod keys;
 mod list;
 mod listener;
+mod log;
 mod pool;
 mod route;
 mod schema;
@@ -22,7 +23,6 @@ mod write;
 use std::collections::HashMap;
 use std::num::NonZeroU32;
 
-use model::config::Verbosity;
 use model::{
     Bind, Code, Config, Diagnostic, Limits, SourceId, Sources, Span, Spanned, UnixName, check,
 };
@@ -30,8 +30,9 @@ use toml::de::DeTable;
 
 use crate::suggest;
 use crate::term::address::{self, Purpose};
-use crate::term::{Dialect, value};
+use crate::term::value;
 use keys::{Key, Schema, Takes};
+use log::LOG;
 use table::Table;
 
 pub use difference::difference;
@@ -64,7 +65,7 @@ const ROOT: Schema = Schema {
         ),
         Key::new("pool", Takes::Named(&pool::POOL), "Sets of backends, each with a name."),
         Key::new("limits", Takes::Table(&LIMITS), "Limits of the whole process."),
-        Key::new("log", Takes::Table(&LOG), "What is written down about sessions, and where."),
+        Key::new("log", Takes::OneOrMore(&LOG), "What is written down about sessions, and where."),
         Key::new("runtime", Takes::Table(&RUNTIME), "How the work is done."),
         Key::new("admin", Takes::Table(&ADMIN), "How a running replug is talked to."),
     ],
@@ -108,29 +109,6 @@ const LIMITS: Schema = Schema {
     later: &["bandwidth"],
 };
 
-const LOG: Schema = Schema {
-    place: "[log]",
-    keys: &[
-        Key::new("format", Takes::Choice(&keys::names(&value::LOG_FORMATS)), "How a record looks.")
-            .default("\"text\""),
-        Key::new(
-            "to",
-            Takes::Text("/var/log/replug.log"),
-            "Where records and messages go: `-` (records to standard output), `stderr`, `syslog`, \
-             or a file.",
-        )
-        .default("\"stderr\""),
-        Key::new(
-            "verbosity",
-            Takes::Choice(&keys::names(&VERBOSITIES)),
-            "How much is said: `quiet` leaves records out, `verbose` tells every decision.",
-        )
-        .default("\"normal\""),
-    ],
-    also: &[],
-    later: &["sample", "start"],
-};
-
 const RUNTIME: Schema = Schema {
     place: "[runtime]",
     keys: &[
@@ -145,9 +123,6 @@ const RUNTIME: Schema = Schema {
     also: &[],
     later: &[],
 };
-
-const VERBOSITIES: [(&str, Verbosity); 3] =
-    [("quiet", Verbosity::Quiet), ("normal", Verbosity::Normal), ("verbose", Verbosity::Verbose)];
 
 /// Reads `files`, in this order, as one configuration. A name may be given once in all of them.
 /// The lists that they name are read by `read_list`, and added to `sources`.
@@ -211,9 +186,7 @@ impl Reader<'_> {
         if let Some(limits) = self.only(&root, "limits") {
             self.config.limits = self.limits(&limits);
         }
-        if let Some(log) = self.only(&root, "log") {
-            self.log(&log);
-        }
+        self.logs(&root);
         if let Some(runtime) = self.only(&root, "runtime") {
             self.keys(&runtime, &RUNTIME);
             if let Some(count) = self.count(&runtime, "shards", value::SHARDS_MAX) {
@@ -267,25 +240,6 @@ impl Reader<'_> {
             per_client: per_client.and_then(|count| NonZeroU32::try_from(count).ok()),
             rate: self.rate(limits, "rate"),
             rate_per_client: self.rate(limits, "rate_per_client"),
-        }
-    }
-
-    fn log(&mut self, log: &Table<'_>) {
-        self.keys(log, &LOG);
-        if let Some(text) = self.text(log, "format") {
-            match value::log_format(text.word(), Dialect::Native) {
-                Ok(format) => self.config.log.format = format,
-                Err(fault) => self.faults.push(fault),
-            }
-        }
-        if let Some(text) = self.text(log, "to") {
-            match value::log_target(text.word(), Dialect::Native) {
-                Ok(to) => self.config.log.to = to,
-                Err(fault) => self.faults.push(fault),
-            }
-        }
-        if let Some(verbosity) = self.choice(log, "verbosity", &VERBOSITIES, &[]) {
-            self.config.log.verbosity = verbosity;
         }
     }
 

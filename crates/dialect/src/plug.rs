@@ -14,12 +14,12 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use model::config::Verbosity;
+use model::log::Tag;
 use model::unit::DURATION_MAX;
 use model::{
     AllDown, Backend, Balance, Bind, Code, Config, Diagnostic, Idle, Listener, Log, LogFormat,
     LogTarget, Pool, Proxy, ProxyProtocol, Refusal, Severity, SourceAddress, Sources, Span,
-    Spanned, Sticky, StickyKey, Tcp, Timeouts, check,
+    Spanned, Sticky, StickyKey, Syslog, SyslogLabel, SyslogServer, Tcp, Timeouts, Verbosity, check,
 };
 
 use crate::line::{Line, Word};
@@ -338,7 +338,7 @@ impl Reader {
                 *address = self.address;
             }
         }
-        let mut config = Config { log, ..Config::default() };
+        let mut config = Config { logs: vec![log], ..Config::default() };
         config.listeners.push(self.listener);
         config.pools.push(self.pool);
         if runs && sound(&self.faults) {
@@ -363,7 +363,7 @@ impl Reader {
         let (format, to) = match self.session.as_ref().map(|path| &*path.value) {
             Some("-") => (LogFormat::PlugSession, LogTarget::Stdout),
             Some(file) => (LogFormat::PlugSession, LogTarget::File(file.to_owned())),
-            None if daemon || self.syslog => (LogFormat::PlugSyslog, LogTarget::Syslog),
+            None if daemon || self.syslog => (LogFormat::PlugSyslog, syslog()),
             None => (LogFormat::PlugSyslog, LogTarget::Stderr),
         };
         let verbosity = match (self.session.is_some() || self.syslog, self.debug) {
@@ -371,7 +371,7 @@ impl Reader {
             (true, _) => Verbosity::Normal,
             (false, _) => Verbosity::Quiet,
         };
-        Log { format, to, verbosity }
+        Log { format, verbosity, ..Log::to(to) }
     }
 
     /// The words of `replug run` that a file cannot hold.
@@ -392,6 +392,13 @@ impl Reader {
 }
 
 /// Where something is written to; plug would fail with the system's word for these.
+/// The syslog of this machine, where plug is known as such.
+fn syslog() -> LogTarget {
+    let tag = Tag::new(NAME).expect("letters are a tag");
+    let label = SyslogLabel { tag, ..SyslogLabel::default() };
+    LogTarget::Syslog(Syslog { label, ..Syslog::new(SyslogServer::Local) })
+}
+
 fn path(word: Word<'_>) -> Result<String, Diagnostic> {
     crate::term::value::path(word)
 }

@@ -16,15 +16,14 @@ use std::collections::HashMap;
 use std::ffi::OsString;
 use std::num::NonZeroU32;
 
-use model::config::Verbosity;
 use model::{
-    Balance, Bind, Code, Config, Diagnostic, Idle, Listener, LogTarget, Pool, Sources, Span,
-    Spanned, Sticky, StickyKey, Tcp, check,
+    Balance, Bind, Code, Config, Diagnostic, Idle, Listener, Log, LogTarget, Pool, Sources, Span,
+    Spanned, Sticky, StickyKey, Syslog, SyslogServer, Tcp, Verbosity, check,
 };
 
 use crate::line::{Line, Word};
 use crate::term::target::{self, DefaultPort};
-use crate::term::{Dialect, cidr, value};
+use crate::term::{Dialect, cidr, log, value};
 use lex::Given;
 use options::Id;
 
@@ -127,6 +126,7 @@ struct Reader {
     config: Config,
     listener: Listener,
     pool: Pool,
+    log: Log,
     numeric: bool,
     process: Process,
     faults: Vec<Diagnostic>,
@@ -138,6 +138,7 @@ impl Reader {
             config: Config::default(),
             listener: Listener::new(NAME, Spanned::default_of(NAME.to_owned())),
             pool: Pool::new(Spanned::default_of(NAME.to_owned()), Vec::new()),
+            log: Log::default(),
             numeric: false,
             process: Process::default(),
             faults,
@@ -200,8 +201,8 @@ impl Reader {
             }
             Id::Numeric => self.numeric = true,
             Id::NoSplice => self.config.runtime.splice = false,
-            Id::Verbose => self.config.log.verbosity = Verbosity::Verbose,
-            Id::Quiet => self.config.log.verbosity = Verbosity::Quiet,
+            Id::Verbose => self.log.verbosity = Verbosity::Verbose,
+            Id::Quiet => self.log.verbosity = Verbosity::Quiet,
             Id::Daemon => self.process.daemon = true,
             _ => {}
         }
@@ -235,9 +236,10 @@ impl Reader {
             }
             Id::Shards => value::count(word, value::SHARDS_MAX)
                 .map(|count| self.config.runtime.shards = Some(count)),
-            Id::Log => value::log_format(word, Dialect::Quick)
-                .map(|format| self.config.log.format = format),
-            Id::LogTo => value::log_target(word, Dialect::Quick).map(|to| self.config.log.to = to),
+            Id::Log => log::format(word, Dialect::Quick).map(|format| self.log.format = format),
+            Id::LogTo => {
+                log::target(word, Dialect::Quick).map(|to| self.log.to = Spanned::at(to, word.span))
+            }
             Id::Pidfile => value::path(word).map(|path| self.process.pidfile = Some(path)),
             Id::User => value::account(word).map(|user| self.process.user = Some(user)),
             Id::Chroot => value::directory(word).map(|dir| self.process.chroot = Some(dir)),
@@ -258,8 +260,10 @@ impl Reader {
     fn daemon_log(&mut self, given: &[Given<'_>]) {
         let at = |id| given.iter().rev().find(|given| given.id == id).map(|given| given.name);
         match (at(Id::Daemon), at(Id::LogTo)) {
-            (Some(_), None) => self.config.log.to = LogTarget::Syslog,
-            (Some(daemon), Some(log_to)) if self.config.log.to == LogTarget::Stdout => {
+            (Some(_), None) => {
+                self.log.to.value = LogTarget::Syslog(Syslog::new(SyslogServer::Local));
+            }
+            (Some(daemon), Some(log_to)) if self.log.to.value == LogTarget::Stdout => {
                 let message = "a daemon has no standard output to log to";
                 let fault = Diagnostic::new(Code::Conflict, log_to, message)
                     .label("nobody reads this")
@@ -328,6 +332,7 @@ impl Reader {
     fn finish(mut self, wish: Wish) -> Reading {
         self.config.listeners.push(self.listener);
         self.config.pools.push(self.pool);
+        self.config.logs = vec![self.log];
         // That no target could be read has been said already, and better.
         let whole = check::check(&self.config);
         self.faults.extend(whole.into_iter().filter(|fault| fault.code != Code::PoolEmpty));
@@ -339,7 +344,7 @@ impl Reader {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use model::unit;
+    use model::{HostPort, unit};
 
     fn reading(line: &str) -> Reading {
         let args: Vec<_> = shell(line).into_iter().map(OsString::from).collect();
@@ -417,6 +422,13 @@ mod tests {
         check("inetd/10.0.3.1 a:80", "inetd from 10.0.3.1 to a:80");
     }
 
+    fn log_shown(config: &Config) -> String {
+        let [log] = &*config.logs else {
+            panic!("a quick line makes one log");
+        };
+        format!("log={:?} to {:?}, {:?}", log.format, log.to.value, log.verbosity)
+    }
+
     /// Shows all that options can change, as `name=value`, against the defaults.
     fn settings(line: &str) -> Vec<String> {
         let Reading { config, process, diagnostics, .. } = reading(&format!("{line} 80 a:80"));
@@ -456,7 +468,7 @@ mod tests {
             ),
             format!("shards={:?}", config.runtime.shards),
             format!("splice={}", config.runtime.splice),
-            format!("log={:?}", config.log),
+            log_shown(&config),
             format!("process={process:?}"),
         ]
     }
@@ -493,12 +505,9 @@ mod tests {
         check_option("--rate-per-client=100/m", "rate_per_client=Some(\"100/m\")");
         check_option("--shards 2", "shards=Some(2)");
         check_option("--no-splice", "splice=false");
-        check_option("--log json", "log=Log { format: Json, to: Stderr, verbosity: Normal }");
-        check_option("-S-", "log=Log { format: Text, to: Stdout, verbosity: Normal }");
-        check_option(
-            "-vS a.log",
-            "log=Log { format: Text, to: File(\"a.log\"), verbosity: Verbose }",
-        );
+        check_option("--log json", "log=Json to Stderr, Normal");
+        check_option("-S-", "log=Text to Stdout, Normal");
+        check_option("-vS a.log", "log=Text to File(\"a.log\"), Verbose");
         check_option(
             "-P a.pid",
             "process=Process { daemon: false, pidfile: Some(\"a.pid\"), user: None, chroot: None }",
@@ -517,9 +526,17 @@ mod tests {
 
     #[test]
     fn a_daemon_logs_to_syslog_unless_told() {
-        assert_eq!(reading("-D 80 a:80").config.log.to, LogTarget::Syslog);
+        let to = |reading: &Reading| reading.config.logs[0].to.value.clone();
+        let syslog = |line: &str| match to(&reading(line)) {
+            LogTarget::Syslog(syslog) => syslog,
+            other => panic!("{line} logs to {other:?}"),
+        };
+        assert_eq!(syslog("-D 80 a:80"), Syslog::new(SyslogServer::Local));
+        let loghost = HostPort::parse("loghost", 601).expect("a legal name");
+        let tcp = syslog("-D -S syslog+tcp://loghost 80 a:80");
+        assert_eq!(tcp, Syslog::new(SyslogServer::Tcp(loghost)));
         let told = reading("-D -S a.log 80 a:80");
-        assert_eq!(told.config.log.to, LogTarget::File("a.log".to_owned()));
+        assert_eq!(to(&told), LogTarget::File("a.log".to_owned()));
         assert!(told.process.daemon);
     }
 

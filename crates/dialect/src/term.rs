@@ -1,11 +1,12 @@
 //! What stands in a configuration whatever the dialect: addresses, ranges, targets,
-//! durations, numbers.
+//! durations, numbers, logs.
 //!
 //! Each reader takes a [`Word`](crate::line::Word) and says what is wrong with it
 //! in the terms of the dialect that it stands in.
 
 pub(crate) mod address;
 pub(crate) mod cidr;
+pub(crate) mod log;
 pub(crate) mod proxy;
 pub(crate) mod target;
 pub(crate) mod value;

@@ -84,6 +84,41 @@ fn a_difference_names_each_key_that_changes() {
 }
 
 #[test]
+fn a_difference_of_logs_names_them_by_where_they_go() {
+    let head = "[listener.a]\nbind = \":1\"\nto = \"10.0.0.1:80\"\n";
+    let [one, two, other] = [
+        "[log]\nformat = \"json\"\n",
+        "[[log]]\n[[log]]\nto = \"/var/log/a\"\n",
+        "[[log]]\nstart = true\n[[log]]\nto = \"syslog\"\n",
+    ]
+    .map(|logs| read(&format!("{head}{logs}")).config);
+    assert_eq!(
+        native::difference(&one, &two),
+        ["+ log.\"/var/log/a\"", "+ log.\"stderr\"", "- log"]
+    );
+    assert_eq!(
+        native::difference(&two, &other),
+        ["~ log.\"stderr\".start: false -> true", "+ log.\"syslog\"", "- log.\"/var/log/a\""]
+    );
+}
+
+#[test]
+fn every_key_of_a_log() {
+    check(
+        "[listener.a]\nbind = \":80\"\npool = \"p\"\n[pool.p]\nbackends = \"10.0.0.1:80\"\n\
+         [[log]]\nto = \"syslog+tcp://loghost\"\nformat = \"haproxy-tcp\"\nfacility = \"local0\"\n\
+         tag = \"edge\"\nprotocol = \"rfc3164\"\nstart = true\nevery = \"10m\"\nsample = \"1/10\"\n\
+         [[log]]\nto = \"journald\"\nverbosity = \"verbose\"\n",
+        "[listener.\"a\"]\nbind = [\":80\"]\npool = \"p\"\n\n[pool.\"p\"]\n\
+         backends = [\"10.0.0.1:80\"]\n\n\
+         [[log]]\nformat = \"haproxy-tcp\"\nto = \"syslog+tcp://loghost:601\"\n\
+         start = true\nevery = \"10m\"\nsample = \"1/10\"\nfacility = \"local0\"\n\
+         tag = \"edge\"\nprotocol = \"rfc3164\"\n\n\
+         [[log]]\nto = \"journald\"\nverbosity = \"verbose\"\n",
+    );
+}
+
+#[test]
 fn a_queue_of_a_pool() {
     check(
         "[listener.a]\nbind = \":80\"\nto = \"10.0.0.1:80 max=5\"\nqueue = { length = 100 }",

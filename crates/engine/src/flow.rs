@@ -42,7 +42,7 @@ use crate::gate::{self, Held};
 use crate::journal::{Level, Notice};
 use crate::mark::{Carries, Change};
 use crate::phase::account::{
-    Attempt, By, ClientAddress, ConnectFailure, Datagrams, Reached, Reason, Record,
+    Attempt, By, ClientAddress, ConnectFailure, Counts, Datagrams, Event, Reached, Reason, Record,
 };
 use crate::phase::carry::{self, Outcome};
 use crate::phase::connect::mark_down;
@@ -50,7 +50,7 @@ use crate::phase::route::Chosen;
 use crate::pick::Pick;
 use crate::plan::{Listener, Pool};
 use crate::queue::Queue;
-use crate::seats::Seat;
+use crate::seats::{Order, Seat};
 use crate::socket;
 use inlet::Inlet;
 use link::Link;
@@ -177,8 +177,12 @@ impl Flow {
             return Err(Refused { outcome, attempts });
         }
         flow.stay.replace(Some(Stay { seat: shard.seats.take(), room }));
+        flow.listener.load.enter();
         shard.flow_began();
-        if shard.journal.wants(Level::Debug) {
+        if shard.journal.wants().start {
+            flow.write(Event::Start);
+        }
+        if shard.journal.wants_notices(Level::Debug) {
             let (id, listener) = (flow.id, flow.listener.name.clone());
             let client = ClientAddress::Ip(socket::canonical(client));
             shard.journal.notice(Notice::SessionStart { id, listener, client });
@@ -413,8 +417,12 @@ impl Flow {
         let Some(Stay { seat, .. }) = &*self.stay.borrow() else {
             return Poll::Ready(Next::Over);
         };
-        if let Some(reason) = seats.order(seat) {
-            return Poll::Ready(Next::End(Outcome { reason, by: By::Replug }));
+        match seats.order(seat) {
+            Some(Order::End(reason)) => {
+                return Poll::Ready(Next::End(Outcome { reason, by: By::Replug }));
+            }
+            Some(Order::Report) => self.write(Event::Open),
+            None => {}
         }
         let is_same = match (link, &*self.link.borrow()) {
             (Some(one), Some(other)) => Rc::ptr_eq(one, other),
@@ -542,21 +550,30 @@ impl Flow {
         shard.seats.leave(&seat);
         drop(room);
         self.account(outcome);
+        self.listener.load.leave();
         self.inlet.flow_ended();
         shard.session_ended();
     }
 
     fn account(&self, outcome: Outcome) {
-        let journal = &self.inlet.shard.journal;
-        if !journal.wants_records() {
+        let Outcome { reason, by } = outcome;
+        self.write(Event::End { reason, by });
+    }
+
+    fn write(&self, event: Event) {
+        let shard = &self.inlet.shard;
+        let wants = shard.journal.wants();
+        if !wants.records {
             return;
         }
-        let trail = self.trail.take();
+        let trail = self.trail.borrow();
+        let backend = trail.last.map(|(index, _)| self.pool().backend(index));
         let pool = self.pool();
         let duration = self.began.elapsed();
         let Carried { to_backend, to_client, lost, first_answer } = &self.carried;
-        journal.record(Record {
+        shard.journal.record(Record {
             id: self.id,
+            event,
             accepted: SystemTime::now() - duration,
             listener: self.listener.name.clone(),
             bind: self.listener.bind.clone(),
@@ -571,15 +588,20 @@ impl Flow {
             duration,
             connect: None,
             first_byte: first_answer.get().map(|first| first.since(self.began)),
-            attempts: trail.attempts,
-            reason: outcome.reason,
-            by: outcome.by,
+            queued: None,
+            attempts: trail.attempts.clone(),
             client_tcp: None,
             backend_tcp: None,
             datagrams: Some(Datagrams {
                 to_backend: to_backend.datagrams.get(),
                 to_client: to_client.datagrams.get(),
                 lost: lost.get(),
+            }),
+            counts: wants.counts.then(|| Counts {
+                process: u32::try_from(shard.ceiling.sessions()).unwrap_or(u32::MAX),
+                listener: self.listener.load.sessions(),
+                pool: pool.sessions(),
+                backend: backend.map_or(0, |backend| backend.load.sessions()),
             }),
         });
     }

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use model::Rate;
 
 use crate::gate::Limit;
@@ -23,34 +24,73 @@ pub const ENTRIES_MAX: usize = 16_384;
 #[derive(Clone, Debug)]
 pub struct Journal {
     entries: SyncSender<Entry>,
-    dropped: Arc<AtomicU64>,
-    wants: Wants,
+    shared: Arc<Shared>,
 }
 
-/// Which entries are worth making.
+#[derive(Debug)]
+struct Shared {
+    dropped: AtomicU64,
+    wants: ArcSwap<Wants>,
+}
+
+/// Which entries are worth making: the most that any log wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wants {
     /// Whether session records are written anywhere.
     pub records: bool,
+    /// Whether there is to be a record of [`Event::Start`](crate::account::Event::Start) too.
+    pub start: bool,
+    /// How often there is to be a record of [`Event::Open`](crate::account::Event::Open).
+    pub every: Option<Duration>,
+    /// Whether records are to hold [`Counts`](crate::account::Counts).
+    pub counts: bool,
     /// The least level of notices that is written.
     pub level: Level,
+}
+
+impl Wants {
+    /// Only what needs attention.
+    pub const QUIET: Self =
+        Self { records: false, start: false, every: None, counts: false, level: Level::Warning };
+
+    /// What either wants.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        let every = match (self.every, other.every) {
+            (Some(one), Some(two)) => Some(one.min(two)),
+            (one, two) => one.or(two),
+        };
+        Self {
+            records: self.records || other.records,
+            start: self.start || other.start,
+            every,
+            counts: self.counts || other.counts,
+            level: self.level.min(other.level),
+        }
+    }
 }
 
 /// A journal and the end that its entries come out of.
 pub fn journal(wants: Wants) -> (Journal, Receiver<Entry>) {
     let (entries, receiver) = mpsc::sync_channel(ENTRIES_MAX);
-    (Journal { entries, dropped: Arc::default(), wants }, receiver)
+    let shared = Shared { dropped: AtomicU64::new(0), wants: ArcSwap::from_pointee(wants) };
+    (Journal { entries, shared: Arc::new(shared) }, receiver)
 }
 
 impl Journal {
-    /// Whether a [`Record`] is worth making.
-    pub fn wants_records(&self) -> bool {
-        self.wants.records
+    /// Which entries are worth making.
+    pub fn wants(&self) -> Wants {
+        **self.shared.wants.load()
+    }
+
+    /// Changes what is worth making, for all clones of this journal.
+    pub fn want(&self, wants: Wants) {
+        self.shared.wants.store(Arc::new(wants));
     }
 
     /// Whether notices of `level` are worth making.
-    pub fn wants(&self, level: Level) -> bool {
-        level >= self.wants.level
+    pub fn wants_notices(&self, level: Level) -> bool {
+        level >= self.wants().level
     }
 
     /// Puts in the record of a session.
@@ -60,14 +100,14 @@ impl Journal {
 
     /// Puts in a notice, if its level is wanted.
     pub fn notice(&self, notice: Notice) {
-        if self.wants(notice.level()) {
+        if self.wants_notices(notice.level()) {
             self.put(Entry::Notice(notice));
         }
     }
 
     /// Entries dropped since the last call, because the queue was full.
     pub fn take_dropped(&self) -> u64 {
-        self.dropped.swap(0, Ordering::Relaxed)
+        self.shared.dropped.swap(0, Ordering::Relaxed)
     }
 
     /// Waits until the entry is taken in: for the last words of a process, never from a shard.
@@ -78,7 +118,7 @@ impl Journal {
 
     fn put(&self, entry: Entry) {
         if self.entries.try_send(entry).is_err() {
-            self.dropped.fetch_add(1, Ordering::Relaxed);
+            self.shared.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
 }
@@ -86,12 +126,14 @@ impl Journal {
 /// One thing to write down.
 #[derive(Debug)]
 pub enum Entry {
-    /// A session has ended.
+    /// A session has begun, goes on, or has ended.
     Session(Box<Record>),
     /// Something an operator wants to know.
     Notice(Notice),
     /// Open files anew (SIGUSR1).
     Reopen,
+    /// Other logs have been opened: go over to them.
+    Replace,
     /// Write out what is there, then end.
     Close,
 }

@@ -68,6 +68,8 @@ pub struct Listener {
     pub when_full: WhenFull,
     /// Where it listens, as configured; the first place, if there are several.
     pub bind: Arc<str>,
+    /// What it carries.
+    pub load: Arc<Load>,
 }
 
 /// A pool, as sessions need it.
@@ -190,17 +192,18 @@ impl Plan {
         // The sessions of the whole process are counted by their ceiling.
         let process = Limits { sessions: None, ..config.limits };
         let process = Arc::new(Gate::new(&process, previous.map(|plan| &*plan.gate)));
-        let gates: HashMap<&str, &Gates> = previous
+        let listeners_before: HashMap<&str, &Listener> = previous
             .iter()
             .flat_map(|plan| &plan.listeners)
-            .map(|listener| (&*listener.name, &listener.gates))
+            .map(|listener| (&*listener.name, &**listener))
             .collect();
         let pool = |name: &str| {
             Arc::clone(by_name.get(name).expect("a checked configuration has its pools"))
         };
         let listeners = config.listeners.iter().map(|listener| {
-            let before = gates.get(&*listener.name).map(|gates| gates.gate(Scope::Listener));
-            let gate = Gate::new(&listener.limits, before);
+            let before = listeners_before.get(&*listener.name);
+            let gate = before.map(|before| before.gates.gate(Scope::Listener));
+            let gate = Gate::new(&listener.limits, gate);
             Arc::new(Listener {
                 name: listener.name.as_str().into(),
                 access: Access::new(&listener.access),
@@ -217,6 +220,7 @@ impl Plan {
                     .first()
                     .map_or_else(String::new, |bind| bind.value.to_string())
                     .into(),
+                load: before.map_or_else(Arc::default, |before| Arc::clone(&before.load)),
             })
         });
         let listeners = listeners.collect();
@@ -321,6 +325,11 @@ impl Pool {
             source: pool.source.as_ref().map(|source| source.value.clone()),
             via,
         }
+    }
+
+    /// Sessions of all its backends.
+    pub fn sessions(&self) -> u32 {
+        self.backends.iter().map(|backend| backend.load.sessions()).sum()
     }
 
     /// Takes back one [`Load::enter`] of a member, and tells those who wait for a place.

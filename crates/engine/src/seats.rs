@@ -1,11 +1,12 @@
 //! The sessions of one shard: where orders reach them, and what wakes them in time.
 //!
 //! A session waits for its sockets, which may stay silent for ever. Its seat
-//! says when it is to look at its timeouts, and takes the order to end. Instead
-//! of a timer per session (two hundred bytes, and work at every byte moved) one
+//! says when it is to look at its timeouts, and takes orders: to end, or to report
+//! how far it has come. Instead of a timer per session (two hundred bytes, and work at every byte moved) one
 //! sweep per shard looks at all seats: an hour's silence is noticed a moment late.
 
 use std::cell::{Cell, RefCell};
+use std::num::NonZeroU32;
 use std::task::{Context, Waker};
 use std::time::Duration;
 
@@ -27,7 +28,47 @@ struct State {
     waker: Option<Waker>,
     /// When the session wants to be woken, if nothing else wakes it before.
     due: Tick,
-    order: Option<Reason>,
+    order: Option<Order>,
+    report_at: ReportAt,
+}
+
+/// What a session is told to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// End, for this reason.
+    End(Reason),
+    /// Write down how far it has come. Told once.
+    Report,
+}
+
+/// When a session is next told to report, in whole seconds of [`Tick`]: half the size of one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+struct ReportAt(Option<NonZeroU32>);
+
+impl ReportAt {
+    /// Whether it is time, `every` so often. The first look at a session only sets the time.
+    fn is_due(&mut self, now: Tick, every: Duration) -> bool {
+        let seconds = |seconds: u64| u32::try_from(seconds).unwrap_or(u32::MAX);
+        let every = seconds(every.as_secs()).max(1);
+        // Rounded up, so that it is never early.
+        let next = seconds(now.millis().div_ceil(1_000)).saturating_add(every);
+        let now = seconds(now.millis() / 1_000);
+        let at = match self.0 {
+            // Set for a longer time than there is now between two.
+            Some(at) if at.get() > next => next,
+            Some(at) => at.get(),
+            None => next,
+        };
+        let is_due = at <= now;
+        // From the time that was set, so that delays do not add up, unless much was missed.
+        let at = match (is_due, at.saturating_add(every)) {
+            (true, following) if following > now => following,
+            (true, _) => next,
+            (false, _) => at,
+        };
+        *self = Self(NonZeroU32::new(at));
+        is_due
+    }
 }
 
 /// Which seat a session has. Give it back with [`Seats::leave`].
@@ -37,7 +78,8 @@ pub(crate) struct Seat(u32);
 impl Seats {
     /// Gives a session its seat.
     pub(crate) fn take(&self) -> Seat {
-        let state = State { waker: None, due: Tick::NEVER, order: self.standing.get() };
+        let order = self.standing.get().map(Order::End);
+        let state = State { waker: None, due: Tick::NEVER, order, report_at: ReportAt::default() };
         let key = self.seats.borrow_mut().insert(state);
         Seat(u32::try_from(key).expect("a shard has fewer sessions than the system can open"))
     }
@@ -47,9 +89,13 @@ impl Seats {
         self.seats.borrow_mut().try_remove(seat.0 as usize);
     }
 
-    /// The order to end, if one was given to this session.
-    pub(crate) fn order(&self, seat: &Seat) -> Option<Reason> {
-        self.seats.borrow()[seat.0 as usize].order
+    /// The order that was given to this session, if one was. That to end stays.
+    pub(crate) fn order(&self, seat: &Seat) -> Option<Order> {
+        let order = self.seats.borrow()[seat.0 as usize].order;
+        if order == Some(Order::Report) {
+            self.seats.borrow_mut()[seat.0 as usize].order = None;
+        }
+        order
     }
 
     /// Wakes the task of `cx` at an order, and when `due` has come.
@@ -63,10 +109,14 @@ impl Seats {
         }
     }
 
-    /// Wakes the sessions whose time has come.
-    pub(crate) fn sweep(&self, now: Tick) {
+    /// Wakes the sessions whose time has come. Each is told to report `every` so often.
+    pub(crate) fn sweep(&self, now: Tick, every: Option<Duration>) {
         for (_, state) in self.seats.borrow_mut().iter_mut() {
-            if state.due <= now
+            let reports = every.is_some_and(|every| state.report_at.is_due(now, every));
+            if reports {
+                state.order.get_or_insert(Order::Report);
+            }
+            if (reports || state.due <= now)
                 && let Some(waker) = &state.waker
             {
                 waker.wake_by_ref();
@@ -83,14 +133,14 @@ impl Seats {
 
     /// Has every session look at what has become of it.
     pub(crate) fn wake_all(&self) {
-        self.sweep(Tick::NEVER);
+        self.sweep(Tick::NEVER, None);
     }
 
     /// Orders all sessions to end, those that are still to come included.
     pub(crate) fn end_all(&self, reason: Reason) {
         self.standing.set(Some(reason));
         for (_, state) in self.seats.borrow_mut().iter_mut() {
-            state.order = Some(reason);
+            state.order = Some(Order::End(reason));
             if let Some(waker) = &state.waker {
                 waker.wake_by_ref();
             }
@@ -128,13 +178,64 @@ mod tests {
         let waker = Waker::from(Arc::clone(&wakes));
         let seat = seats.take();
         seats.wait(&seat, &Context::from_waker(&waker), Tick::from_millis(100));
-        seats.sweep(Tick::from_millis(99));
+        seats.sweep(Tick::from_millis(99), None);
         assert_eq!(wakes.0.load(Ordering::Relaxed), 0);
-        seats.sweep(Tick::from_millis(100));
+        seats.sweep(Tick::from_millis(100), None);
         assert_eq!(wakes.0.load(Ordering::Relaxed), 1);
         seats.leave(&seat);
-        seats.sweep(Tick::from_millis(100));
+        seats.sweep(Tick::from_millis(100), None);
         assert_eq!(wakes.0.load(Ordering::Relaxed), 1, "a free seat wakes nobody");
+    }
+
+    #[test]
+    fn a_session_is_told_to_report_every_so_often() {
+        let seats = Seats::default();
+        let wakes = Arc::new(Wakes::default());
+        let waker = Waker::from(Arc::clone(&wakes));
+        let seat = seats.take();
+        seats.wait(&seat, &Context::from_waker(&waker), Tick::NEVER);
+        let told = |second: u64, every| {
+            seats.sweep(Tick::from_millis(1_000_000 + second * 1_000), every);
+            seats.order(&seat) == Some(Order::Report)
+        };
+        let seconds = |seconds| Some(Duration::from_secs(seconds));
+        let reports: Vec<_> = (0..=65).filter(|second| told(*second, seconds(20))).collect();
+        assert_eq!(reports, [20, 40, 60]);
+        assert_eq!(wakes.0.load(Ordering::Relaxed), 3);
+        let shorter: Vec<_> = (66..=80).filter(|second| told(*second, seconds(5))).collect();
+        assert_eq!(shorter, [71, 76]);
+        assert!(!told(1_000, None), "nobody wants reports");
+        // Those that were missed are not made up for.
+        let overdue: Vec<_> = (1_000..=1_007).filter(|at| told(*at, seconds(5))).collect();
+        assert_eq!(overdue, [1_000, 1_005]);
+    }
+
+    #[test]
+    fn no_report_is_early() {
+        let mut at = ReportAt::default();
+        let every = Duration::from_secs(10);
+        assert!(!at.is_due(Tick::from_millis(1_900), every));
+        assert!(!at.is_due(Tick::from_millis(11_899), every));
+        assert!(at.is_due(Tick::from_millis(12_000), every));
+    }
+
+    #[test]
+    fn the_order_to_end_stands_above_all_others() {
+        let seats = Seats::default();
+        let seat = seats.take();
+        for second in 0..3 {
+            seats.sweep(Tick::from_millis(second * 1_000), Some(Duration::from_secs(1)));
+        }
+        seats.end_all(Reason::Drained);
+        seats.sweep(Tick::from_millis(9_000), Some(Duration::from_secs(1)));
+        for _ in 0..2 {
+            assert_eq!(seats.order(&seat), Some(Order::End(Reason::Drained)));
+        }
+    }
+
+    #[test]
+    fn a_seat_is_small() {
+        assert!(size_of::<State>() <= 32, "{} bytes", size_of::<State>());
     }
 
     #[test]
@@ -143,10 +244,10 @@ mod tests {
         let both = [seats.take(), seats.take()];
         assert!(both.iter().all(|seat| seats.order(seat).is_none()));
         seats.end_all(Reason::Killed);
-        assert!(both.iter().all(|seat| seats.order(seat) == Some(Reason::Killed)));
+        assert!(both.iter().all(|seat| seats.order(seat) == Some(Order::End(Reason::Killed))));
         assert_eq!(
             seats.order(&seats.take()),
-            Some(Reason::Killed),
+            Some(Order::End(Reason::Killed)),
             "whoever comes later has it as well"
         );
     }

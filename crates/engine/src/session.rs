@@ -20,13 +20,15 @@ use crate::balance::BackendIndex;
 use crate::ceiling::Permit;
 use crate::gate::{Held, Place, Scope};
 use crate::journal::{Level, Notice};
-use crate::phase::account::{Attempt, By, ClientAddress, Reached, Reason, Record, TcpFigures};
+use crate::phase::account::{
+    By, ClientAddress, Counts, Event, Reached, Reason, Record, TcpFigures,
+};
 use crate::phase::admit::{self, Admission};
 use crate::phase::carry::{self, Outcome, Rest};
-use crate::phase::connect::{self, Connected, Search, Unreached};
+use crate::phase::connect::{self, Connected, Search, Trail, Unreached};
 use crate::phase::route::Chosen;
 use crate::plan::Listener;
-use crate::seats::Seat;
+use crate::seats::{Order, Seat};
 use crate::shard::Shard;
 use crate::socket;
 
@@ -63,20 +65,29 @@ struct Session {
     _permit: Permit,
 }
 
-/// What only some sessions have to remember.
-#[derive(Default)]
-struct Trail {
-    attempts: Vec<Attempt>,
-    address: Option<std::net::SocketAddr>,
-}
-
-/// What the relay has to say at the end.
+/// What the relay has to say.
 #[derive(Clone, Copy, Debug, Default)]
 struct Carried {
     delivered: (u64, u64),
     first_byte: Option<Stamp>,
     client_tcp: Option<TcpFigures>,
     backend_tcp: Option<TcpFigures>,
+}
+
+impl Carried {
+    /// What `relay` has to say by now.
+    fn of(relay: &Relay) -> Self {
+        let figures = |side| {
+            let figures = relay::tcp_figures(relay.socket(side).descriptor()).ok()?;
+            Some(TcpFigures { rtt_us: figures.rtt_us, retrans: figures.retrans })
+        };
+        Self {
+            delivered: relay.delivered(),
+            first_byte: relay.first_byte(),
+            client_tcp: figures(Side::Client),
+            backend_tcp: figures(Side::Backend),
+        }
+    }
 }
 
 /// One client's life. `opening` is the part of it before bytes move, on the heap, so that the
@@ -99,6 +110,9 @@ pub(crate) async fn open(arrival: Arrival, shard: Rc<Shard>) -> Option<Carry> {
     match session.connect(&mut client).await {
         Ok((backend, early)) => {
             let relay = session.join(client, backend, early);
+            if session.shard.journal.wants().start {
+                session.write(Event::Start, &Carried::default());
+            }
             Some(Carry { session: Box::new(session), relay })
         }
         Err(outcome) => {
@@ -132,6 +146,7 @@ impl Future for Carry {
 impl Session {
     fn begin(arrival: Arrival, shard: Rc<Shard>) -> (Self, Socket) {
         let Arrival { socket, client, listener, permit, place, accepted } = arrival;
+        listener.load.enter();
         let session = Self {
             id: shard.next_id(),
             seat: shard.seats.take(),
@@ -154,7 +169,7 @@ impl Session {
     /// Phase *admit*: whether the client may come.
     fn admit(&mut self) -> Result<(), Outcome> {
         let (id, listener, journal) = (self.id, &*self.listener, &self.shard.journal);
-        if journal.wants(Level::Debug) {
+        if journal.wants_notices(Level::Debug) {
             let (listener, client) = (listener.name.clone(), self.client);
             journal.notice(Notice::SessionStart { id, listener, client });
         }
@@ -188,7 +203,7 @@ impl Session {
     /// that has reset its connection, unless it has brought something that is to be delivered; one
     /// that has only sent its FIN still wants its answer.
     async fn connect(&mut self, client: &mut Socket) -> Result<(Socket, Box<[u8]>), Outcome> {
-        let mut attempts = Vec::new();
+        let mut trail = Trail::default();
         let found = {
             let search = Search {
                 listener: &self.listener,
@@ -198,10 +213,11 @@ impl Session {
                 journal: &self.shard.journal,
                 ceiling: &self.shard.ceiling,
             };
-            let search = connect::connect(search, &mut attempts);
+            let search = connect::connect(search, &mut trail);
             let mut search = std::pin::pin!(search);
             std::future::poll_fn(|cx| {
-                if let Some(reason) = self.shard.seats.order(&self.seat) {
+                // Told to report, it has nothing to say yet.
+                if let Some(Order::End(reason)) = self.shard.seats.order(&self.seat) {
                     return Poll::Ready(Err(Outcome { reason, by: By::Replug }));
                 }
                 if let Poll::Ready(error) = client.poll_gone(cx) {
@@ -215,21 +231,16 @@ impl Session {
         };
         // From here on the session counts as one of its backend, until it is accounted.
         let found = found.map(|found| {
-            found.map(|Connected { socket, place, address, early }| {
+            found.map(|Connected { socket, place, early }| {
                 self.backend = Some(place.keep());
-                (socket, address, early)
+                (socket, early)
             })
         });
-        let last = attempts.last().map(|attempt| attempt.failure.reason());
-        if !attempts.is_empty() {
-            self.trail().attempts = attempts;
-        }
+        let last = trail.attempts.last().map(|attempt| attempt.failure.reason());
+        self.trail = (!trail.is_empty()).then(|| trail.into());
         match found? {
-            Ok((socket, address, early)) => {
+            Ok((socket, early)) => {
                 self.connect_us = micros(self.accepted.elapsed());
-                if address.is_some() {
-                    self.trail().address = address;
-                }
                 Ok((socket, early))
             }
             Err(why) => Err(match (last, why) {
@@ -261,8 +272,10 @@ impl Session {
 
     /// Phase *relay*: bytes move until both directions have ended, time is up, or an order comes.
     fn poll_relay(&self, cx: &mut Context<'_>, relay: &mut Relay) -> Poll<Outcome> {
-        if let Some(reason) = self.shard.seats.order(&self.seat) {
-            return Poll::Ready(Outcome { reason, by: By::Replug });
+        match self.shard.seats.order(&self.seat) {
+            Some(Order::End(reason)) => return Poll::Ready(Outcome { reason, by: By::Replug }),
+            Some(Order::Report) => self.write(Event::Open, &Carried::of(relay)),
+            None => {}
         }
         if let Poll::Ready(end) = relay.poll(cx) {
             return Poll::Ready(Outcome::of(&end));
@@ -295,16 +308,9 @@ impl Session {
 
     /// Phase *account*, for a session that got as far as relay.
     fn account_relay(&mut self, outcome: Outcome, relay: &Relay) {
-        let figures = |side| {
-            let figures = relay::tcp_figures(relay.socket(side).descriptor()).ok()?;
-            Some(TcpFigures { rtt_us: figures.rtt_us, retrans: figures.retrans })
-        };
-        let wanted = self.shard.journal.wants_records();
-        let carried = Carried {
-            delivered: relay.delivered(),
-            first_byte: relay.first_byte(),
-            client_tcp: wanted.then(|| figures(Side::Client)).flatten(),
-            backend_tcp: wanted.then(|| figures(Side::Backend)).flatten(),
+        let carried = match self.shard.journal.wants().records {
+            true => Carried::of(relay),
+            false => Carried::default(),
         };
         self.account(outcome, &carried);
     }
@@ -318,41 +324,50 @@ impl Session {
             self.listener.pool_of(self.chosen).leave(index);
         }
         self.listener.gates.leave(std::mem::take(&mut self.held), self.client_ip());
+        let Outcome { reason, by } = outcome;
+        self.write(Event::End { reason, by }, carried);
+    }
+
+    /// Writes down what is known, if anybody wants that.
+    fn write(&self, event: Event, carried: &Carried) {
         let journal = &self.shard.journal;
-        if !journal.wants_records() {
+        let wants = journal.wants();
+        if !wants.records {
             return;
         }
-        let trail = self.trail.take().map(|trail| *trail).unwrap_or_default();
+        let trail = self.trail.as_deref();
         let pool = self.listener.pool_of(self.chosen);
         let duration = self.accepted.elapsed();
-        let backend = self.backend.map(|index| Reached {
-            backend: pool.backend(index).label.clone(),
-            address: trail.address,
-        });
+        let backend = self.backend.map(|index| pool.backend(index));
         journal.record(Record {
+            event,
             id: self.id,
             accepted: SystemTime::now() - duration,
             listener: self.listener.name.clone(),
             bind: self.listener.bind.clone(),
             client: self.client,
             pool: self.is_routed.then(|| pool.name.clone()),
-            connect: self.backend.map(|_| Duration::from_micros(self.connect_us.into())),
-            backend,
+            connect: backend.map(|_| Duration::from_micros(self.connect_us.into())),
+            backend: backend.map(|backend| Reached {
+                backend: backend.label.clone(),
+                address: trail.and_then(|trail| trail.address),
+            }),
+            queued: trail.and_then(|trail| trail.queued),
             bytes_to_backend: carried.delivered.0,
             bytes_to_client: carried.delivered.1,
             duration,
             first_byte: carried.first_byte.map(|first| first.since(self.accepted)),
-            attempts: trail.attempts,
-            reason: outcome.reason,
-            by: outcome.by,
+            attempts: trail.map(|trail| trail.attempts.clone()).unwrap_or_default(),
             client_tcp: carried.client_tcp,
             backend_tcp: carried.backend_tcp,
             datagrams: None,
+            counts: wants.counts.then(|| Counts {
+                process: u32::try_from(self.shard.ceiling.sessions()).unwrap_or(u32::MAX),
+                listener: self.listener.load.sessions(),
+                pool: pool.sessions(),
+                backend: backend.map_or(0, |backend| backend.load.sessions()),
+            }),
         });
-    }
-
-    fn trail(&mut self) -> &mut Trail {
-        self.trail.get_or_insert_default()
     }
 
     fn client_ip(&self) -> Option<IpAddr> {
@@ -370,6 +385,7 @@ impl Drop for Session {
             let outcome = Outcome { reason: Reason::Internal, by: By::Replug };
             self.account(outcome, &Carried::default());
         }
+        self.listener.load.leave();
         self.shard.seats.leave(&self.seat);
         self.shard.session_ended();
     }

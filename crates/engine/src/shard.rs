@@ -330,11 +330,11 @@ fn clearly_lighter(own: usize, counts: impl Iterator<Item = usize> + Clone) -> O
     (ours > fewest + LEAD + fewest / 8).then_some(lightest)
 }
 
-/// Wakes sessions whose timeouts have come.
+/// Wakes sessions whose timeouts have come, or that are to report.
 async fn sweep(shard: Rc<Shard>) {
     loop {
         tokio::time::sleep(shard.sweep_period.get()).await;
-        shard.seats.sweep(Tick::now());
+        shard.seats.sweep(Tick::now(), shard.journal.wants().every);
     }
 }
 

@@ -60,6 +60,20 @@ pub enum BackendAddress {
     Unix(UnixName),
 }
 
+/// A service on another machine.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum HostPort {
+    /// A numeric address.
+    Ip(SocketAddr),
+    /// A host name.
+    Name {
+        /// As written, less a trailing dot.
+        host: String,
+        /// The port on each of its addresses.
+        port: u16,
+    },
+}
+
 /// The name of a unix socket.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum UnixName {
@@ -213,6 +227,20 @@ impl BackendAddress {
     }
 }
 
+impl HostPort {
+    /// Reads `host:port`, `host` (then with `default_port`), `[v6]:port`.
+    ///
+    /// # Errors
+    /// The first fault of the text.
+    pub fn parse(text: &str, default_port: u16) -> Result<Self, Fault> {
+        match BackendAddress::parse(text, Some(default_port))? {
+            BackendAddress::Ip(address) => Ok(Self::Ip(address)),
+            BackendAddress::Name { host, port } => Ok(Self::Name { host, port }),
+            BackendAddress::Unix(_) => Err(Fault::new(FaultKind::Host, 0..text.len())),
+        }
+    }
+}
+
 impl UnixName {
     /// Reads what stands behind `unix:`.
     ///
@@ -294,6 +322,15 @@ impl fmt::Display for BackendAddress {
             Self::Ip(address) => address.fmt(f),
             Self::Name { host, port } => write!(f, "{host}:{port}"),
             Self::Unix(name) => name.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for HostPort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ip(address) => address.fmt(f),
+            Self::Name { host, port } => write!(f, "{host}:{port}"),
         }
     }
 }

@@ -50,7 +50,24 @@ pub fn check(config: &Config) -> Vec<Diagnostic> {
         }
         queue(pool, &mut faults);
     }
+    logs(config, &mut faults);
     faults
+}
+
+/// Two logs in one place would tell everything twice, mixed up.
+fn logs(config: &Config, faults: &mut Vec<Diagnostic>) {
+    for (at, log) in config.logs.iter().enumerate() {
+        if let Some(first) = config.logs[..at].iter().find(|first| first.to == log.to) {
+            let message = "two logs go to the same place";
+            let mut fault = Diagnostic::new(Code::Conflict, log.to.span, message)
+                .label("again here")
+                .help("leave one of them out, or give it a place of its own");
+            if let Some(first) = first.to.span {
+                fault = fault.related(first, "first here");
+            }
+            faults.push(fault);
+        }
+    }
 }
 
 /// An allowed range inside a denied one never lets anybody in.
@@ -207,6 +224,7 @@ mod tests {
     use super::*;
     use crate::address::Bind;
     use crate::config::{Backend, Proxy, ProxyProtocol, Route, When};
+    use crate::log::{Log, LogTarget};
     use crate::source::Spanned;
     use std::time::Duration;
 
@@ -292,6 +310,16 @@ mod tests {
         codes(&through("10.0.0.1:80", "[::1]:80", Some("10.0.0.9")), &[]);
         codes(&through("[::1]:8080", "10.0.0.1:80", Some("10.0.0.9")), &["E0107"]);
         codes(&through("10.0.0.1:80", "unix:/x", None), &["E0205"]);
+    }
+
+    #[test]
+    fn two_logs_need_two_places() {
+        let mut config = config(&[":80"], &["10.0.0.1:80"], None);
+        let file = |name: &str| Log::to(LogTarget::File(name.to_owned()));
+        config.logs = vec![file("a"), file("b"), Log::default()];
+        codes(&config, &[]);
+        config.logs.push(Log { start: true, ..file("b") });
+        codes(&config, &["E0205"]);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Listeners, pools, limits and logs, with their defaults.
+//! Listeners, pools and limits, with their defaults.
 //!
 //! A [`Config`] says what is wanted. It is plain data: two configurations that
 //! mean the same are equal, wherever and in whatever dialect they were written.
@@ -10,11 +10,12 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::address::{BackendAddress, Bind, SourceAddress, UnixName};
+use crate::log::Log;
 use crate::source::Spanned;
 use crate::unit::Rate;
 
 /// Everything a running replug needs to know.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// What to listen on.
     pub listeners: Vec<Listener>,
@@ -24,10 +25,23 @@ pub struct Config {
     pub limits: Limits,
     /// How the work is done.
     pub runtime: Runtime,
-    /// What is written down about sessions.
-    pub log: Log,
+    /// What is written down about sessions. Unless told, one log, to standard error.
+    pub logs: Vec<Log>,
     /// How a running replug is spoken to.
     pub admin: Admin,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listeners: Vec::new(),
+            pools: Vec::new(),
+            limits: Limits::default(),
+            runtime: Runtime::default(),
+            logs: vec![Log::default()],
+            admin: Admin::default(),
+        }
+    }
 }
 
 /// How a running replug is spoken to.
@@ -509,57 +523,4 @@ impl Default for Runtime {
     fn default() -> Self {
         Self { shards: None, splice: true }
     }
-}
-
-/// What is written down about sessions, and where.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Log {
-    /// How a record looks.
-    pub format: LogFormat,
-    /// Where records and messages go.
-    pub to: LogTarget,
-    /// How much is said.
-    pub verbosity: Verbosity,
-}
-
-/// How a record looks.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum LogFormat {
-    /// A line for people.
-    #[default]
-    Text,
-    /// A JSON object on one line.
-    Json,
-    /// `key=value` words on one line.
-    Logfmt,
-    /// The line of plug's session file; no messages.
-    PlugSession,
-    /// What plug tells syslog.
-    PlugSyslog,
-}
-
-/// Where records and messages go.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum LogTarget {
-    /// Standard error.
-    #[default]
-    Stderr,
-    /// Records to standard output, messages to standard error.
-    Stdout,
-    /// The local syslog daemon, by `/dev/log`.
-    Syslog,
-    /// A file, opened anew on SIGUSR1.
-    File(String),
-}
-
-/// How much is said.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Verbosity {
-    /// Only what needs attention; no session records.
-    Quiet,
-    /// Session records, and what an operator wants to know.
-    #[default]
-    Normal,
-    /// Also the start of each session and every decision on the way.
-    Verbose,
 }

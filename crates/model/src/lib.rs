@@ -7,7 +7,8 @@
 //! - [`diagnostic`]: a fault of a configuration, as data;
 //! - [`address`]: where to listen, where to connect, what to leave from;
 //! - [`unit`](mod@unit): durations and rates as a person writes them;
-//! - [`config`]: listeners, pools, limits, logs, with their defaults;
+//! - [`config`]: listeners, pools and limits, with their defaults;
+//! - [`log`]: what is written down, how it looks, and where it goes;
 //! - [`check`]: what a configuration must satisfy as a whole.
 //!
 //! Absent on purpose: files, sockets, clocks, name lookups, rendering. Nothing
@@ -17,15 +18,17 @@ pub mod address;
 pub mod check;
 pub mod config;
 pub mod diagnostic;
+pub mod log;
 pub mod source;
 pub mod unit;
 
-pub use address::{BackendAddress, Bind, SourceAddress, UnixName};
+pub use address::{BackendAddress, Bind, HostPort, SourceAddress, UnixName};
 pub use config::{
-    Access, Admin, AllDown, Backend, Balance, Config, Idle, Limits, Listener, Log, LogFormat,
-    LogTarget, OnRemoved, Pool, Proxy, ProxyProtocol, Queue, Refusal, Role, Route, Runtime, Sticky,
-    StickyKey, Tcp, Timeouts, Weight, When, WhenFull,
+    Access, Admin, AllDown, Backend, Balance, Config, Idle, Limits, Listener, OnRemoved, Pool,
+    Proxy, ProxyProtocol, Queue, Refusal, Role, Route, Runtime, Sticky, StickyKey, Tcp, Timeouts,
+    Weight, When, WhenFull,
 };
 pub use diagnostic::{Code, Diagnostic, Severity};
+pub use log::{Log, LogFormat, LogTarget, Syslog, SyslogLabel, SyslogServer, Verbosity};
 pub use source::{SourceId, Sources, Span, Spanned};
 pub use unit::Rate;

@@ -48,6 +48,8 @@ Words:
   NAME    round-robin, least-sessions, two-choices (the less loaded of two
           drawn), latency-two-choices (the faster), random, source-hash and
           maglev (by the client's address or /64), first
+  WHERE   a file, - (stdout), stderr, syslog, syslog://host (UDP),
+          syslog+tcp://host, journald
 ";
 
 const ENDING: &str = "\

@@ -1,4 +1,4 @@
-//! Moments as RFC 3339 writes them: UTC, with milliseconds.
+//! Moments as the formats write them.
 //!
 //! Local time is for the formats of old tools only: it repeats an hour every
 //! autumn, in which records can no longer be put in order.
@@ -14,40 +14,97 @@ const MILLIS_PER_SECOND: i64 = 1_000;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Utc(pub(super) SystemTime);
 
-impl fmt::Display for Utc {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let millis = millis_since_epoch(self.0);
-        let seconds = millis.div_euclid(MILLIS_PER_SECOND);
-        let (year, month, day) = civil_from_days(seconds.div_euclid(SECONDS_PER_DAY));
-        let of_day = seconds.rem_euclid(SECONDS_PER_DAY);
-        write!(
-            f,
-            "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}.{:03}Z",
-            of_day / 3_600,
-            of_day / 60 % 60,
-            of_day % 60,
-            millis.rem_euclid(MILLIS_PER_SECOND),
-        )
-    }
-}
-
 /// A moment that shows itself as `2026-07-30 14:03:45` in the zone of this machine.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Local(pub(super) SystemTime);
 
-impl fmt::Display for Local {
+/// A moment that shows itself as HAProxy does, in the zone of this machine:
+/// `30/Jul/2026:12:03:45.678`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Dated(pub(super) SystemTime);
+
+/// A moment that shows itself as RFC 3164 asks for, in the zone of this machine:
+/// `Jul  3 12:03:45`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stamped(pub(super) SystemTime);
+
+const MONTHS: [&str; 12] =
+    ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+
+impl fmt::Display for Utc {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let seconds = millis_since_epoch(self.0).div_euclid(MILLIS_PER_SECOND);
-        shifted(f, seconds.saturating_add(relay::local_offset(seconds)))
+        let Civil { year, month, day, time, millis } = Civil::of(self.0);
+        write!(f, "{year:04}-{month:02}-{day:02}T{time}.{millis:03}Z")
     }
 }
 
-/// Seconds after 1970-01-01 00:00:00, in whichever zone.
-fn shifted(f: &mut fmt::Formatter<'_>, seconds: i64) -> fmt::Result {
-    let (year, month, day) = civil_from_days(seconds.div_euclid(SECONDS_PER_DAY));
-    let of_day = seconds.rem_euclid(SECONDS_PER_DAY);
-    let (hour, minute, second) = (of_day / 3_600, of_day / 60 % 60, of_day % 60);
-    write!(f, "{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}")
+impl fmt::Display for Local {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Civil { year, month, day, time, .. } = Civil::here(self.0);
+        write!(f, "{year:04}-{month:02}-{day:02} {time}")
+    }
+}
+
+impl fmt::Display for Dated {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Civil { year, month, day, time, millis } = Civil::here(self.0);
+        write!(f, "{day:02}/{}/{year:04}:{time}.{millis:03}", month_name(month))
+    }
+}
+
+impl fmt::Display for Stamped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Civil { month, day, time, .. } = Civil::here(self.0);
+        write!(f, "{} {day:2} {time}", month_name(month))
+    }
+}
+
+/// A moment by the calendar.
+struct Civil {
+    year: i64,
+    /// 1 to 12.
+    month: i64,
+    /// 1 to 31.
+    day: i64,
+    time: OfDay,
+    millis: i64,
+}
+
+/// Seconds since midnight, shown as `12:03:45`.
+struct OfDay(i64);
+
+impl Civil {
+    /// In UTC.
+    fn of(at: SystemTime) -> Self {
+        Self::shifted(millis_since_epoch(at), 0)
+    }
+
+    /// In the zone of this machine.
+    fn here(at: SystemTime) -> Self {
+        let millis = millis_since_epoch(at);
+        Self::shifted(millis, relay::local_offset(millis.div_euclid(MILLIS_PER_SECOND)))
+    }
+
+    /// So many milliseconds after 1970-01-01 00:00 UTC, in a zone `ahead` by so many seconds.
+    fn shifted(millis: i64, ahead: i64) -> Self {
+        let millis = millis.saturating_add(ahead.saturating_mul(MILLIS_PER_SECOND));
+        let seconds = millis.div_euclid(MILLIS_PER_SECOND);
+        let (year, month, day) = civil_from_days(seconds.div_euclid(SECONDS_PER_DAY));
+        let time = OfDay(seconds.rem_euclid(SECONDS_PER_DAY));
+        Self { year, month, day, time, millis: millis.rem_euclid(MILLIS_PER_SECOND) }
+    }
+}
+
+impl fmt::Display for OfDay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:02}:{:02}:{:02}", self.0 / 3_600, self.0 / 60 % 60, self.0 % 60)
+    }
+}
+
+/// The name of a month, 1 to 12.
+fn month_name(month: i64) -> &'static str {
+    let index = usize::try_from(month - 1).unwrap_or_default();
+    MONTHS.get(index).copied().unwrap_or_default()
 }
 
 /// Rounded down. A clock beyond 64 bits of milliseconds is shown as the last such moment.
@@ -119,16 +176,22 @@ mod tests {
     /// Whatever zone the tests run in: local time is UTC, shifted by what the zone is ahead.
     #[test]
     fn local_moments() {
-        for seconds in [0_i64, 951_782_399, 1_785_412_225] {
-            let at = UNIX_EPOCH + Duration::from_secs(seconds.unsigned_abs());
+        for (seconds, expected) in [
+            (0_i64, ["1970-01-01 00:00:00", "01/Jan/1970:00:00:00.443", "Jan  1 00:00:00"]),
+            (951_782_399, ["2000-02-28 23:59:59", "28/Feb/2000:23:59:59.443", "Feb 28 23:59:59"]),
+            (1_798_761_599, ["2026-12-31 23:59:59", "31/Dec/2026:23:59:59.443", "Dec 31 23:59:59"]),
+        ] {
             let ahead = relay::local_offset(seconds);
             assert!(ahead.abs() <= 15 * 3_600, "{ahead}");
-            let shifted = match u64::try_from(ahead) {
-                Ok(ahead) => at + Duration::from_secs(ahead),
-                Err(_) => at - Duration::from_secs(ahead.unsigned_abs()),
+            // As far as the zone does not change its clocks around then.
+            let millis = (seconds - ahead) * 1_000 + 443;
+            let distance = Duration::from_millis(millis.unsigned_abs());
+            let at = match millis < 0 {
+                true => UNIX_EPOCH - distance,
+                false => UNIX_EPOCH + distance,
             };
-            let expected = Utc(shifted).to_string().replace('T', " ");
-            assert_eq!(Local(at).to_string(), expected[..19]);
+            let shown = [Local(at).to_string(), Dated(at).to_string(), Stamped(at).to_string()];
+            assert_eq!(shown, expected);
         }
     }
 

@@ -49,6 +49,19 @@ pub(super) fn logfmt(out: &mut String, text: &str) {
     }
 }
 
+/// Appends `text` as HAProxy writes names of others: what would end a field, and all that is not
+/// visible ASCII, as `#` and two hex digits for each byte.
+pub(super) fn haproxy(out: &mut String, text: &str) {
+    each(out, text, |out, c| match c {
+        '!'..='~' if !matches!(c, '"' | '#' | '{' | '|' | '}') => out.push(c),
+        c => {
+            for byte in c.encode_utf8(&mut [0; 4]).bytes() {
+                push(out, format_args!("#{byte:02X}"));
+            }
+        }
+    });
+}
+
 /// Appends what is formatted.
 pub(super) fn push(out: &mut String, text: std::fmt::Arguments<'_>) {
     // Writing to a String cannot fail.
@@ -103,6 +116,11 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn haproxy_fields_hold_visible_ascii() {
+        check(haproxy, "unix:/run/a b#1\n\"é\"", "unix:/run/a#20b#231#0A#22#C3#A9#22");
+    }
+
+    #[test]
     fn logfmt_quotes_only_where_it_must() {
         check(logfmt, "10.0.0.1:80", "10.0.0.1:80");
         check(logfmt, "größe", "größe");
@@ -129,6 +147,7 @@ pub(super) mod tests {
             prop_assert_eq!(serde_json::from_str::<String>(&out).ok(), Some(text.clone()));
             plain(&mut out, &text);
             logfmt(&mut out, &text);
+            haproxy(&mut out, &text);
             prop_assert!(!out.chars().any(hostile), "{out:?}");
         }
     }

@@ -1,34 +1,32 @@
-//! Lines on their way into a sink.
+//! Entries on their way into a sink.
 //!
-//! An output holds whole lines and how far into them the sink has come, so that
-//! a write that ends in the middle of a line (a disk that fills up) goes on
+//! An output holds whole entries and how far into them the sink has come, so that
+//! a write that ends in the middle of one (a disk that fills up) goes on
 //! right there when the sink works again, and a sink that was opened anew gets
-//! the line from its beginning.
+//! the entry from its beginning.
 //!
 //! ```text
 //!            a write fails
-//!   working ───────────────▶ in trouble ─┐ every RETRY_EVERY: open again, write again;
-//!      ▲                         │    ▲  │ lines beyond HELD_BYTES_MAX are counted, not held
+//!   working ───────────────▶ in trouble ─┐ after each pause: open again, write again;
+//!      ▲                         │    ▲  │ entries beyond HELD_BYTES_MAX are counted, not held
 //!      └─────────────────────────┘    └──┘
 //!            all is written
 //! ```
 
+use std::collections::VecDeque;
 use std::io;
 use std::time::{Duration, Instant};
 
-use super::sink::{Opened, Sink};
+use super::sink::{Framing, Opened, Sink};
 
-/// Lines that are written together while entries come faster than writes.
+/// Entries that are written together while they come faster than writes.
 const BATCH_BYTES: usize = 64 * 1024;
 
-/// Lines that are held for a sink that fails: some 5,000.
+/// Entries that are held for a sink that fails: some 5,000.
 const HELD_BYTES_MAX: usize = 1024 * 1024;
 
 // Else a batch would not fit and entries were lost without any trouble.
 const _: () = assert!(BATCH_BYTES * 4 <= HELD_BYTES_MAX);
-
-/// Time between two attempts to write to a sink that fails.
-const RETRY_EVERY: Duration = Duration::from_secs(1);
 
 /// Longest wait for a sink that works but takes nothing at the moment.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -37,8 +35,12 @@ const PATIENCE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct Output {
     sink: Sink,
-    /// Whole lines, the first of which may be taken in part.
+    /// Entries as they are written, the first of which may be taken in part.
     held: Vec<u8>,
+    /// Their lengths.
+    lengths: VecDeque<usize>,
+    /// Where the first that is not taken whole begins in `held`.
+    start: usize,
     /// Bytes of `held` that the sink has taken.
     taken: usize,
     /// Entries that were not held.
@@ -51,6 +53,7 @@ pub(super) struct Output {
 struct Trouble {
     since: Instant,
     retry_at: Instant,
+    pause: Duration,
     error: io::Error,
 }
 
@@ -72,7 +75,15 @@ impl Output {
     /// An output that is in trouble from the start only if nobody is behind its sink yet.
     pub(super) fn new(sink: Sink) -> Self {
         let absent = sink.absent();
-        let mut output = Self { sink, held: Vec::new(), taken: 0, lost: 0, trouble: None };
+        let mut output = Self {
+            sink,
+            held: Vec::new(),
+            lengths: VecDeque::new(),
+            start: 0,
+            taken: 0,
+            lost: 0,
+            trouble: None,
+        };
         if let Some(error) = absent {
             output.failed(error, Instant::now());
         }
@@ -87,14 +98,23 @@ impl Output {
         &mut self.sink
     }
 
-    /// Takes in a line that has no line end yet.
-    pub(super) fn push(&mut self, line: &str) {
-        if self.held.len() + line.len() < HELD_BYTES_MAX {
-            self.held.extend_from_slice(line.as_bytes());
-            self.held.push(b'\n');
-        } else {
+    /// Takes in an entry, which is not framed yet.
+    pub(super) fn push(&mut self, entry: &str) {
+        let begin = self.held.len();
+        if begin - self.start + entry.len() >= HELD_BYTES_MAX {
             self.lost += 1;
+            return;
         }
+        match self.sink.framing() {
+            Framing::Lines | Framing::Messages => {}
+            Framing::Counted => self.held.extend_from_slice(format!("{} ", entry.len()).as_bytes()),
+        }
+        self.held.extend_from_slice(entry.as_bytes());
+        match self.sink.framing() {
+            Framing::Lines => self.held.push(b'\n'),
+            Framing::Messages | Framing::Counted => {}
+        }
+        self.lengths.push_back(self.held.len() - begin);
     }
 
     /// Whether enough is held to be written at once.
@@ -107,10 +127,9 @@ impl Output {
         self.trouble.as_ref().map(|trouble| trouble.retry_at)
     }
 
-    /// Entries that were lost, and lines that are still held.
+    /// Entries that were lost, and those that are still held.
     pub(super) fn unwritten(&self) -> u64 {
-        let lines = self.held.iter().filter(|&&byte| byte == b'\n').count();
-        self.lost + lines as u64
+        self.lost + self.lengths.len() as u64
     }
 
     /// Writes what is held.
@@ -121,13 +140,20 @@ impl Output {
                 return Flushed::Held;
             }
             patience = Duration::ZERO;
-            // A reader that is merely slow goes on in the middle of a line.
-            let slow = trouble.error.kind() == io::ErrorKind::TimedOut;
-            if !slow && matches!(self.sink.reopen(), Ok(Opened::Other)) {
-                self.taken = 0;
+            // A reader that is merely slow goes on in the middle of an entry.
+            if trouble.error.kind() != io::ErrorKind::WouldBlock {
+                match self.sink.reopen() {
+                    Ok(Opened::Other) => self.taken = self.start,
+                    Err(error) if self.sink.is_connection() => {
+                        self.failed(error, now);
+                        return Flushed::Held;
+                    }
+                    // The file that is open may well work again.
+                    Ok(Opened::Same) | Err(_) => {}
+                }
             }
         }
-        match self.write(patience) {
+        match self.write_or_connect(patience) {
             Ok(()) => self.recovered(now),
             Err(error) => {
                 self.failed(error, now);
@@ -143,7 +169,7 @@ impl Output {
     pub(super) fn reopen(&mut self, now: Instant) -> io::Result<()> {
         self.flush(now);
         if self.sink.reopen()? == Opened::Other {
-            self.taken = 0;
+            self.taken = self.start;
             // The new one may work at once.
             if let Some(trouble) = &mut self.trouble {
                 trouble.retry_at = now;
@@ -155,28 +181,51 @@ impl Output {
     /// Goes over to the file that its path names now, if that is another: for formats whose users
     /// rename the file and tell nobody. A line that was begun stays in the old one.
     pub(super) fn follow(&mut self) {
-        if self.taken == 0 && !self.held.is_empty() && self.sink.has_moved() {
+        if self.taken == self.start && !self.lengths.is_empty() && self.sink.has_moved() {
             // On failure the old file stays, and takes the lines.
             let _ = self.sink.reopen();
         }
     }
 
+    /// Writes; if nobody is connected, connects once and writes again.
+    fn write_or_connect(&mut self, patience: Duration) -> io::Result<()> {
+        match self.write(patience) {
+            Err(error) if self.trouble.is_none() && self.sink.is_gone(&error) => {
+                if self.sink.reopen()? == Opened::Other {
+                    self.taken = self.start;
+                }
+                self.write(patience)
+            }
+            outcome => outcome,
+        }
+    }
+
     fn write(&mut self, patience: Duration) -> io::Result<()> {
-        while self.taken < self.held.len() {
-            match self.sink.write(&self.held[self.taken..], patience) {
-                Ok(count) => self.taken += count,
+        while let Some(&length) = self.lengths.front() {
+            let first = self.start + length - self.taken;
+            match self.sink.write(&self.held[self.taken..], first, patience) {
+                Ok(count) => self.take(count),
                 Err(error) if Sink::is_too_long(&error) => {
-                    let rest = &self.held[self.taken..];
-                    let line = rest.iter().position(|&byte| byte == b'\n');
-                    self.taken += line.map_or(rest.len(), |end| end + 1);
+                    self.take(first);
                     self.lost += 1;
                 }
                 Err(error) => return Err(error),
             }
         }
         self.held.clear();
-        self.taken = 0;
+        (self.start, self.taken) = (0, 0);
         Ok(())
+    }
+
+    /// Goes on by `count` bytes.
+    fn take(&mut self, count: usize) {
+        self.taken += count;
+        while let Some(&length) = self.lengths.front()
+            && self.start + length <= self.taken
+        {
+            self.start += length;
+            self.lengths.pop_front();
+        }
     }
 
     fn recovered(&mut self, now: Instant) -> Flushed {
@@ -195,20 +244,20 @@ impl Output {
     }
 
     fn failed(&mut self, error: io::Error, now: Instant) {
-        let done = self.held[..self.taken].iter().rposition(|&byte| byte == b'\n');
-        if let Some(done) = done {
-            self.held.drain(..=done);
-            self.taken -= done + 1;
-        }
-        let retry_at = now + RETRY_EVERY;
+        self.held.drain(..self.start);
+        self.taken -= self.start;
+        self.start = 0;
+        let pauses = self.sink.pauses();
         match &mut self.trouble {
             Some(trouble) => {
-                trouble.retry_at = retry_at;
+                trouble.pause = (trouble.pause * 2).min(pauses.most);
+                trouble.retry_at = now + trouble.pause;
                 trouble.error = error;
             }
             None => {
                 self.sink.complain(&error);
-                self.trouble = Some(Trouble { since: now, retry_at, error });
+                let (pause, retry_at) = (pauses.first, now + pauses.first);
+                self.trouble = Some(Trouble { since: now, retry_at, pause, error });
             }
         }
     }
@@ -221,6 +270,9 @@ mod tests {
     use std::io::Read as _;
     use std::os::unix::fs::OpenOptionsExt as _;
     use std::path::{Path, PathBuf};
+
+    /// Of the sinks in these tests.
+    const RETRY_EVERY: Duration = Duration::from_secs(1);
 
     #[test]
     fn a_full_disk_is_waited_out_and_what_was_lost_is_told() {
@@ -262,7 +314,7 @@ mod tests {
         output.push("two");
         // As if a write had taken `one`, its line end and `t`, and the next had failed.
         fs::write(&path, "one\nt").expect("the file is ours");
-        output.taken = 5;
+        output.take(5);
         let now = Instant::now();
         output.failed(io::Error::from_raw_os_error(28), now);
         assert_eq!((output.held.as_slice(), output.taken), (&b"two\n"[..], 1));

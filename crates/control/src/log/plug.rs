@@ -19,27 +19,19 @@
 
 use std::net::SocketAddr;
 
-use engine::account::{ConnectFailure, ProxyFailure, Reason, Record};
+use engine::account::{ConnectFailure, Event, ProxyFailure, Reason, Record};
 use engine::journal::{Level, Notice};
-use model::config::Verbosity;
+use model::Verbosity;
 
+use super::at;
 use super::clock::Local;
-use super::ended;
 use super::escape::{self, push};
-
-/// How much a line matters, by syslog's numbers (RFC 5424 section 6.2.1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Severity {
-    Error = 3,
-    Warning = 4,
-    Notice = 5,
-    Debug = 7,
-}
+use super::syslog::Severity;
 
 /// Appends the line of a session file, without a line end; nothing for a session without one.
 pub(super) fn session_line(out: &mut String, record: &Record) {
-    let Some(backend) = &record.backend else { return };
-    push(out, format_args!("[{}] plug[{}] ", Local(ended(record)), std::process::id()));
+    let (Event::End { .. }, Some(backend)) = (record.event, &record.backend) else { return };
+    push(out, format_args!("[{}] plug[{}] ", Local(at(record)), std::process::id()));
     match place(&record.bind) {
         Place::Address(address, port) => push(out, format_args!("{address}:{port} ")),
         Place::Port(port) => push(out, format_args!("{port} ")),
@@ -67,7 +59,8 @@ pub(super) fn session_line(out: &mut String, record: &Record) {
 /// Appends what a session's end is to syslog. `None`: nothing.
 pub(super) fn session(out: &mut String, verbosity: Verbosity, record: &Record) -> Option<Severity> {
     let id = std::process::id();
-    if record.reason == Reason::Denied {
+    let Event::End { reason, .. } = record.event else { return None };
+    if reason == Reason::Denied {
         tag(out, &record.bind);
         push(out, format_args!("Connect from {} Refused.", host(&record.client.to_string())));
         return Some(Severity::Notice);
@@ -217,7 +210,7 @@ mod tests {
         let mut out = String::new();
         session_line(&mut out, record);
         let id = std::process::id();
-        let time = Local(ended(record)).to_string();
+        let time = Local(at(record)).to_string();
         let expected = match expected {
             "" => String::new(),
             _ => format!("[{time}] plug[{id}] {expected}"),
@@ -255,7 +248,7 @@ mod tests {
         check_session(Quiet, &one, "");
         check_session(Normal, &one, "Notice (127.0.0.1 21002): Complete.");
         check_session(Verbose, &one, "Debug PID completed, its session died, status is 0.");
-        let denied = Record { reason: Reason::Denied, backend: None, ..record(":80") };
+        let denied = Record { event: samples::denied().event, backend: None, ..record(":80") };
         for verbosity in [Quiet, Normal, Verbose] {
             check_session(verbosity, &denied, "Notice (80): Connect from 127.0.0.9 Refused.");
         }

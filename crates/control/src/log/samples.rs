@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use engine::account::{
-    Attempt, By, ClientAddress, ConnectFailure, Datagrams, Reached, Reason, Record, TcpFigures,
+    Attempt, By, ClientAddress, ConnectFailure, Counts, Datagrams, Event, Queued, Reached, Reason,
+    Record, TcpFigures,
 };
 use engine::journal::Notice;
 
 use super::escape;
 
-/// 2026-07-30T11:50:25.678Z, at which every session here ends.
+/// 2026-07-30T11:50:25.678Z, at which every session here ends, or is looked at.
 pub(super) fn moment() -> SystemTime {
     UNIX_EPOCH + Duration::from_millis(1_785_412_225_678)
 }
@@ -19,6 +20,7 @@ pub(super) fn moment() -> SystemTime {
 pub(super) fn plain() -> Record {
     let duration = Duration::from_micros(1_204_500);
     Record {
+        event: Event::End { reason: Reason::Done, by: By::Client },
         id: 17,
         accepted: moment() - duration,
         listener: "web".into(),
@@ -31,12 +33,12 @@ pub(super) fn plain() -> Record {
         duration,
         connect: Some(Duration::from_micros(412)),
         first_byte: Some(Duration::from_millis(3)),
+        queued: None,
         attempts: Vec::new(),
-        reason: Reason::Done,
-        by: By::Client,
         client_tcp: Some(TcpFigures { rtt_us: 210, retrans: 0 }),
         backend_tcp: Some(TcpFigures { rtt_us: 95, retrans: 2 }),
         datagrams: None,
+        counts: Some(Counts { process: 4, listener: 3, pool: 2, backend: 1 }),
     }
 }
 
@@ -46,10 +48,25 @@ pub(super) fn flow() -> Record {
         id: 20,
         bytes_to_client: 480,
         connect: None,
-        by: By::Replug,
+        event: Event::End { reason: Reason::Done, by: By::Replug },
         client_tcp: None,
         backend_tcp: None,
         datagrams: Some(Datagrams { to_backend: 2, to_client: 3, lost: 1 }),
+        ..plain()
+    }
+}
+
+/// The same session, had it not ended by then.
+pub(super) fn open() -> Record {
+    Record { event: Event::Open, ..plain() }
+}
+
+/// The same session, had it waited for its place behind seven others.
+pub(super) fn waited() -> Record {
+    let waited = Some(Duration::from_millis(900));
+    Record {
+        queued: Some(Queued { ahead: 7, waited }),
+        connect: Some(Duration::from_secs(1)),
         ..plain()
     }
 }
@@ -60,6 +77,7 @@ pub(super) fn moved() -> Record {
     let duration = Duration::from_secs(5);
     let address = |text: &str| Some(text.parse().expect("an address"));
     Record {
+        event: Event::End { reason: Reason::BackendReset, by: By::Backend },
         id: 18,
         accepted: moment() - duration,
         client: client("[2001:db8::9]:51234"),
@@ -85,8 +103,6 @@ pub(super) fn moved() -> Record {
                 phrase: None,
             },
         ],
-        reason: Reason::BackendReset,
-        by: By::Backend,
         client_tcp: None,
         backend_tcp: Some(TcpFigures { rtt_us: 95, retrans: 0 }),
         ..plain()
@@ -96,6 +112,7 @@ pub(super) fn moved() -> Record {
 /// A session that ended before it was routed.
 pub(super) fn denied() -> Record {
     Record {
+        event: Event::End { reason: Reason::Denied, by: By::Replug },
         id: 19,
         accepted: moment(),
         client: ClientAddress::Unix,
@@ -106,8 +123,6 @@ pub(super) fn denied() -> Record {
         duration: Duration::ZERO,
         connect: None,
         first_byte: None,
-        reason: Reason::Denied,
-        by: By::Replug,
         client_tcp: None,
         backend_tcp: None,
         ..plain()

@@ -1,4 +1,4 @@
-//! Where lines are written: a standard stream, a file, or syslog.
+//! Where entries are written: a standard stream, a file, a daemon here or elsewhere.
 //!
 //! A write may take a part, and waits no longer than it is told to. To keep
 //! that promise on a stream that blocks (a pipe, a terminal; it may be shared
@@ -12,11 +12,13 @@ use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _,
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use model::HostPort;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
-use super::syslog::Syslog;
+use super::local::Local;
+use super::remote::{Tcp, Udp};
 use crate::activation::is_client;
 
 /// What a pipe that is ready to write has room for (`PIPE_BUF`, pipe(7)).
@@ -32,8 +34,32 @@ pub(super) enum Sink {
     Standard(Standard),
     /// A file, a device, or a FIFO.
     File(LogFile),
-    /// The local syslog daemon; each line is a message.
-    Syslog(Syslog),
+    /// A daemon of this machine.
+    Local(Local),
+    /// A syslog server that takes datagrams.
+    Udp(Udp),
+    /// A syslog server that takes connections.
+    Tcp(Tcp),
+}
+
+/// How entries are told apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Framing {
+    /// Each ends in a line end.
+    Lines,
+    /// Each is a message of its own.
+    Messages,
+    /// Each stands behind its length (RFC 6587 section 3.4.1).
+    Counted,
+}
+
+/// Time between attempts to write to a sink that fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Pauses {
+    /// The first; each after it is twice as long.
+    pub(super) first: Duration,
+    /// The longest.
+    pub(super) most: Duration,
 }
 
 /// A standard stream.
@@ -69,9 +95,19 @@ impl Sink {
         Self::Standard(Standard::Error)
     }
 
-    /// The syslog daemon behind the socket at `path`, whether it runs already or not.
-    pub(super) fn syslog(path: &Path) -> Self {
-        Self::Syslog(Syslog::new(path))
+    /// The daemon behind the socket at `path`, whether it runs already or not.
+    pub(super) fn local(path: &Path) -> Self {
+        Self::Local(Local::new(path))
+    }
+
+    /// A syslog server that takes datagrams. It is looked for with the first entry.
+    pub(super) fn udp(server: HostPort) -> Self {
+        Self::Udp(Udp::new(server))
+    }
+
+    /// A syslog server that takes connections. It is looked for with the first entry.
+    pub(super) fn tcp(server: HostPort) -> Self {
+        Self::Tcp(Tcp::new(server))
     }
 
     /// Opens or makes a file. A FIFO without a reader is no error.
@@ -89,22 +125,54 @@ impl Sink {
     pub(super) fn absent(&self) -> Option<io::Error> {
         match self {
             Self::File(LogFile { file: None, .. }) => Some(Errno::NXIO.into()),
-            Self::Syslog(syslog) => syslog.absent(),
-            Self::Standard(_) | Self::File(_) => None,
+            Self::Local(local) => local.absent(),
+            Self::Standard(_) | Self::File(_) | Self::Udp(_) | Self::Tcp(_) => None,
         }
     }
 
-    /// Writes a part of `lines`, at least one byte, and waits for room no longer than `patience`.
-    pub(super) fn write(&mut self, lines: &[u8], patience: Duration) -> io::Result<usize> {
+    pub(super) fn framing(&self) -> Framing {
         match self {
-            Self::Standard(Standard::Output) => stream(io::stdout().as_fd(), lines, patience),
-            Self::Standard(Standard::Error) => stream(io::stderr().as_fd(), lines, patience),
+            Self::Standard(_) | Self::File(_) => Framing::Lines,
+            Self::Local(_) | Self::Udp(_) => Framing::Messages,
+            Self::Tcp(_) => Framing::Counted,
+        }
+    }
+
+    /// Whether there is somebody behind it who may be gone, and come back.
+    pub(super) fn is_connection(&self) -> bool {
+        match self {
+            Self::Standard(_) | Self::File(_) => false,
+            Self::Local(_) | Self::Udp(_) | Self::Tcp(_) => true,
+        }
+    }
+
+    pub(super) fn pauses(&self) -> Pauses {
+        let first = Duration::from_secs(1);
+        match self {
+            Self::Standard(_) | Self::File(_) | Self::Local(_) => Pauses { first, most: first },
+            Self::Udp(_) | Self::Tcp(_) => Pauses { first, most: Duration::from_secs(30) },
+        }
+    }
+
+    /// Writes a part of `entries`, at least one byte, and waits for room no longer than `patience`.
+    /// The first entry, or what is left of it, ends at `first`.
+    pub(super) fn write(
+        &mut self,
+        entries: &[u8],
+        first: usize,
+        patience: Duration,
+    ) -> io::Result<usize> {
+        match self {
+            Self::Standard(Standard::Output) => stream(io::stdout().as_fd(), entries, patience),
+            Self::Standard(Standard::Error) => stream(io::stderr().as_fd(), entries, patience),
             Self::File(LogFile { file: Some(file), .. }) => match file.metadata()?.is_file() {
-                true => all(file.as_fd(), lines),
-                false => stream(file.as_fd(), lines, patience),
+                true => write_once(file.as_fd(), entries),
+                false => stream(file.as_fd(), entries, patience),
             },
             Self::File(LogFile { file: None, .. }) => Err(Errno::NXIO.into()),
-            Self::Syslog(syslog) => syslog.send_line(lines, patience),
+            Self::Local(local) => local.send(&entries[..first], patience).map(|()| first),
+            Self::Udp(udp) => udp.send(&entries[..first], patience).map(|()| first),
+            Self::Tcp(tcp) => tcp.write(entries, patience),
         }
     }
 
@@ -122,17 +190,36 @@ impl Sink {
         }
     }
 
-    /// Whether a line was refused for its length; it never will be taken.
+    /// Whether an entry was refused for its length; it never will be taken.
     pub(super) fn is_too_long(error: &io::Error) -> bool {
         error.raw_os_error() == Some(Errno::MSGSIZE.raw_os_error())
     }
 
-    /// Opens the path anew; on failure all stays as it was.
+    /// Whether a write failed because nobody is connected any more: a daemon that has restarted
+    /// may well be there when it is connected to anew.
+    pub(super) fn is_gone(&self, error: &io::Error) -> bool {
+        use io::ErrorKind as Kind;
+        self.is_connection()
+            && matches!(
+                error.kind(),
+                Kind::NotConnected
+                    | Kind::NotFound
+                    | Kind::ConnectionRefused
+                    | Kind::ConnectionReset
+                    | Kind::ConnectionAborted
+                    | Kind::BrokenPipe
+                    | Kind::TimedOut
+            )
+    }
+
+    /// Opens the path anew; on failure all stays as it was, but for connections, which are gone.
     pub(super) fn reopen(&mut self) -> io::Result<Opened> {
         match self {
             Self::Standard(_) => Ok(Opened::Same),
-            Self::Syslog(syslog) => syslog.connect().map(|()| Opened::Other),
             Self::File(log) => log.reopen(),
+            Self::Local(local) => local.connect().map(|()| Opened::Other),
+            Self::Udp(udp) => udp.connect().map(|()| Opened::Other),
+            Self::Tcp(tcp) => tcp.connect().map(|()| Opened::Other),
         }
     }
 
@@ -164,12 +251,14 @@ impl Sink {
             Self::Standard(Standard::Error) => return,
             Self::Standard(Standard::Output) => "standard output".to_owned(),
             Self::File(log) => log.path.display().to_string(),
-            Self::Syslog(syslog) => syslog.path().display().to_string(),
+            Self::Local(local) => local.path().display().to_string(),
+            Self::Udp(udp) => format!("syslog://{}", udp.server()),
+            Self::Tcp(tcp) => format!("syslog+tcp://{}", tcp.server()),
         };
         let mut line = "replug: ".to_owned();
         super::escape::plain(
             &mut line,
-            &format!("cannot write the log to {name}: {error}; it is tried again every second"),
+            &format!("cannot write the log to {name}: {error}; it is tried again and again"),
         );
         line.push('\n');
         // Best effort: there is nowhere else to say it.
@@ -212,14 +301,14 @@ fn nobody_reads(error: &io::Error) -> bool {
 }
 
 /// Writes what a stream has room for within `patience`.
-fn stream(fd: BorrowedFd<'_>, lines: &[u8], patience: Duration) -> io::Result<usize> {
+fn stream(fd: BorrowedFd<'_>, bytes: &[u8], patience: Duration) -> io::Result<usize> {
     wait_for_room(fd, patience)?;
-    all(fd, &lines[..lines.len().min(PIPE_BYTES)])
+    write_once(fd, &bytes[..bytes.len().min(PIPE_BYTES)])
 }
 
-/// One write(2).
-fn all(fd: BorrowedFd<'_>, lines: &[u8]) -> io::Result<usize> {
-    match rustix::io::retry_on_intr(|| rustix::io::write(fd, lines))? {
+/// One write(2), which may take a part.
+pub(super) fn write_once(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
+    match rustix::io::retry_on_intr(|| rustix::io::write(fd, bytes))? {
         0 => Err(io::ErrorKind::WriteZero.into()),
         count => Ok(count),
     }
@@ -228,12 +317,12 @@ fn all(fd: BorrowedFd<'_>, lines: &[u8]) -> io::Result<usize> {
 /// Waits until `fd` can be written to, or has an error that a write will tell.
 ///
 /// # Errors
-/// [`io::ErrorKind::TimedOut`] when `patience` is over.
+/// [`io::ErrorKind::WouldBlock`] when `patience` is over.
 pub(super) fn wait_for_room(fd: BorrowedFd<'_>, patience: Duration) -> io::Result<()> {
     let timeout = Timespec::try_from(patience).map_err(io::Error::other)?;
     let mut fds = [PollFd::from_borrowed_fd(fd, PollFlags::OUT)];
     match rustix::io::retry_on_intr(|| poll(&mut fds, Some(&timeout)))? {
-        0 => Err(io::Error::new(io::ErrorKind::TimedOut, "nobody reads it")),
+        0 => Err(io::Error::new(io::ErrorKind::WouldBlock, "nobody reads it")),
         _ => Ok(()),
     }
 }

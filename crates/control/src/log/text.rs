@@ -12,12 +12,12 @@
 
 use std::time::{Duration, SystemTime};
 
-use engine::account::Record;
+use engine::account::{Event, Record};
 use engine::journal::{Level, Notice};
 
 use super::clock::Utc;
 use super::escape::{self, push};
-use super::{ended, level};
+use super::{at, level};
 
 /// As wide as `255.255.255.255:65535`.
 const ADDRESS_COLUMNS: usize = 21;
@@ -34,7 +34,7 @@ pub(super) struct Columns {
 /// Appends the record of a session, without a line end.
 pub(super) fn session(out: &mut String, columns: Columns, record: &Record) {
     if columns.time {
-        push(out, format_args!("{} ", Utc(ended(record))));
+        push(out, format_args!("{} ", Utc(at(record))));
     }
     if columns.listener {
         escape::plain(out, &record.listener);
@@ -60,7 +60,10 @@ pub(super) fn session(out: &mut String, columns: Columns, record: &Record) {
             bytes(record.bytes_to_backend),
             bytes(record.bytes_to_client),
             time(record.duration),
-            record.reason.as_str(),
+            match record.event {
+                Event::Start | Event::Open => record.event.as_str(),
+                Event::End { reason, .. } => reason.as_str(),
+            },
         ),
     );
     for (index, attempt) in record.attempts.iter().enumerate() {
@@ -160,6 +163,12 @@ mod tests {
             &samples::denied(),
             "web  unix                  -> -                           \
              0 B out       0 B back   0.0 ms  denied",
+        );
+        check(
+            Columns { time: false, listener: false },
+            &samples::open(),
+            "10.0.0.9:51234        -> 10.0.0.11:80               \
+             78 B out   1.2 MiB back    1.2 s  open",
         );
     }
 

@@ -136,7 +136,7 @@ impl Rig {
             port: server.port,
         };
         fs::write(directory.join("hosts"), "10.7.0.1 gate.example\n").expect("a new file");
-        let (journal, entries) = journal::journal(Wants { records: false, level: Level::Debug });
+        let (journal, entries) = journal::journal(Wants { level: Level::Debug, ..Wants::QUIET });
         let (posts, posted) = events::unbounded_channel();
         let rig = Self { server, sources, directory, journal, entries, posts, posted };
         rig.write_resolv_conf();

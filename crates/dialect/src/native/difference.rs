@@ -57,6 +57,14 @@ fn tables(text: &str) -> BTreeMap<String, Keys> {
                     tables.insert(path, keys(value.get_ref()));
                 }
             }
+            // Several logs, each known by where it goes.
+            DeValue::Array(items) if items.iter().all(|item| item.get_ref().is_table()) => {
+                for item in items {
+                    let to = item.get_ref().get("to").map(|to| shown(to.get_ref()));
+                    let path = format!("{name}.{}", to.unwrap_or_default());
+                    tables.insert(path, keys(item.get_ref()));
+                }
+            }
             value => {
                 tables.insert(name.to_string(), keys(value));
             }

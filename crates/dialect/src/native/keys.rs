@@ -55,6 +55,8 @@ pub(super) enum Takes {
     Table(&'static Schema),
     /// A list of tables, `[[NAME]]`.
     Tables(&'static Schema),
+    /// A table, or a list of tables.
+    OneOrMore(&'static Schema),
     /// Tables, each with a name of its own.
     Named(&'static Schema),
 }

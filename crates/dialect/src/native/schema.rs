@@ -74,6 +74,10 @@ fn property(key: &Key) -> Value {
         Takes::Choice(words) => json!({ "anyOf": [{ "enum": words }, variable()] }),
         Takes::Table(schema) => table(schema),
         Takes::Tables(schema) => json!({ "type": "array", "items": table(schema) }),
+        Takes::OneOrMore(schema) => {
+            let one = table(schema);
+            json!({ "anyOf": [one, { "type": "array", "items": one, "minItems": 1 }] })
+        }
         Takes::Named(schema) => json!({
             "type": "object",
             "propertyNames": { "pattern": format!("^[A-Za-z0-9_.-]{{1,{NAME_BYTES_MAX}}}$") },
@@ -149,7 +153,17 @@ mod tests {
                 let keys = keys.into_iter().map(|key| format!("{} = {}", key.name, another(key)));
                 format!("{{ {} }}", keys.collect::<Vec<_>>().join(", "))
             }
-            Takes::Tables(_) | Takes::Named(_) => panic!("{} stands at the top", key.name),
+            Takes::Tables(_) | Takes::OneOrMore(_) | Takes::Named(_) => {
+                panic!("{} stands at the top", key.name)
+            }
+        }
+    }
+
+    /// The line without which a key says nothing.
+    fn companion(place: &str, key: &Key) -> &'static str {
+        match (place, key.name) {
+            ("log", "facility" | "tag" | "protocol") => "to = \"syslog\"\n",
+            _ => "",
         }
     }
 
@@ -169,12 +183,13 @@ mod tests {
             let (place, schema) = match top.takes {
                 Takes::Named(schema) if top.name == "listener" => ("listener.a", schema),
                 Takes::Named(schema) => ("pool.p", schema),
-                Takes::Table(schema) => (top.name, schema),
+                Takes::Table(schema) | Takes::OneOrMore(schema) => (top.name, schema),
                 _ => panic!("{} is no table", top.name),
             };
             for key in schema.all() {
                 let place = if key.name == "pool" { "listener.b" } else { place };
-                within(place, key, &|line| line.to_owned(), visit);
+                let beside = companion(place, key);
+                within(place, key, &|line| format!("{beside}{line}"), visit);
             }
         }
     }
@@ -198,7 +213,7 @@ mod tests {
         walk(&mut |place, key, wrap| {
             let line = wrap(&format!("{} = {}", key.name, another(key)));
             let with = read_one(&file(place, &line));
-            let without = read_one(&file("listener.a", "")).config;
+            let without = read_one(&file(place, companion(place, key))).config;
             assert_ne!(with.config, without, "{place}: {line} is not read");
             visited += 1;
         });

@@ -88,6 +88,11 @@ impl<'t> Entry<'t> {
         let entries = self.value.get_ref().as_table()?;
         Some(Table { entries, span: self.span(), ..self.table })
     }
+
+    /// A table, or all of a list of tables.
+    pub(super) fn as_one_or_more(self) -> Option<Vec<Table<'t>>> {
+        self.as_table().map(|table| vec![table]).or_else(|| self.as_tables())
+    }
 }
 
 /// What a value is, in words.
@@ -132,11 +137,6 @@ impl Reader<'_> {
         let found = entry.as_table();
         match entry.value() {
             DeValue::Table(_) => {}
-            DeValue::Array(_) if key == "log" => self.faults.push(
-                Diagnostic::new(Code::NotYet, entry.span(), "several logs are not in this version")
-                    .label("not in this version")
-                    .help("write one `[log]`"),
-            ),
             DeValue::Array(_) => {
                 self.wrong(entry, "a table", format!("write `[{key}]` with single brackets"));
             }

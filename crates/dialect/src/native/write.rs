@@ -3,14 +3,13 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use model::config::Verbosity;
+use model::log::{Sample, SyslogLabel, SyslogProtocol};
 use model::{
     AllDown, Backend, Bind, Config, Idle, Limits, Listener, Log, LogFormat, LogTarget, OnRemoved,
-    Pool, Queue, Refusal, Role, Route, Runtime, Sticky, Tcp, Timeouts, Weight, When, WhenFull,
-    unit,
+    Pool, Queue, Refusal, Role, Route, Runtime, Sticky, Syslog, SyslogServer, Tcp, Timeouts,
+    Verbosity, Weight, When, WhenFull, unit,
 };
 
-use super::VERBOSITIES;
 use super::pool::{BALANCES, STICKY_BY};
 use crate::term::proxy;
 
@@ -48,8 +47,14 @@ impl Writer {
         }
         self.header("limits");
         self.limits("", &config.limits, "as many as descriptors allow");
-        self.header("log");
-        self.log(&config.log);
+        for log in &config.logs {
+            // An empty `[[log]]` is a log as well, so none of several can be left out.
+            match &*config.logs {
+                [_] => self.header("log"),
+                _ => self.header("[log]"),
+            }
+            self.log(log, config.logs.len() > 1);
+        }
         self.header("runtime");
         let shards = config.runtime.shards.map(|count| count.to_string());
         self.optional("shards", shards, "one for each core");
@@ -173,25 +178,37 @@ impl Writer {
         self.optional("via", via, "directly");
     }
 
-    fn log(&mut self, log: &Log) {
-        let format = match log.format {
-            LogFormat::Text => "text",
-            LogFormat::Json => "json",
-            LogFormat::Logfmt => "logfmt",
-            LogFormat::PlugSession => "plug-session",
-            LogFormat::PlugSyslog => "plug-syslog",
-        };
+    fn log(&mut self, log: &Log, is_one_of_several: bool) {
+        let format = named(&LogFormat::NAMES, log.format);
         self.value("format", &quoted(format), log.format == LogFormat::default());
-        let to = match &log.to {
-            LogTarget::Stderr => "stderr",
-            LogTarget::Stdout => "-",
-            LogTarget::Syslog => "syslog",
-            LogTarget::File(path) => path,
-        };
-        self.value("to", &quoted(to), log.to == LogTarget::default());
-        let verbosity = VERBOSITIES.iter().find(|(_, verbosity)| *verbosity == log.verbosity);
-        let (name, verbosity) = verbosity.expect("each verbosity has a name in the table");
-        self.value("verbosity", &quoted(name), *verbosity == Verbosity::default());
+        let usual = log.to.value == LogTarget::default() && !is_one_of_several;
+        self.value("to", &quoted(&target(&log.to.value)), usual);
+        let verbosity = named(&Verbosity::NAMES, log.verbosity);
+        self.value("verbosity", &quoted(verbosity), log.verbosity == Verbosity::default());
+        if log.verbosity != Verbosity::Quiet {
+            if log.format.has_events() {
+                self.value("start", &log.start.to_string(), !log.start);
+                let every = log.every.map(|every| time(Some(every)));
+                self.optional("every", every, "no records of sessions that last");
+            }
+            self.value("sample", &quoted(&log.sample.to_string()), log.sample == Sample::ALL);
+        }
+        match &log.to.value {
+            LogTarget::Syslog(Syslog { server, protocol, label }) => {
+                self.label(label);
+                let usual = *protocol == server.usual_protocol();
+                self.value("protocol", &quoted(named(&SyslogProtocol::NAMES, *protocol)), usual);
+            }
+            LogTarget::Journald(label) => self.label(label),
+            LogTarget::Stderr | LogTarget::Stdout | LogTarget::File(_) => {}
+        }
+    }
+
+    fn label(&mut self, label: &SyslogLabel) {
+        let usual = SyslogLabel::default();
+        let (facility, tag) = (label.facility, &label.tag);
+        self.value("facility", &quoted(facility.name()), facility == usual.facility);
+        self.value("tag", &quoted(tag.as_str()), *tag == usual.tag);
     }
 
     /// Begins a table; the one before is taken back if it got no key.
@@ -273,6 +290,27 @@ fn backend(backend: &Backend) -> String {
         text += " backup";
     }
     text
+}
+
+/// Where a log goes, as it is configured.
+fn target(target: &LogTarget) -> String {
+    match target {
+        LogTarget::Stderr => "stderr".to_owned(),
+        LogTarget::Stdout => "-".to_owned(),
+        LogTarget::Journald(_) => "journald".to_owned(),
+        LogTarget::File(path) => path.clone(),
+        LogTarget::Syslog(syslog) => match &syslog.server {
+            SyslogServer::Local => "syslog".to_owned(),
+            SyslogServer::Udp(server) => format!("syslog://{server}"),
+            SyslogServer::Tcp(server) => format!("syslog+tcp://{server}"),
+        },
+    }
+}
+
+/// The name of a value that is one of a few.
+fn named<T: PartialEq>(names: &[(&'static str, T)], value: T) -> &'static str {
+    let found = names.iter().find(|(_, named)| *named == value);
+    found.expect("each value has its name in the table").0
 }
 
 /// A duration; `None` is never.

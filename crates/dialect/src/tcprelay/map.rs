@@ -4,10 +4,9 @@ use std::collections::HashSet;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use model::config::Verbosity;
 use model::{
-    Access, Balance, Bind, Code, Config, Diagnostic, Idle, Limits, Listener, Log, LogFormat,
-    LogTarget, Pool, Refusal, SourceAddress, Span, Spanned, Sticky, StickyKey, Tcp, Timeouts,
+    Access, Balance, Bind, Code, Config, Diagnostic, Idle, Limits, Listener, Log, LogTarget, Pool,
+    Refusal, SourceAddress, Span, Spanned, Sticky, StickyKey, Syslog, SyslogServer, Tcp, Timeouts,
     WhenFull, check,
 };
 
@@ -59,7 +58,7 @@ pub(super) fn finish(mut parts: Parts<'_>) -> Reading {
         listeners: parts.listeners(&mut faults),
         pools: vec![parts.pool(&mut faults)],
         limits: parts.limits(),
-        log: log(daemon),
+        logs: vec![log(daemon)],
         ..Config::default()
     };
     let verdict = match grammatical && sound(&faults) {
@@ -326,11 +325,10 @@ fn tcp(keepalive: Keepalive) -> Tcp {
 
 /// Sessions are not logged, as they never were.
 fn log(daemon: bool) -> Log {
-    Log {
-        format: LogFormat::Text,
-        to: if daemon { LogTarget::Syslog } else { LogTarget::Stderr },
-        verbosity: Verbosity::Normal,
-    }
+    Log::to(match daemon {
+        true => LogTarget::Syslog(Syslog::new(SyslogServer::Local)),
+        false => LogTarget::Stderr,
+    })
 }
 
 fn mechanism(value: Option<&str>, faults: &mut Vec<Diagnostic>, notes: &mut Vec<String>) {

@@ -23,6 +23,8 @@ pub(crate) enum Purpose {
     Backend,
     /// To leave from, in native TOML.
     Source,
+    /// To send a log to.
+    Syslog,
 }
 
 impl Purpose {
@@ -32,6 +34,7 @@ impl Purpose {
             Self::Bind => ":8080",
             Self::Target | Self::Backend => "10.0.0.11:80",
             Self::Source => "10.0.3.1",
+            Self::Syslog => "syslog://10.0.0.5:514",
         }
     }
 
@@ -42,6 +45,7 @@ impl Purpose {
             Self::Bind => "a bind",
             Self::Backend => "a backend",
             Self::Source => "a source",
+            Self::Syslog => "a syslog server",
         }
     }
 
@@ -216,6 +220,7 @@ fn brackets(text: &str, purpose: Purpose) -> String {
             format!("write `[{address}]:{port}`, or `[{text}]` with the port of LISTEN")
         }
         (Some((address, port)), _) => format!("write `[{address}]:{port}`"),
+        (None, Purpose::Syslog) => format!("write `[{text}]:514`"),
         (None, purpose) if purpose.listens() => format!("write `[{text}]:8080`"),
         (None, _) => format!("write `[{text}]:80`"),
     }

@@ -6,11 +6,10 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use model::unit::{self, DURATION_MAX, DurationFault, RateFault};
-use model::{Balance, Code, Diagnostic, Limits, LogFormat, LogTarget, Rate};
+use model::{Balance, Code, Diagnostic, Limits, Rate};
 
 use crate::line::Word;
 use crate::suggest;
-use crate::term::Dialect;
 
 /// Longest keepalive that the kernel takes (`MAX_TCP_KEEPIDLE` of Linux, in whole seconds).
 pub(crate) const KEEPALIVE_MAX: Duration = Duration::from_secs(32_767);
@@ -73,6 +72,21 @@ pub(crate) fn duration_not_zero(word: Word<'_>, why_not: &str) -> Result<Duratio
         true => Err(Diagnostic::new(Code::Duration, word.span, "this time cannot be 0")
             .label("must be longer")
             .help(why_not)),
+    }
+}
+
+/// A duration that cannot be shorter than `least`; `for_none` says how to have none at all.
+pub(crate) fn duration_of_at_least(
+    word: Word<'_>,
+    least: Duration,
+    for_none: &str,
+) -> Result<Duration, Diagnostic> {
+    let time = duration(word)?;
+    match time >= least {
+        true => Ok(time),
+        false => Err(Diagnostic::new(Code::Duration, word.span, "this time is too short")
+            .label(format!("less than {}", unit::show(least)))
+            .help(for_none)),
     }
 }
 
@@ -193,59 +207,6 @@ fn policy_meant(text: &str) -> Option<&'static str> {
         "failover" | "priority" => "first",
         _ => return None,
     })
-}
-
-/// The formats of records, by name.
-pub(crate) const LOG_FORMATS: [(&str, LogFormat); 5] = [
-    ("text", LogFormat::Text),
-    ("json", LogFormat::Json),
-    ("logfmt", LogFormat::Logfmt),
-    ("plug-session", LogFormat::PlugSession),
-    ("plug-syslog", LogFormat::PlugSyslog),
-];
-
-/// How records look.
-pub(crate) fn log_format(word: Word<'_>, dialect: Dialect) -> Result<LogFormat, Diagnostic> {
-    if let Some((_, format)) = LOG_FORMATS.iter().find(|(name, _)| *name == word.text) {
-        return Ok(*format);
-    }
-    let message = format!("there is no log format `{}`", word.text);
-    let fault = Diagnostic::new(Code::Choice, word.span, message).label("not known");
-    Err(if word.text.contains('/') || word.text == "-" || word.text == "syslog" {
-        fault.help(match dialect {
-            Dialect::Quick => format!("where records go is `--log-to {}`", word.text),
-            Dialect::Native => format!("where records go is `to = \"{}\"`", word.text),
-        })
-    } else {
-        match suggest::nearest(word.text, LOG_FORMATS.map(|(name, _)| name)) {
-            Some(meant) => fault.help(format!("did you mean `{meant}`?")),
-            None => fault.help("write `text`, `json` or `logfmt`"),
-        }
-    })
-}
-
-/// Where records go.
-pub(crate) fn log_target(word: Word<'_>, dialect: Dialect) -> Result<LogTarget, Diagnostic> {
-    let fault = |message: String| Diagnostic::new(Code::Choice, word.span, message);
-    match word.text {
-        "-" | "stdout" => Ok(LogTarget::Stdout),
-        "stderr" => Ok(LogTarget::Stderr),
-        "syslog" => Ok(LogTarget::Syslog),
-        text if text.contains("://") => Err(fault(format!("cannot log to `{text}`"))
-            .label("not a file")
-            .help("write `syslog` for the syslog of this machine, or a file")),
-        text if matches!(text, "json" | "text" | "logfmt") => {
-            Err(fault(format!("`{text}` is a format, not a place"))
-                .label("a file of this name?")
-                .help(match dialect {
-                    Dialect::Quick => format!("write `--log {text}`, or `./{text}` for the file"),
-                    Dialect::Native => {
-                        format!("write `format = \"{text}\"`, or `./{text}` for the file")
-                    }
-                }))
-        }
-        _ => path(word).map(LogTarget::File),
-    }
 }
 
 /// A file.

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use dialect::native;
 use dialect::render::{Colour, render};
-use model::config::Verbosity;
+use model::log::{Facility, Sample, SyslogProtocol, Tag};
 use model::{
-    Access, Admin, AllDown, Backend, BackendAddress, Balance, Bind, Config, Idle, Limits, Listener,
-    Log, LogFormat, LogTarget, OnRemoved, Pool, Proxy, ProxyProtocol, Queue, Rate, Refusal, Role,
-    Route, Runtime, SourceAddress, Sources, Spanned, Sticky, StickyKey, Tcp, Timeouts, Weight,
-    When, WhenFull,
+    Access, Admin, AllDown, Backend, BackendAddress, Balance, Bind, Config, HostPort, Idle, Limits,
+    Listener, Log, LogFormat, LogTarget, OnRemoved, Pool, Proxy, ProxyProtocol, Queue, Rate,
+    Refusal, Role, Route, Runtime, SourceAddress, Sources, Spanned, Sticky, StickyKey, Syslog,
+    SyslogLabel, SyslogServer, Tcp, Timeouts, Verbosity, Weight, When, WhenFull,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -34,7 +34,7 @@ pub(crate) fn any() -> impl Strategy<Value = Config> {
     let pools = vec(pool(), 1..4);
     let admin = option::of(select(vec!["unix:/run/replug/admin.sock", "unix:@replug"]));
     let process = (limits(), option::of(1usize..1024), proptest::bool::ANY, admin);
-    (listeners, pools, process, log()).prop_map(|(listeners, pools, process, log)| {
+    (listeners, pools, process, logs()).prop_map(|(listeners, pools, process, logs)| {
         let (limits, shards, splice, admin) = process;
         let admin = admin.map(|text| match Bind::parse(text) {
             Ok(Bind::Unix(name)) => unwritten(name),
@@ -54,7 +54,7 @@ pub(crate) fn any() -> impl Strategy<Value = Config> {
                 .collect(),
             limits,
             runtime: Runtime { shards: shards.and_then(NonZeroUsize::new), splice },
-            log,
+            logs,
             admin: Admin { bind: admin },
         }
     })
@@ -200,16 +200,64 @@ fn pool() -> impl Strategy<Value = Pool> {
     )
 }
 
+/// One to three logs, each to a place of its own.
+fn logs() -> impl Strategy<Value = Vec<Log>> {
+    vec(log(), 1..4).prop_map(|mut logs| {
+        let mut places = Vec::new();
+        logs.retain(|log| {
+            let is_new = !places.contains(&log.to);
+            places.push(log.to.clone());
+            is_new
+        });
+        logs
+    })
+}
+
 fn log() -> impl Strategy<Value = Log> {
-    let format = select(vec![LogFormat::Text, LogFormat::Json, LogFormat::Logfmt]);
+    let format = select(LogFormat::NAMES.map(|(_, format)| format).to_vec());
+    let verbosity = select(Verbosity::NAMES.map(|(_, verbosity)| verbosity).to_vec());
+    let every = option::of((1_000u64..1_000_000).prop_map(Duration::from_millis));
+    let sample = (1u32..=1000).prop_map(|count| count.try_into().map(Sample::one_in));
+    let records = (proptest::bool::ANY, every, sample);
+    (format, target(), verbosity, records).prop_map(
+        |(format, to, verbosity, (start, every, sample))| {
+            let log = Log { format, verbosity, ..Log::to(to) };
+            match verbosity {
+                // It has no records for these to say anything about.
+                Verbosity::Quiet => log,
+                _ if !format.has_events() => Log { sample: sample.expect("not zero"), ..log },
+                _ => Log { start, every, sample: sample.expect("not zero"), ..log },
+            }
+        },
+    )
+}
+
+fn target() -> impl Strategy<Value = LogTarget> {
     let file = |path: &str| LogTarget::File(path.to_owned());
-    let to = select(vec![
-        LogTarget::Stderr,
-        LogTarget::Stdout,
-        LogTarget::Syslog,
-        file("/var/log/replug.log"),
-        file("$${a}\\\t'\""),
+    let server = |text| HostPort::parse(text, 99).expect("a legal server");
+    let servers = select(vec![
+        SyslogServer::Local,
+        SyslogServer::Udp(server("10.0.0.5:514")),
+        SyslogServer::Udp(server("[2001:db8::5]:5140")),
+        SyslogServer::Tcp(server("log-host.example:601")),
+        SyslogServer::Tcp(server("x")),
     ]);
-    let verbosity = select(vec![Verbosity::Quiet, Verbosity::Normal, Verbosity::Verbose]);
-    (format, to, verbosity).prop_map(|(format, to, verbosity)| Log { format, to, verbosity })
+    let protocol = select(SyslogProtocol::NAMES.map(|(_, protocol)| protocol).to_vec());
+    let facility = select(Facility::NAMES.to_vec());
+    let tag = select(vec!["replug", "edge-1/a_b.c"]);
+    let label = (facility, tag).prop_map(|(facility, tag)| SyslogLabel {
+        facility: Facility::named(facility).expect("one of its names"),
+        tag: Tag::new(tag).expect("a legal tag"),
+    });
+    let syslog = (servers, protocol, label.clone()).prop_map(|(server, protocol, label)| Syslog {
+        server,
+        protocol,
+        label,
+    });
+    let plain = [LogTarget::Stderr, LogTarget::Stdout, file("/var/log/a b"), file("$${a}\\\t'\"")];
+    prop_oneof![
+        select(plain.to_vec()),
+        syslog.prop_map(LogTarget::Syslog),
+        label.prop_map(LogTarget::Journald),
+    ]
 }

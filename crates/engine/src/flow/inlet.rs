@@ -23,7 +23,7 @@ use super::{Flow, ROW, Refused, Room};
 use crate::gate::{Held, Place, Scope};
 use crate::journal::{Loss, Notice};
 use crate::phase::accept::{Duty, REST};
-use crate::phase::account::{By, ClientAddress, Datagrams, Reason, Record};
+use crate::phase::account::{By, ClientAddress, Datagrams, Event, Reason, Record};
 use crate::phase::admit::{Admission, admit};
 use crate::phase::carry::Outcome;
 use crate::phase::route::Chosen;
@@ -276,8 +276,9 @@ impl Inlet {
         now: Tick,
     ) {
         let Refused { outcome, attempts } = refused;
+        let Outcome { reason, by } = outcome;
         let journal = &self.shard.journal;
-        if !journal.wants_records()
+        if !journal.wants().records
             || !self.refusals.borrow_mut().is_news(client.ip(), outcome.reason, now)
         {
             return;
@@ -285,6 +286,7 @@ impl Inlet {
         let is_routed = outcome.reason != Reason::Denied;
         journal.record(Record {
             id: self.shard.next_id(),
+            event: Event::End { reason, by },
             accepted: SystemTime::now(),
             listener: listener.name.clone(),
             bind: listener.bind.clone(),
@@ -296,12 +298,12 @@ impl Inlet {
             duration: Duration::ZERO,
             connect: None,
             first_byte: None,
+            queued: None,
             attempts,
-            reason: outcome.reason,
-            by: outcome.by,
             client_tcp: None,
             backend_tcp: None,
             datagrams: Some(Datagrams { lost: 1, ..Datagrams::default() }),
+            counts: None,
         });
     }
 

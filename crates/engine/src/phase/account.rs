@@ -1,16 +1,19 @@
 //! Phase *account*: what one session was, written down when it ends.
 //!
-//! Every session that was accepted ends in exactly one [`Record`]. It is plain
-//! data; the formats are made from it by `control`, outside the data path.
+//! Every session that was accepted ends in exactly one [`Record`] of [`Event::End`]. If somebody
+//! wants them, others come before it. All are plain data; the formats are made from them by
+//! `control`, outside the data path.
 
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-/// One session, at its end.
+/// One session, at its end or on the way.
 #[derive(Clone, Debug)]
 pub struct Record {
+    /// What it is written for.
+    pub event: Event,
     /// Unique for the life of the process.
     pub id: u64,
     /// When the client was accepted (wall clock).
@@ -29,24 +32,24 @@ pub struct Record {
     pub bytes_to_backend: u64,
     /// Bytes delivered to the client.
     pub bytes_to_client: u64,
-    /// From accept to the end.
+    /// From accept to the event.
     pub duration: Duration,
-    /// From accept until a backend was connected, all attempts included.
+    /// From accept until a backend was connected, all attempts and waits included.
     pub connect: Option<Duration>,
     /// From accept until the first byte of the backend.
     pub first_byte: Option<Duration>,
+    /// The wait for a place at a backend; `None` when there was none.
+    pub queued: Option<Queued>,
     /// The attempts that failed, in order.
     pub attempts: Vec<Attempt>,
-    /// Why it ended.
-    pub reason: Reason,
-    /// Who ended it.
-    pub by: By,
     /// The kernel's figures of the client's connection; `None` where there are none.
     pub client_tcp: Option<TcpFigures>,
     /// The kernel's figures of the backend's connection.
     pub backend_tcp: Option<TcpFigures>,
     /// What a flow has carried; `None` for a session of streams.
     pub datagrams: Option<Datagrams>,
+    /// Sessions there were around it; `None` unless some log shows them.
+    pub counts: Option<Counts>,
 }
 
 /// The datagrams of a flow.
@@ -58,6 +61,35 @@ pub struct Datagrams {
     pub to_client: u64,
     /// Received, but not sent on: there was no room, or nobody to send them to.
     pub lost: u64,
+}
+
+/// What a record is written for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The session has its backend, and begins to move bytes.
+    Start,
+    /// The session goes on.
+    Open,
+    /// The session has ended.
+    End {
+        /// Why.
+        reason: Reason,
+        /// Who ended it.
+        by: By,
+    },
+}
+
+/// Sessions at a time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Of the process, the one that is written down included.
+    pub process: u32,
+    /// Of its listener, likewise.
+    pub listener: u32,
+    /// Of its pool; without the one that is written down, if that has ended.
+    pub pool: u32,
+    /// Of its backend, likewise.
+    pub backend: u32,
 }
 
 /// Who a client is.
@@ -77,6 +109,15 @@ pub struct Reached {
     /// The address that was connected to, where `backend` is a name: its own, or that of the proxy
     /// before it.
     pub address: Option<SocketAddr>,
+}
+
+/// A wait for a place at a backend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Queued {
+    /// Sessions that waited before it.
+    pub ahead: u32,
+    /// How long it waited; `None` if it waits still, or did until it ended.
+    pub waited: Option<Duration>,
 }
 
 /// An attempt to reach a backend that failed.
@@ -179,7 +220,70 @@ pub enum Reason {
     Internal,
 }
 
+impl Record {
+    /// HAProxy's two letters for how a session ended: what ended it, and in which phase (its
+    /// manual, "Session state at disconnection"). `--` for one that went well or goes on.
+    pub fn code(&self) -> &'static str {
+        match self.event {
+            Event::Start | Event::Open => "--",
+            Event::End { reason, .. } => reason.code(self.phase()),
+        }
+    }
+
+    fn phase(&self) -> Phase {
+        match (self.connect, self.queued) {
+            (Some(_), _) => Phase::Data,
+            (None, Some(Queued { waited: None, .. })) => Phase::Queue,
+            (None, _) => Phase::Connect,
+        }
+    }
+}
+
+/// How far a session came, as HAProxy counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Queue,
+    Connect,
+    Data,
+}
+
+impl Event {
+    /// The word in logs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::Open => "open",
+            Self::End { .. } => "end",
+        }
+    }
+}
+
 impl Reason {
+    /// See [`Record::code`].
+    fn code(self, phase: Phase) -> &'static str {
+        match (self, phase) {
+            (Self::Done, _) => "--",
+            (Self::ClientReset, Phase::Queue) => "CQ",
+            (Self::ClientReset, Phase::Connect) => "CC",
+            (Self::ClientReset, Phase::Data) => "CD",
+            (Self::BackendReset, _) => "SD",
+            (Self::Idle, _) => "cD",
+            // Mostly it is the client that has said all, and the backend that does not answer.
+            (Self::HalfClosedIdle, _) => "sD",
+            (Self::ConnectTimeout, _) => "sC",
+            (Self::Refused | Self::Unreachable | Self::NoBackend, _) => "SC",
+            (Self::Denied, _) => "PR",
+            (Self::Limited, Phase::Queue) => "sQ",
+            (Self::Limited, Phase::Connect) => "PC",
+            (Self::Limited, Phase::Data) => "PD",
+            (Self::Drained | Self::Killed, Phase::Queue) => "KQ",
+            (Self::Drained | Self::Killed, Phase::Connect) => "KC",
+            (Self::Drained | Self::Killed, Phase::Data) => "KD",
+            (Self::Internal, Phase::Queue | Phase::Connect) => "RC",
+            (Self::Internal, Phase::Data) => "ID",
+        }
+    }
+
     /// The word in logs and metrics.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -262,6 +366,40 @@ impl fmt::Display for ConnectFailure {
             Self::Proxy(ProxyFailure::Closed) => f.write_str("the proxy closed the connection"),
             Self::Ours(errno) | Self::Other(errno) => {
                 std::io::Error::from_raw_os_error(*errno).fmt(f)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_way_to_end_has_letters_that_haproxy_knows() {
+        let reasons = [
+            Reason::Done,
+            Reason::ClientReset,
+            Reason::BackendReset,
+            Reason::Idle,
+            Reason::HalfClosedIdle,
+            Reason::ConnectTimeout,
+            Reason::Refused,
+            Reason::Unreachable,
+            Reason::NoBackend,
+            Reason::Denied,
+            Reason::Limited,
+            Reason::Drained,
+            Reason::Killed,
+            Reason::Internal,
+        ];
+        for reason in reasons {
+            for phase in [Phase::Queue, Phase::Connect, Phase::Data] {
+                let code = reason.code(phase);
+                let (cause, place) = code.split_at(1);
+                assert!("CSPLRIDUKcs-".contains(cause), "{code}");
+                assert!("RQCHDLT-".contains(place), "{code}");
+                assert_eq!(code == "--", reason == Reason::Done, "{code}");
             }
         }
     }

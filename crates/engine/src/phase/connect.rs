@@ -21,7 +21,7 @@ use crate::ceiling::Ceiling;
 use crate::journal::{Journal, Level, Notice};
 use crate::mark::{Carries, Change};
 use crate::phase::accept::REST;
-use crate::phase::account::{Attempt, ClientAddress, ConnectFailure};
+use crate::phase::account::{Attempt, ClientAddress, ConnectFailure, Queued};
 use crate::phase::via::{self, Reached, Refused};
 use crate::pick::{Pick, Place};
 use crate::plan::{Backend, Listener, Pool, Target};
@@ -37,10 +37,25 @@ pub(crate) const CONNECT_PHASE_MAX: Duration = Duration::from_secs(60);
 pub(crate) struct Connected<'a> {
     pub(crate) socket: Socket,
     pub(crate) place: Place<'a>,
-    /// Where it was reached, if it is configured by name, or its proxy.
-    pub(crate) address: Option<SocketAddr>,
     /// What it has sent already, behind the answer of its proxy.
     pub(crate) early: Box<[u8]>,
+}
+
+/// What only some sessions have to remember of their way to a backend.
+#[derive(Debug, Default)]
+pub(crate) struct Trail {
+    /// The attempts that failed.
+    pub(crate) attempts: Vec<Attempt>,
+    /// Where the backend was reached, if it is configured by name, or its proxy.
+    pub(crate) address: Option<SocketAddr>,
+    /// The wait for a place.
+    pub(crate) queued: Option<Queued>,
+}
+
+impl Trail {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.attempts.is_empty() && self.address.is_none() && self.queued.is_none()
+    }
 }
 
 /// Why none was reached.
@@ -64,10 +79,10 @@ pub(crate) struct Search<'a> {
     pub(crate) ceiling: &'a Ceiling,
 }
 
-/// Tries the backends of the pool. `attempts` takes those that fail.
+/// Tries the backends of the pool. `trail` takes what is to be told of it.
 pub(crate) async fn connect<'a>(
     search: Search<'a>,
-    attempts: &mut Vec<Attempt>,
+    trail: &mut Trail,
 ) -> Result<Connected<'a>, Unreached> {
     let Search { pool, client, id, journal, .. } = search;
     let address = match client {
@@ -78,15 +93,15 @@ pub(crate) async fn connect<'a>(
     let mut turns = Turns { search, until: None };
     let mut spent = Duration::ZERO;
     while spent < CONNECT_PHASE_MAX {
-        let Some(place) = turns.next(&mut pick).await? else {
+        let Some(place) = turns.next(&mut pick, &mut trail.queued).await? else {
             break;
         };
         let backend = place.backend();
-        let first_attempt = attempts.len();
+        let first_attempt = trail.attempts.len();
         let attempt = Instant::now();
         search.tell_attempt(backend);
         if let Some((Reached { socket, early }, address_reached)) =
-            reach(search, backend, attempts).await
+            reach(search, backend, &mut trail.attempts).await
         {
             let now = Tick::now();
             backend.load.connected_in(attempt.elapsed(), now);
@@ -98,14 +113,15 @@ pub(crate) async fn connect<'a>(
             if let (Some(sticky), Some(address)) = (&pool.sticky, address) {
                 sticky.remember(address, backend.number, now);
             }
-            if journal.wants(Level::Debug) {
+            if journal.wants_notices(Level::Debug) {
                 journal.notice(Notice::Connected { id, backend: backend.label.clone() });
             }
-            return Ok(Connected { socket, place, address: address_reached, early });
+            trail.address = address_reached;
+            return Ok(Connected { socket, place, early });
         }
         spent += attempt.elapsed();
-        search.tell_failed(&attempts[first_attempt..]);
-        match attempts.last().map(|last| last.failure) {
+        search.tell_failed(&trail.attempts[first_attempt..]);
+        match trail.attempts.last().map(|last| last.failure) {
             // Says something about this client and this backend only, or nothing for sure.
             None | Some(ConnectFailure::Proxy(_)) => {}
             Some(ConnectFailure::Timeout) if pool.via.is_some() => {}
@@ -129,7 +145,11 @@ struct Turns<'a> {
 
 impl<'a> Turns<'a> {
     /// The next place, now or after a wait; `None` when there is nothing left to try or wait for.
-    async fn next(&mut self, pick: &mut Pick<'a>) -> Result<Option<Place<'a>>, Unreached> {
+    async fn next(
+        &mut self,
+        pick: &mut Pick<'a>,
+        queued: &mut Option<Queued>,
+    ) -> Result<Option<Place<'a>>, Unreached> {
         let Some(queue) = &self.search.pool.queue else {
             return Ok(pick.next(Tick::now()));
         };
@@ -139,7 +159,7 @@ impl<'a> Turns<'a> {
                 return Ok(place);
             }
         }
-        self.wait(queue, pick).await
+        self.wait(queue, pick, queued).await
     }
 
     /// Waits behind those who came before.
@@ -147,6 +167,7 @@ impl<'a> Turns<'a> {
         &mut self,
         queue: &Queue,
         pick: &mut Pick<'a>,
+        queued: &mut Option<Queued>,
     ) -> Result<Option<Place<'a>>, Unreached> {
         let Search { pool, id, journal, .. } = self.search;
         let Some(turn) = queue.join() else {
@@ -156,14 +177,17 @@ impl<'a> Turns<'a> {
             }
             return Err(Unreached::Full);
         };
-        if journal.wants(Level::Debug) {
+        if journal.wants_notices(Level::Debug) {
             let (pool, ahead) = (pool.name.clone(), turn.ahead);
             journal.notice(Notice::SessionWaits { id, pool, ahead });
         }
+        let ahead = u32::try_from(turn.ahead).unwrap_or(u32::MAX);
+        let before = queued.get_or_insert(Queued { ahead, waited: Some(Duration::ZERO) });
+        let waited = before.waited.take().unwrap_or_default();
         let now = tokio::time::Instant::now();
         let until = *self.until.get_or_insert_with(|| now + queue.wait());
         let (mut over, mut look) = (pin!(sleep_until(until)), pin!(sleep_until(now)));
-        poll_fn(|cx| {
+        let place = poll_fn(|cx| {
             if turn.poll(cx).is_ready() {
                 let place = pick.again(Tick::now());
                 if place.is_some() || !pick.found_full() {
@@ -175,13 +199,16 @@ impl<'a> Turns<'a> {
             }
             over.as_mut().poll(cx).map(|()| Err(Unreached::Full))
         })
-        .await
+        .await;
+        // One that gave up waiting ends here.
+        before.waited = place.is_ok().then(|| waited + now.elapsed());
+        place
     }
 }
 
 impl Search<'_> {
     fn tell_attempt(&self, backend: &Backend) {
-        if self.journal.wants(Level::Debug) {
+        if self.journal.wants_notices(Level::Debug) {
             let via = self.pool.via.as_ref();
             self.journal.notice(Notice::Attempt {
                 id: self.id,

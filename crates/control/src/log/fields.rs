@@ -1,0 +1,98 @@
+//! The fields of a session's record, in their order: the one list that `json`, `logfmt` and
+//! `journald` are made of.
+
+use std::net::SocketAddr;
+use std::time::{Duration, SystemTime};
+
+use engine::account::{Attempt, Datagrams, Event, Record, TcpFigures};
+
+use super::{at, millis};
+
+/// The value of a field.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Value<'a> {
+    /// Not known, or there is none.
+    Unknown,
+    /// A moment.
+    Time(SystemTime),
+    /// One of a few words of ours: holds nothing that any format would escape.
+    Word(&'static str),
+    /// Text that others may have had a hand in.
+    Text(&'a str),
+    /// A count.
+    Number(u64),
+    /// A duration in milliseconds, with at most three decimals.
+    Millis(Duration),
+    /// An address and a port.
+    Address(SocketAddr),
+    /// The attempts that failed, in order.
+    Attempts(&'a [Attempt]),
+    /// A figure for each side of the session.
+    Sides {
+        /// Of the client's connection.
+        client: Option<u32>,
+        /// Of the backend's.
+        backend: Option<u32>,
+    },
+}
+
+/// Hands over each field with its name. All records have the same fields, but for
+/// `backend_address`, which only those have whose backend is a name, and the datagrams of flows.
+pub(super) fn each(record: &Record, mut field: impl FnMut(&'static str, Value<'_>)) {
+    let time = |time: Option<Duration>| time.map_or(Value::Unknown, Value::Millis);
+    let (reason, side) = match record.event {
+        Event::Start | Event::Open => (Value::Unknown, Value::Unknown),
+        Event::End { reason, by } => (Value::Word(reason.as_str()), Value::Word(by.as_str())),
+    };
+    let sides = |figure: fn(TcpFigures) -> u32| Value::Sides {
+        client: record.client_tcp.map(figure),
+        backend: record.backend_tcp.map(figure),
+    };
+    let backend = record.backend.as_ref();
+    field("ts", Value::Time(at(record)));
+    field("id", Value::Number(record.id));
+    field("event", Value::Word(record.event.as_str()));
+    field("listener", Value::Text(&record.listener));
+    field("client", Value::Text(&record.client.to_string()));
+    field("backend", text(backend.map(|reached| &*reached.backend)));
+    if let Some(address) = backend.and_then(|reached| reached.address) {
+        field("backend_address", Value::Address(address));
+    }
+    field("route", text(record.pool.as_deref()));
+    field("bytes_to_backend", Value::Number(record.bytes_to_backend));
+    field("bytes_to_client", Value::Number(record.bytes_to_client));
+    if let Some(Datagrams { to_backend, to_client, lost }) = record.datagrams {
+        field("datagrams_to_backend", Value::Number(to_backend));
+        field("datagrams_to_client", Value::Number(to_client));
+        field("datagrams_lost", Value::Number(lost));
+    }
+    field("duration_ms", Value::Millis(record.duration));
+    field("queue_ms", time(record.queued.and_then(|queued| queued.waited)));
+    field("connect_ms", time(record.connect));
+    field("first_byte_ms", time(record.first_byte));
+    field("attempts", Value::Attempts(&record.attempts));
+    field("reason", reason);
+    field("code", Value::Word(record.code()));
+    field("side", side);
+    field("tcp_rtt_us", sides(|figures| figures.rtt_us));
+    field("retrans", sides(|figures| figures.retrans));
+}
+
+fn text(text: Option<&str>) -> Value<'_> {
+    text.map_or(Value::Unknown, Value::Text)
+}
+
+/// The attempts as one text: `BACKEND [(ADDRESS)] FAILURE MSms; ...`.
+pub(super) fn attempts(attempts: &[Attempt]) -> String {
+    let one = |attempt: &Attempt| {
+        let address = attempt.address.map(|address| format!(" ({address})"));
+        format!(
+            "{}{} {} {}ms",
+            attempt.backend,
+            address.unwrap_or_default(),
+            attempt.failure.as_str(),
+            millis(attempt.took)
+        )
+    };
+    attempts.iter().map(one).collect::<Vec<_>>().join("; ")
+}
