@@ -325,3 +325,43 @@ fn a_udp_listener_that_is_removed_serves_its_flows_until_they_end() {
     assert_eq!(rig.forwarder.record().reason(), "done");
     assert!(!late.has_something(), "a new flow began");
 }
+
+#[test]
+fn logs_change_with_the_file_or_all_stays() {
+    let backend = Backend::bind();
+    let rig = Rig::start(&web(&[&backend], ""), 1);
+    let (client, peer) = session(rig.forwarder.address(), &backend);
+    let [new, path] = ["new.log", "replug.toml"].map(|name| rig.scratch.join(name));
+    let before = fs::read_to_string(&path).expect("the file is there");
+    let with = |logs: &str| {
+        let head = before.split("[log]").next().expect("the log comes last");
+        fs::write(&path, format!("{head}{logs}")).expect("a scratch file can be written");
+    };
+
+    with("[log]\nto = \"/no/such/directory/log\"\n");
+    let told =
+        "not reloaded, all is as it was: cannot open the log /no/such/directory/log: No such";
+    assert!(rig.hang_up(told).contains("\"error\""));
+
+    // What was there goes on, and another comes.
+    with(&format!(
+        "[[log]]\nformat = \"json\"\nto = \"-\"\n\
+         [[log]]\nformat = \"json\"\nto = \"{new}\"\nstart = true\n",
+    ));
+    let difference = format!("+ log.\"-\"\n+ log.{new:?}\n- log\n");
+    rig.check_reload(&["--dry-run"], 0, &difference, &[]);
+    assert!(!std::path::Path::new(&new).exists(), "a dry run opens no log");
+    rig.check_reload(&[], 0, &difference, &[]);
+    let log = || fs::read_to_string(&new).unwrap_or_default();
+    rig::wait::until("the new log", || log().contains("reloaded: + log"));
+    let (second, other) = session(rig.forwarder.address(), &backend);
+    rig::wait::until("a start", || log().contains("\"event\":\"start\""));
+    for (client, peer) in [(client, peer), (second, other)] {
+        client.half_close();
+        peer.expect_fin();
+        peer.half_close();
+        client.expect_fin();
+    }
+    rig.forwarder.records(2);
+    rig::wait::until("both ends", || log().matches("\"reason\":\"done\"").count() == 2);
+}

@@ -8,7 +8,7 @@
 //! * Datagrams instead of streams: [`udp`].
 //! * Who may come, where and how many: [`access`], [`listen`], [`limits`].
 //! * The life of the process: [`signal`], [`daemon`], [`process`], [`systemd`], [`inetd`].
-//! * What is written down: [`record`].
+//! * What is written down, and where: [`record`], [`log`].
 //! * What happens when things run out: [`scarcity`].
 //! * Programs that people use: [`clients`], some of them served by [`http`].
 
@@ -23,6 +23,7 @@ mod http;
 mod inetd;
 mod limits;
 mod listen;
+mod log;
 mod named;
 mod path;
 mod process;
