@@ -337,6 +337,23 @@ mod tests {
     fn the_same_port_of_tcp_and_udp_is_two_binds() {
         codes(&config(&[":53", "udp://:53"], &["10.0.0.1:53"], None), &[]);
         codes(&config(&["udp://:53", "udp://*:53"], &["10.0.0.1:53"], None), &["E0201"]);
+        check_binds("udp://:53", "udp://10.0.0.1:53", &["E0201"]);
+        check_binds("udp://10.0.0.2:53", "udp://10.0.0.1:53", &[]);
+        check_binds("udp://:53", "10.0.0.1:53", &[]);
+    }
+
+    #[test]
+    fn a_loop_is_of_one_protocol() {
+        codes(&chain(&[("udp://:1", "127.0.0.1:2"), (":2", "127.0.0.1:1")]), &[]);
+        let round = [("udp://:1", "127.0.0.1:2"), ("udp://:2", "127.0.0.1:1")];
+        codes(&chain(&round), &["E0203"]);
+        codes(&config(&["udp://:53", ":53"], &["127.0.0.1:53"], None), &["E0203"]);
+        // By UDP to the second and on by TCP to the first: nothing goes that way.
+        let mut mixed = chain(&[("udp://:1", "127.0.0.1:2"), ("udp://:2", "127.0.0.1:3")]);
+        let bind = |text| Spanned::default_of(Bind::parse(text).expect("a legal bind"));
+        mixed.listeners[0].bind.push(bind(":3"));
+        mixed.listeners[1].bind.push(bind(":4"));
+        codes(&mixed, &[]);
     }
 
     #[test]

@@ -8,8 +8,19 @@ use crate::diagnostic::{Code, Diagnostic};
 use crate::source::Span;
 
 pub(super) fn check(config: &Config, faults: &mut Vec<Diagnostic>) {
-    let ways = Ways::of(config);
     let mut told = HashSet::new();
+    // What comes by UDP goes on by UDP, and all else by streams.
+    for is_udp in [false, true] {
+        rounds(config, &Ways::of(config, is_udp), &mut told, faults);
+    }
+}
+
+fn rounds(
+    config: &Config,
+    ways: &Ways<'_>,
+    told: &mut HashSet<*const BackendAddress>,
+    faults: &mut Vec<Diagnostic>,
+) {
     for start in 0..config.listeners.len() {
         for way in ways.from(start).filter(|way| way.to == start) {
             if told.insert(std::ptr::from_ref(way.target)) {
@@ -57,26 +68,10 @@ enum State {
     Done,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-enum Transport {
-    Streams,
-    Datagrams,
-}
-
-impl Transport {
-    fn of(bind: &Bind) -> Self {
-        match bind.is_udp() {
-            true => Self::Datagrams,
-            false => Self::Streams,
-        }
-    }
-}
-
 /// What a pool connects to, where that is the bind of a listener.
 struct Way<'a> {
     target: &'a BackendAddress,
     span: Option<Span>,
-    by: Transport,
     to: usize,
 }
 
@@ -84,18 +79,17 @@ struct Way<'a> {
 struct Ways<'a> {
     by_pool: HashMap<&'a str, Vec<Way<'a>>>,
     pools: Vec<Vec<&'a str>>,
-    /// What each listener accepts, and so connects by.
-    spoken: Vec<HashSet<Transport>>,
 }
 
 impl<'a> Ways<'a> {
-    fn of(config: &'a Config) -> Self {
+    fn of(config: &'a Config, is_udp: bool) -> Self {
         let mut by_port: HashMap<Option<u16>, Vec<(usize, &Bind)>> = HashMap::new();
         for (listener, bind) in config
             .listeners
             .iter()
             .enumerate()
             .flat_map(|(at, listener)| listener.bind.iter().map(move |bind| (at, &bind.value)))
+            .filter(|(_, bind)| bind.is_udp() == is_udp)
         {
             by_port.entry(bind.port()).or_default().push((listener, bind));
         }
@@ -105,29 +99,24 @@ impl<'a> Ways<'a> {
             for (target, span) in dialled(pool) {
                 let binds = by_port.get(&port(target)).into_iter().flatten();
                 let reached = binds.filter(|(_, bind)| reaches(target, bind));
-                ways.extend(reached.map(|(to, bind)| {
-                    let by = Transport::of(bind);
-                    Way { target, span, by, to: *to }
-                }));
+                ways.extend(reached.map(|(to, _)| Way { target, span, to: *to }));
             }
         }
         let pools = config.listeners.iter().map(|listener| {
-            let mut pools: Vec<_> = listener.pools().map(|pool| &*pool.value).collect();
+            let goes_on = listener.bind.iter().any(|bind| bind.value.is_udp() == is_udp);
+            let pools = listener.pools().filter(|_| goes_on);
+            let mut pools: Vec<_> = pools.map(|pool| &*pool.value).collect();
             pools.sort_unstable();
             pools.dedup();
             pools
         });
-        let spoken = config
-            .listeners
-            .iter()
-            .map(|listener| listener.bind.iter().map(|bind| Transport::of(&bind.value)).collect());
-        Self { by_pool, pools: pools.collect(), spoken: spoken.collect() }
+        Self { by_pool, pools: pools.collect() }
     }
 
     /// The ways that begin at a listener.
     fn from(&self, listener: usize) -> impl Iterator<Item = &Way<'a>> {
         let pools = self.pools[listener].iter().filter_map(|pool| self.by_pool.get(pool));
-        pools.flatten().filter(move |way| self.spoken[listener].contains(&way.by))
+        pools.flatten()
     }
 }
 
