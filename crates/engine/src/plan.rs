@@ -256,6 +256,11 @@ impl Plan {
 }
 
 impl Listener {
+    /// All that sessions may go to.
+    pub(crate) fn pools(&self) -> impl Iterator<Item = &Pool> {
+        std::iter::once(&self.pool).chain(&self.routed).map(|pool| &**pool)
+    }
+
     /// The pool that was chosen.
     pub(crate) fn pool_of(&self, chosen: Chosen) -> &Arc<Pool> {
         chosen.route().map_or(&self.pool, |route| &self.routed[route])

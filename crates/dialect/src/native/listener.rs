@@ -29,7 +29,7 @@ pub(super) const LISTENER: Schema = Schema {
             "bind",
             Takes::Texts(":8080"),
             "Where to listen: `8080`, `:8080`, `10.0.0.1:8080`, `[::1]:8080`, a range of ports \
-             `:5000-5100`, `unix:/path`.",
+             `:5000-5100`, `udp://:53`, `unix:/path`.",
         )
         .required(),
         Key::new(

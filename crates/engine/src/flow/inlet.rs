@@ -27,7 +27,7 @@ use crate::phase::account::{By, ClientAddress, Datagrams, Event, Reason, Record}
 use crate::phase::admit::{Admission, admit};
 use crate::phase::carry::Outcome;
 use crate::phase::route::Chosen;
-use crate::plan::{Backend, Listener, Pool, Target};
+use crate::plan::{Listener, Pool, Target};
 use crate::shard::Shard;
 use crate::socket;
 
@@ -355,13 +355,14 @@ fn deliver(batch: &Batch, flows: &mut [Option<Rc<Flow>>], now: Tick) {
 /// Waits until the names of all backends were looked up, unless there are some without a name.
 /// What clients send meanwhile waits in the kernel.
 async fn names_looked_up(listener: &Listener) {
-    let has_name = |backend: &Backend| matches!(backend.target, Target::Name(..));
-    if !listener.pool.backends.iter().all(has_name) {
+    let targets =
+        || listener.pools().flat_map(|pool| &pool.backends).map(|backend| &backend.target);
+    if !targets().all(|target| matches!(target, Target::Name(..))) {
         return;
     }
     let wait = async {
-        for backend in &listener.pool.backends {
-            if let Target::Name(name, _) = &backend.target {
+        for target in targets() {
+            if let Target::Name(name, _) = target {
                 name.looked_up().await;
             }
         }
