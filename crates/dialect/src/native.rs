@@ -16,6 +16,7 @@ mod route;
 mod schema;
 mod syntax;
 mod table;
+mod tcp;
 mod text;
 mod write;
 

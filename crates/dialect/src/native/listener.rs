@@ -1,12 +1,13 @@
 //! `[listener.NAME]`.
 
 use model::address::FaultKind;
-use model::{Access, Backend, Bind, Code, Diagnostic, Listener, Refusal, Spanned, Tcp, Timeouts};
+use model::{Access, Backend, Bind, Code, Diagnostic, Listener, Refusal, Spanned, Timeouts};
 
 use super::keys::{self, Key, Schema, Takes};
 use super::pool::POOL_KEYS;
 use super::route::ROUTE;
 use super::table::{Entry, Table};
+use super::tcp::TCP;
 use super::text::Text;
 use super::{Kind, LIMITS, Reader};
 use crate::line::Word;
@@ -98,37 +99,6 @@ const TIMEOUTS: Schema = Schema {
     ],
     also: &[],
     later: &["sniff"],
-};
-
-const TCP: Schema = Schema {
-    place: "tcp",
-    keys: &[
-        Key::new(
-            "keepalive",
-            Takes::Time,
-            "Silence after which the kernel begins to probe a peer, in whole seconds; `0`: never.",
-        )
-        .default("\"0\""),
-        Key::new(
-            "user_timeout",
-            Takes::Time,
-            "How long sent data may stay unacknowledged; `0`: as the kernel decides.",
-        )
-        .default("\"0\""),
-    ],
-    also: &[],
-    later: &[
-        "nodelay",
-        "notsent_lowat",
-        "mark",
-        "dscp",
-        "congestion",
-        "fastopen",
-        "mptcp",
-        "defer_accept",
-        "send_buffer",
-        "receive_buffer",
-    ],
 };
 
 impl Reader<'_> {
@@ -349,19 +319,6 @@ impl Reader<'_> {
             timeouts.lifetime = time;
         }
         timeouts
-    }
-
-    fn tcp(&mut self, table: &Table<'_>) -> Tcp {
-        let mut tcp = Tcp::default();
-        let Some(table) = self.table(table, "tcp") else { return tcp };
-        self.keys(&table, &TCP);
-        if let Some(time) = self.duration(&table, "keepalive", value::keepalive) {
-            tcp.keepalive = time;
-        }
-        if let Some(time) = self.duration(&table, "user_timeout", value::user_timeout) {
-            tcp.user_timeout = time;
-        }
-        tcp
     }
 
     /// The pool that is named, or the one of its own.
