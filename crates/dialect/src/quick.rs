@@ -18,13 +18,13 @@ use std::num::NonZeroU32;
 
 use model::config::Verbosity;
 use model::{
-    Balance, Bind, Code, Config, Diagnostic, Listener, LogTarget, Pool, Sources, Span, Spanned,
-    Sticky, StickyKey, Tcp, check,
+    Balance, Bandwidth, Bind, Code, Config, Diagnostic, Listener, LogTarget, Pool, Sources, Span,
+    Spanned, Sticky, StickyKey, Tcp, check,
 };
 
 use crate::line::{Line, Word};
 use crate::term::target::{self, DefaultPort};
-use crate::term::{Dialect, cidr, value};
+use crate::term::{Dialect, bytes, cidr, value};
 use lex::Given;
 use options::Id;
 
@@ -233,6 +233,10 @@ impl Reader {
             Id::RatePerClient => {
                 value::rate(word).map(|rate| self.config.limits.rate_per_client = Some(rate))
             }
+            Id::Bandwidth => bytes::rate(word).map(|rate| {
+                self.config.limits.session_bandwidth =
+                    Bandwidth { to_backend: Some(rate), to_client: Some(rate) };
+            }),
             Id::Shards => value::count(word, value::SHARDS_MAX)
                 .map(|count| self.config.runtime.shards = Some(count)),
             Id::Log => value::log_format(word, Dialect::Quick)
@@ -445,6 +449,10 @@ mod tests {
                 "rate_per_client={:?}",
                 config.limits.rate_per_client.map(|rate| rate.to_string())
             ),
+            format!(
+                "bandwidth={:?}",
+                config.limits.session_bandwidth.to_backend.map(|rate| rate.get())
+            ),
             format!("shards={:?}", config.runtime.shards),
             format!("splice={}", config.runtime.splice),
             format!("log={:?}", config.log),
@@ -482,6 +490,7 @@ mod tests {
         check_option("--max-per-client 50", "max_per_client=Some(50)");
         check_option("--rate 500/s", "rate=Some(\"500/s\")");
         check_option("--rate-per-client=100/m", "rate_per_client=Some(\"100/m\")");
+        check_option("--bandwidth 8Mbit/s", "bandwidth=Some(1000000)");
         check_option("--shards 2", "shards=Some(2)");
         check_option("--no-splice", "splice=false");
         check_option("--log json", "log=Log { format: Json, to: Stderr, verbosity: Normal }");

@@ -5,6 +5,7 @@
 //! in the terms of the dialect that it stands in.
 
 pub(crate) mod address;
+pub(crate) mod bytes;
 pub(crate) mod cidr;
 pub(crate) mod proxy;
 pub(crate) mod target;

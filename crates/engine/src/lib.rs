@@ -8,15 +8,16 @@
 //! [`chance`] is all the chance they have.
 //! Around them: [`plan`] is the configuration compiled to run, `shard` a thread
 //! with its sessions, `seats` where orders and timeouts reach them, [`ceiling`]
-//! how many there may be, [`gate`] how many of each listener and client, [`queue`]
-//! who waits for a full pool, [`pulse`] whether shards respond, [`inherit`] what
-//! this process was started with, [`name`] the addresses of host names, [`journal`]
-//! the way out for what the engine has to say, `seldom` how often it says it,
-//! `socket` and [`listen`] the raw calls.
+//! how many there may be, [`gate`] how many of each listener and client,
+//! [`bandwidth`](mod@bandwidth) how fast they move bytes, [`queue`] who waits for a full
+//! pool, [`pulse`] whether shards respond, [`inherit`] what this process was started with,
+//! [`name`] the addresses of host names, [`journal`] the way out for what the engine has to
+//! say, `seldom` how often it says it, `socket` and [`listen`] the raw calls.
 //!
 //! Absent on purpose: signals, files, logs, name look-ups. `control` does those.
 
 pub mod balance;
+pub mod bandwidth;
 pub mod ceiling;
 pub mod chance;
 pub mod gate;

@@ -18,6 +18,7 @@ use model::{
 use relay::Tick;
 
 use crate::balance::{BackendIndex, Member, Policy};
+use crate::bandwidth::{Bandwidth, Shared};
 use crate::chance::text_key;
 use crate::gate::{Gate, Gates, Scope};
 use crate::load::Load;
@@ -41,6 +42,8 @@ pub struct Plan {
     pub names: Vec<Arc<Name>>,
     /// Whether bulk may go through `splice(2)`.
     pub splice: bool,
+    /// How fast all sessions together may move bytes.
+    pub bandwidth: Shared,
 }
 
 /// A listener, as its sessions need it.
@@ -66,6 +69,8 @@ pub struct Listener {
     pub refuse: Refusal,
     /// Where it listens, as configured; the first place, if there are several.
     pub bind: Arc<str>,
+    /// How fast its sessions may move bytes.
+    pub bandwidth: Bandwidth,
 }
 
 /// A pool, as sessions need it.
@@ -173,20 +178,22 @@ impl Plan {
         let pools: Vec<_> = pools.collect();
         let by_name: HashMap<&str, &Arc<Pool>> =
             pools.iter().map(|pool| (&*pool.name, pool)).collect();
+        let bandwidth = Shared::new(config.limits.bandwidth, previous.map(|plan| &plan.bandwidth));
         // The sessions of the whole process are counted by their ceiling.
         let process = Limits { sessions: None, ..config.limits };
         let process = Arc::new(Gate::new(&process, previous.map(|plan| &*plan.gate)));
-        let gates: HashMap<&str, &Gates> = previous
+        let listeners_before: HashMap<&str, &Listener> = previous
             .iter()
             .flat_map(|plan| &plan.listeners)
-            .map(|listener| (&*listener.name, &listener.gates))
+            .map(|listener| (&*listener.name, &**listener))
             .collect();
         let pool = |name: &str| {
             Arc::clone(by_name.get(name).expect("a checked configuration has its pools"))
         };
         let listeners = config.listeners.iter().map(|listener| {
-            let before = gates.get(&*listener.name).map(|gates| gates.gate(Scope::Listener));
-            let gate = Gate::new(&listener.limits, before);
+            let before = listeners_before.get(&*listener.name).copied();
+            let gate_before = before.map(|before| before.gates.gate(Scope::Listener));
+            let gate = Gate::new(&listener.limits, gate_before);
             Arc::new(Listener {
                 name: listener.name.as_str().into(),
                 access: Access::new(&listener.access),
@@ -202,10 +209,22 @@ impl Plan {
                     .first()
                     .map_or_else(String::new, |bind| bind.value.to_string())
                     .into(),
+                bandwidth: Bandwidth::new(
+                    &listener.limits,
+                    (&config.limits, &bandwidth),
+                    before.map(|before| &before.bandwidth),
+                ),
             })
         });
         let listeners = listeners.collect();
-        Self { listeners, names: names.all, splice: config.runtime.splice, pools, gate: process }
+        Self {
+            listeners,
+            names: names.all,
+            splice: config.runtime.splice,
+            pools,
+            gate: process,
+            bandwidth,
+        }
     }
 
     /// Has the sessions end of backends that this plan had and `next` has not, as the pool says

@@ -12,6 +12,7 @@ use ipnet::IpNet;
 use crate::address::{BackendAddress, Bind, SourceAddress, UnixName};
 use crate::source::Spanned;
 use crate::unit::Rate;
+use crate::unit::bytes::ByteRate;
 
 /// Everything a running replug needs to know.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -409,7 +410,7 @@ pub enum StickyKey {
     Network,
 }
 
-/// How much may come in, at a listener or in the whole process; `None`: any number.
+/// How much may come in and pass, at a listener or in the whole process; `None`: any number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Limits {
     /// Sessions at a time; further clients wait. The whole process has never more than its
@@ -421,6 +422,19 @@ pub struct Limits {
     pub rate: Option<Rate>,
     /// New sessions of each client in a while; one more is refused.
     pub rate_per_client: Option<Rate>,
+    /// How fast all sessions together may move bytes.
+    pub bandwidth: Bandwidth,
+    /// How fast each session may move bytes.
+    pub session_bandwidth: Bandwidth,
+}
+
+/// How fast bytes may move, in each direction on its own; `None`: as fast as they can.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Bandwidth {
+    /// From clients to backends.
+    pub to_backend: Option<ByteRate>,
+    /// From backends to clients.
+    pub to_client: Option<ByteRate>,
 }
 
 impl Limits {

@@ -6,7 +6,7 @@
 //! - [`source`]: where an item was written, so that a fault can be shown there;
 //! - [`diagnostic`]: a fault of a configuration, as data;
 //! - [`address`]: where to listen, where to connect, what to leave from;
-//! - [`unit`](mod@unit): durations and rates as a person writes them;
+//! - [`unit`](mod@unit): durations, bytes and rates as a person writes them;
 //! - [`config`]: listeners, pools, limits, logs, with their defaults;
 //! - [`check`]: what a configuration must satisfy as a whole.
 //!
@@ -22,10 +22,11 @@ pub mod unit;
 
 pub use address::{BackendAddress, Bind, SourceAddress, UnixName};
 pub use config::{
-    Access, Admin, AllDown, Backend, Balance, Config, Limits, Listener, Log, LogFormat, LogTarget,
-    OnRemoved, Pool, Proxy, ProxyProtocol, Queue, Refusal, Role, Route, Runtime, Sticky, StickyKey,
-    Tcp, Timeouts, Weight, When,
+    Access, Admin, AllDown, Backend, Balance, Bandwidth, Config, Limits, Listener, Log, LogFormat,
+    LogTarget, OnRemoved, Pool, Proxy, ProxyProtocol, Queue, Refusal, Role, Route, Runtime, Sticky,
+    StickyKey, Tcp, Timeouts, Weight, When,
 };
 pub use diagnostic::{Code, Diagnostic, Severity};
 pub use source::{SourceId, Sources, Span, Spanned};
 pub use unit::Rate;
+pub use unit::bytes::{ByteRate, ByteSize};

@@ -43,6 +43,10 @@ pub(super) enum Takes {
     Time,
     /// A string that is a rate.
     Rate,
+    /// A string that is a rate of bytes.
+    ByteRate,
+    /// The same, or a table of them.
+    ByteRates(&'static Schema),
     /// A whole number from 1 to this.
     Count(usize),
     /// A whole number from 1 to this, or a list of them.

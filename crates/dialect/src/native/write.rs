@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use model::config::Verbosity;
 use model::{
-    AllDown, Backend, Bind, Config, Limits, Listener, Log, LogFormat, LogTarget, OnRemoved, Pool,
-    Queue, Refusal, Role, Route, Runtime, Sticky, Tcp, Timeouts, Weight, When, unit,
+    AllDown, Backend, Bandwidth, Bind, Config, Limits, Listener, Log, LogFormat, LogTarget,
+    OnRemoved, Pool, Queue, Refusal, Role, Route, Runtime, Sticky, Tcp, Timeouts, Weight, When,
+    unit,
 };
 
 use super::VERBOSITIES;
@@ -119,7 +120,7 @@ impl Writer {
     }
 
     fn limits(&mut self, prefix: &str, limits: &Limits, sessions: &str) {
-        let Limits { sessions: max, per_client, rate, rate_per_client } = *limits;
+        let Limits { sessions: max, per_client, rate, rate_per_client, .. } = *limits;
         let max = max.map(|count| count.to_string());
         self.optional(&format!("{prefix}sessions"), max, sessions);
         let per_client = per_client.map(|count| count.to_string());
@@ -129,6 +130,8 @@ impl Writer {
             let rate = rate.map(|rate| quoted(&rate.to_string()));
             self.optional(&format!("{prefix}{key}"), rate, "any number");
         }
+        self.bandwidth(&format!("{prefix}bandwidth"), limits.bandwidth);
+        self.bandwidth(&format!("{prefix}session_bandwidth"), limits.session_bandwidth);
     }
 
     fn pool(&mut self, pool: &Pool) {
@@ -163,6 +166,14 @@ impl Writer {
         self.optional("source", source, "as the kernel chooses");
         let via = pool.via.as_ref().map(|via| quoted(&proxy::show(&via.value)));
         self.optional("via", via, "directly");
+    }
+
+    fn bandwidth(&mut self, key: &str, bandwidth: Bandwidth) {
+        let rates = [("to_backend", bandwidth.to_backend), ("to_client", bandwidth.to_client)];
+        for (direction, rate) in rates {
+            let rate = rate.map(|rate| quoted(&rate.to_string()));
+            self.optional(&format!("{key}.{direction}"), rate, "no limit");
+        }
     }
 
     fn log(&mut self, log: &Log) {

@@ -7,9 +7,10 @@ use dialect::native;
 use dialect::render::{Colour, render};
 use model::config::Verbosity;
 use model::{
-    Access, Admin, AllDown, Backend, BackendAddress, Balance, Bind, Config, Limits, Listener, Log,
-    LogFormat, LogTarget, OnRemoved, Pool, Proxy, ProxyProtocol, Queue, Rate, Refusal, Role, Route,
-    Runtime, SourceAddress, Sources, Spanned, Sticky, StickyKey, Tcp, Timeouts, Weight, When,
+    Access, Admin, AllDown, Backend, BackendAddress, Balance, Bandwidth, Bind, ByteRate, Config,
+    Limits, Listener, Log, LogFormat, LogTarget, OnRemoved, Pool, Proxy, ProxyProtocol, Queue,
+    Rate, Refusal, Role, Route, Runtime, SourceAddress, Sources, Spanned, Sticky, StickyKey, Tcp,
+    Timeouts, Weight, When,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -71,12 +72,15 @@ fn limits() -> impl Strategy<Value = Limits> {
     let rate = select(vec!["1/s", "100000/s", "100/m", "1000/h"]);
     let rate = rate.prop_map(|text| Rate::parse(text).expect("these are legal rates"));
     let counts = (option::of(1usize..1 << 29), option::of(1u32..=Limits::PER_CLIENT_MAX));
-    (counts, option::of(rate.clone()), option::of(rate)).prop_map(
-        |((sessions, per_client), rate, rate_per_client)| Limits {
+    let rates = (option::of(rate.clone()), option::of(rate));
+    (counts, rates, bandwidth(), bandwidth()).prop_map(
+        |((sessions, per_client), (rate, rate_per_client), bandwidth, session_bandwidth)| Limits {
             sessions: sessions.and_then(NonZeroUsize::new),
             per_client: per_client.and_then(NonZeroU32::new),
             rate,
             rate_per_client,
+            bandwidth,
+            session_bandwidth,
         },
     )
 }
@@ -133,6 +137,12 @@ fn route() -> impl Strategy<Value = Route> {
         when: unwritten(When { client, address, port }),
         pool: unwritten(format!("p-{pool}")),
     })
+}
+
+fn bandwidth() -> impl Strategy<Value = Bandwidth> {
+    let rate =
+        || option::of((1_000u64..=1 << 40).prop_map(|rate| ByteRate::new(rate).expect("a rate")));
+    (rate(), rate()).prop_map(|(to_backend, to_client)| Bandwidth { to_backend, to_client })
 }
 
 fn pool() -> impl Strategy<Value = Pool> {

@@ -6,17 +6,21 @@
 //!   proxy: [`via`].
 //!   [`named`] has the backends that say who they are.
 //! * Who may come, where and how many: [`access`], [`listen`], [`limits`].
+//! * How fast: [`bandwidth`].
 //! * The life of the process: [`signal`], [`daemon`], [`process`], [`systemd`], [`inetd`].
 //! * What is written down: [`record`].
 //! * What happens when things run out: [`scarcity`].
+//! * [`file`] starts replug by a configuration file.
 //! * Programs that people use: [`clients`], some of them served by [`http`].
 
 mod access;
 mod balance;
+mod bandwidth;
 mod bytes;
 mod clients;
 mod daemon;
 mod failover;
+mod file;
 mod half_close;
 mod http;
 mod inetd;
