@@ -19,12 +19,12 @@ use std::num::NonZeroU32;
 use model::config::Verbosity;
 use model::{
     Balance, Bandwidth, Bind, Code, Config, Diagnostic, Listener, LogTarget, Pool, Sources, Span,
-    Spanned, Sticky, StickyKey, Tcp, check,
+    Spanned, Sticky, StickyKey, check,
 };
 
 use crate::line::{Line, Word};
 use crate::term::target::{self, DefaultPort};
-use crate::term::{Dialect, bytes, cidr, value};
+use crate::term::{Dialect, bytes, cidr, option, value};
 use lex::Given;
 use options::Id;
 
@@ -208,7 +208,7 @@ impl Reader {
     }
 
     fn valued(&mut self, id: Id, word: Word<'_>) {
-        let times = &mut self.listener.timeouts;
+        let (times, tcp) = (&mut self.listener.timeouts, &mut self.listener.tcp);
         let read = match id {
             Id::Sticky => value::duration_not_zero(word, "leave --sticky out to spread clients")
                 .map(|ttl| self.pool.sticky = Some(Sticky { ttl, by: StickyKey::Client })),
@@ -223,8 +223,10 @@ impl Reader {
             Id::Idle => value::duration_or_never(word).map(|time| times.idle = time),
             Id::HalfClosed => value::duration_or_never(word).map(|time| times.half_closed = time),
             Id::Lifetime => value::duration_or_never(word).map(|time| times.lifetime = time),
-            Id::Keepalive => value::keepalive(word)
-                .map(|time| self.listener.tcp = time.map_or_else(Tcp::default, Tcp::probing)),
+            Id::Keepalive => value::keepalive(word).map(|time| *tcp = tcp.probing(time)),
+            Id::Dscp => option::dscp(word).map(|dscp| tcp.dscp = Some(dscp)),
+            Id::Mark => option::mark(word).map(|mark| tcp.mark = mark),
+            Id::Congestion => option::congestion(word).map(|name| tcp.congestion = Some(name)),
             Id::Max => value::count(word, value::SESSIONS_MAX)
                 .map(|count| self.config.limits.sessions = Some(count)),
             Id::MaxPerClient => value::count(word, value::PER_CLIENT_MAX)
@@ -442,6 +444,9 @@ mod tests {
             format!("half_closed={}", time(listener.timeouts.half_closed)),
             format!("lifetime={}", time(listener.timeouts.lifetime)),
             format!("keepalive={}", time(listener.tcp.keepalive)),
+            format!("dscp={:?}", listener.tcp.dscp.map(|dscp| dscp.to_string())),
+            format!("mark={:?}", listener.tcp.mark),
+            format!("congestion={:?}", listener.tcp.congestion),
             format!("max={:?}", config.limits.sessions),
             format!("max_per_client={:?}", config.limits.per_client),
             format!("rate={:?}", config.limits.rate.map(|rate| rate.to_string())),
@@ -486,6 +491,9 @@ mod tests {
         check_option("--half-closed 5m", "half_closed=5m");
         check_option("--lifetime 24h", "lifetime=1d");
         check_option("--keepalive 30s", "keepalive=30s");
+        check_option("--dscp ef", "dscp=Some(\"ef\")");
+        check_option("--mark 0x10", "mark=Some(16)");
+        check_option("--congestion bbr", "congestion=Some(Congestion(bbr))");
         check_option("-m 500", "max=Some(500)");
         check_option("--max-per-client 50", "max_per_client=Some(50)");
         check_option("--rate 500/s", "rate=Some(\"500/s\")");

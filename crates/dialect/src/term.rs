@@ -7,6 +7,7 @@
 pub(crate) mod address;
 pub(crate) mod bytes;
 pub(crate) mod cidr;
+pub(crate) mod option;
 pub(crate) mod proxy;
 pub(crate) mod target;
 pub(crate) mod value;

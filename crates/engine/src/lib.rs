@@ -12,7 +12,8 @@
 //! [`bandwidth`](mod@bandwidth) how fast they move bytes, [`queue`] who waits for a full
 //! pool, [`pulse`] whether shards respond, [`inherit`] what this process was started with,
 //! [`name`] the addresses of host names, [`journal`] the way out for what the engine has to
-//! say, `seldom` how often it says it, `socket` and [`listen`] the raw calls.
+//! say, `seldom` how often it says it, `socket` and [`listen`] the raw calls,
+//! [`probe`](mod@probe) what the kernel refuses of them.
 //!
 //! Absent on purpose: signals, files, logs, name look-ups. `control` does those.
 
@@ -30,6 +31,7 @@ pub mod name;
 pub mod phase;
 pub mod pick;
 pub mod plan;
+pub mod probe;
 pub mod pulse;
 pub mod queue;
 pub mod sticky;
@@ -170,7 +172,7 @@ impl Engine {
         let permit = self.ceiling.enter().ok_or(rustix::io::Errno::MFILE)?;
         let place = listener.gates.enter().ok_or(rustix::io::Errno::MFILE)?;
         // What it refuses of these, the client does without.
-        let _ = socket::set_client_options(&client.socket, listener.tcp);
+        let _ = socket::set_client_options(&client.socket, &listener.tcp);
         let Client { socket, address: client } = client;
         let accepted = Stamp::now();
         let arrival = Arrival { socket, client, listener, permit, place, accepted };

@@ -9,7 +9,8 @@
 //! to. A bind means one, or those of all sockets that were inherited for it
 //! (`inherit`); these come before any that would be opened. When a configuration
 //! is replaced, the doors that it also has stay open: their sockets and the
-//! clients that wait in them are not touched.
+//! clients that wait in them are not touched. Only if their
+//! options change are they replaced by others on the same port.
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
@@ -21,7 +22,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use model::{Bind, Config, Span, Spanned, Tcp, UnixName};
+use model::{Bind, Config, Listener, Span, Spanned, Tcp, UnixName};
 
 use crate::inherit::{self, Client, Inherited};
 use crate::socket;
@@ -54,11 +55,29 @@ pub(crate) struct Opening {
     pub(crate) id: DoorId,
     /// As configured.
     bind: Bind,
+    /// What its sockets have.
+    tcp: Tcp,
     /// As the kernel has it.
     pub(crate) address: String,
     path: Option<UnixPath>,
     /// The place of its socket among those that were inherited, if it was.
     inherited: Option<usize>,
+}
+
+impl Opening {
+    /// Whether its sockets are what `listener` wants of them.
+    fn serves(&self, listener: &Listener) -> bool {
+        matches!(self.bind, Bind::Unix(_)) || self.tcp == listener.tcp
+    }
+}
+
+/// Whose a port is that is to be listened on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Port {
+    /// Nobody's, or it is a fault.
+    Free,
+    /// That of a door of ours, which is about to close.
+    Ours,
 }
 
 /// Tells the doors of a process apart.
@@ -130,15 +149,26 @@ impl Bound {
         let mut failures = Vec::new();
         for (index, listener) in config.listeners.iter().enumerate() {
             let name: Arc<str> = listener.name.as_str().into();
+            // What the kernel refuses to all of its sockets is told once.
+            let first = listener.bind.iter().find(|bind| matches!(bind.value, Bind::Tcp { .. }));
+            if let Some(Spanned { value: bind, span }) = first
+                && let Err(error) = socket::probe_listening(&listener.tcp)
+            {
+                let (listener, bind, span) = (listener.name.clone(), bind.clone(), *span);
+                failures.push(BindFailure { listener, bind, span, error });
+                continue;
+            }
             for Spanned { value: bind, span } in &listener.bind {
                 if *bind == Bind::Inetd && inherited.is_client() {
                     // Its client is inside: nobody else will come.
                     continue;
                 }
                 let known = known.get_mut(bind).map(of_one_bind).unwrap_or_default();
-                let openings = match known.is_empty() {
-                    true => bound.open_bind(bind, listener.tcp),
-                    false => Ok(known),
+                let openings = match known.first() {
+                    Some(opening) if opening.serves(listener) => Ok(known),
+                    // Shares the port with the sockets that it replaces until those are closed.
+                    Some(_) => bound.open_bind(bind, listener, Port::Ours),
+                    None => bound.open_bind(bind, listener, Port::Free),
                 };
                 match openings.and_then(|openings| bound.not_taken(openings)) {
                     Ok(openings) => {
@@ -206,15 +236,22 @@ impl Bound {
     }
 
     /// Opens what `bind` means: the inherited sockets, or one of our own.
-    fn open_bind(&mut self, bind: &Bind, tcp: Tcp) -> io::Result<Vec<Arc<Opening>>> {
+    fn open_bind(
+        &mut self,
+        bind: &Bind,
+        listener: &Listener,
+        port: Port,
+    ) -> io::Result<Vec<Arc<Opening>>> {
         let inherited = self.inherited.meant_by(bind)?;
         match inherited.is_empty() {
-            true => Ok(vec![Arc::new(self.open_one(bind, tcp)?)]),
-            false => inherited.into_iter().map(|index| self.adopt(bind, index, tcp)).collect(),
+            true => Ok(vec![Arc::new(self.open_one(bind, listener, port)?)]),
+            false => {
+                inherited.into_iter().map(|index| self.adopt(bind, index, &listener.tcp)).collect()
+            }
         }
     }
 
-    fn adopt(&mut self, bind: &Bind, index: usize, tcp: Tcp) -> io::Result<Arc<Opening>> {
+    fn adopt(&mut self, bind: &Bind, index: usize, tcp: &Tcp) -> io::Result<Arc<Opening>> {
         let inherited = Arc::clone(&self.inherited);
         let (socket, address) = inherited.socket(index)?;
         socket::adopt_listening(socket, tcp)?;
@@ -223,11 +260,12 @@ impl Bound {
             shard.push((socket.try_clone()?.into(), id));
         }
         let inherited = Some(index);
-        Ok(Arc::new(Opening { id, bind: bind.clone(), address, path: None, inherited }))
+        Ok(Arc::new(Opening { id, bind: bind.clone(), tcp: *tcp, address, path: None, inherited }))
     }
 
-    fn open_one(&mut self, bind: &Bind, tcp: Tcp) -> io::Result<Opening> {
+    fn open_one(&mut self, bind: &Bind, listener: &Listener, whose: Port) -> io::Result<Opening> {
         let id = DoorId::next();
+        let tcp = &listener.tcp;
         let mut path = None;
         let address = match bind {
             Bind::Unix(name) => {
@@ -239,14 +277,14 @@ impl Bound {
             }
             Bind::Tcp { address: Some(address), port } => {
                 let address = SocketAddr::new(*address, *port);
-                self.open_tcp(id, address, false, tcp)?.to_string()
+                self.open_tcp(id, address, false, tcp, whose)?.to_string()
             }
             Bind::Tcp { address: None, port } => {
                 let all = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), *port);
-                let address = match self.open_tcp(id, all, true, tcp) {
+                let address = match self.open_tcp(id, all, true, tcp, whose) {
                     Err(error) if lacks_ipv6(&error) => {
                         let all = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), *port);
-                        self.open_tcp(id, all, false, tcp)?
+                        self.open_tcp(id, all, false, tcp, whose)?
                     }
                     result => result?,
                 };
@@ -256,7 +294,7 @@ impl Bound {
                 unreachable!("these are never opened: that they were not inherited is a fault")
             }
         };
-        Ok(Opening { id, bind: bind.clone(), address, path, inherited: None })
+        Ok(Opening { id, bind: bind.clone(), tcp: *tcp, address, path, inherited: None })
     }
 
     fn open_tcp(
@@ -264,9 +302,12 @@ impl Bound {
         id: DoorId,
         mut address: SocketAddr,
         dual_stack: bool,
-        tcp: Tcp,
+        tcp: &Tcp,
+        port: Port,
     ) -> io::Result<SocketAddr> {
-        address.set_port(socket::probe_tcp(address, dual_stack)?);
+        if port == Port::Free || address.port() == 0 {
+            address.set_port(socket::probe_tcp(address, dual_stack)?);
+        }
         for shard in &mut self.shards {
             shard.push((socket::listen_tcp(address, dual_stack, tcp)?, id));
         }
@@ -289,7 +330,7 @@ fn of_one_bind(known: &mut VecDeque<&Arc<Opening>>) -> Vec<Arc<Opening>> {
     known.drain(..count).cloned().collect()
 }
 
-fn waits_for_inetd(listener: &model::Listener) -> bool {
+fn waits_for_inetd(listener: &Listener) -> bool {
     listener.bind.iter().any(|bind| bind.value == Bind::Inetd)
 }
 
@@ -305,6 +346,10 @@ impl Drop for UnixPath {
 impl fmt::Display for BindFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "cannot listen on {}: {}", self.bind, self.error)?;
+        if self.error.raw_os_error().is_none() {
+            // It says itself what to do.
+            return Ok(());
+        }
         let hint = match (self.error.kind(), &self.bind) {
             (io::ErrorKind::AddrInUse, Bind::Tcp { port, .. }) => {
                 return write!(
@@ -338,4 +383,36 @@ fn lacks_ipv6(error: &io::Error) -> bool {
 
 fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, NonZeroUsize::get)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(bind: &str, tcp: Tcp) -> Config {
+        let name = || Spanned::default_of("main".to_owned());
+        let bind = Spanned::default_of(Bind::parse(bind).expect("a legal bind"));
+        let listener = Listener { bind: vec![bind], tcp, ..Listener::new("main", name()) };
+        Config { listeners: vec![listener], ..Config::default() }
+    }
+
+    fn beside(config: &Config, open: &[Door]) -> Result<Bound, Vec<BindFailure>> {
+        Bound::beside(config, 1, open, &Arc::default())
+    }
+
+    #[test]
+    fn a_door_stays_open_unless_its_options_change() {
+        let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let bind = free.local_addr().expect("its address").to_string();
+        drop(free);
+        let first = config(&bind, Tcp::default());
+        let open = beside(&first, &[]).expect("a free port");
+        let same = beside(&first, &open.doors).expect("nothing to open");
+        assert!(!same.is_new(&same.doors[0]));
+        let changed = Tcp { dscp: model::Dscp::parse("ef"), ..Tcp::default() };
+        let other = beside(&config(&bind, changed), &open.doors).expect("our own port");
+        assert!(other.is_new(&other.doors[0]));
+        assert_eq!(other.doors[0].opening.address, bind);
+        beside(&first, &[]).expect_err("a port that somebody else has");
+    }
 }

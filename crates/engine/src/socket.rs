@@ -3,15 +3,18 @@
 //! Raw calls and their error numbers stand here and nowhere else in the engine;
 //! what leaves this module are outcomes that say what to do next.
 
+pub(crate) mod options;
+
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{BorrowedFd, OwnedFd};
-use std::time::Duration;
 
 use model::{SourceAddress, Tcp, UnixName};
 use rustix::io::Errno;
 use rustix::net::SocketFlags;
-use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, TcpKeepalive, Type};
+use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
+
+use options::{Refused, Role};
 
 use crate::phase::account::{ClientAddress, ConnectFailure};
 
@@ -65,10 +68,10 @@ impl From<io::Result<(OwnedFd, ClientAddress)>> for Accepted {
 
 /// Opens a TCP socket that listens on `address`. The options that clients inherit from it spare
 /// a system call per session. All shards listen on their own socket of the same address.
-pub(crate) fn listen_tcp(address: SocketAddr, dual_stack: bool, tcp: Tcp) -> io::Result<OwnedFd> {
-    let socket = bound_tcp(address, dual_stack, true)?;
-    socket.set_tcp_nodelay(true)?;
-    set_options(&socket, tcp)?;
+pub(crate) fn listen_tcp(address: SocketAddr, dual_stack: bool, tcp: &Tcp) -> io::Result<OwnedFd> {
+    let domain = Domain::for_address(address);
+    let socket = options::open(domain, Role::Listens, tcp).map_err(Refused::explained)?;
+    bind_tcp(&socket, address, dual_stack, true)?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
 }
@@ -76,14 +79,24 @@ pub(crate) fn listen_tcp(address: SocketAddr, dual_stack: bool, tcp: Tcp) -> io:
 /// Fails if another process listens on `address`: binding with `SO_REUSEPORT` would succeed and
 /// share the clients with it. Gives the port, which the kernel chooses for port 0.
 pub(crate) fn probe_tcp(address: SocketAddr, dual_stack: bool) -> io::Result<u16> {
-    let socket = bound_tcp(address, dual_stack, false)?;
+    let socket = stream(Domain::for_address(address), Some(Protocol::TCP))?;
+    bind_tcp(&socket, address, dual_stack, false)?;
     // Binding alone is allowed beside a socket that is bound and does not listen yet.
     socket.listen(1)?;
     Ok(socket.local_addr()?.as_socket().map_or(0, |address| address.port()))
 }
 
-fn bound_tcp(address: SocketAddr, dual_stack: bool, shared: bool) -> io::Result<Socket> {
-    let socket = stream(Domain::for_address(address))?;
+/// Fails if the kernel refuses what the listening sockets of a listener are to have, with what to do.
+pub(crate) fn probe_listening(tcp: &Tcp) -> io::Result<()> {
+    options::open(Domain::IPV4, Role::Listens, tcp).map_err(Refused::explained).map(drop)
+}
+
+fn bind_tcp(
+    socket: &Socket,
+    address: SocketAddr,
+    dual_stack: bool,
+    shared: bool,
+) -> io::Result<()> {
     // A restart need not wait for old connections of this port to be forgotten.
     socket.set_reuse_address(true)?;
     if shared {
@@ -92,15 +105,14 @@ fn bound_tcp(address: SocketAddr, dual_stack: bool, shared: bool) -> io::Result<
     if address.is_ipv6() {
         socket.set_only_v6(!dual_stack)?;
     }
-    socket.bind(&address.into())?;
-    Ok(socket)
+    socket.bind(&address.into())
 }
 
 /// Opens a unix socket that listens at `name`. A file that a dead process left behind is
 /// replaced; anything else at that path is left alone.
 pub(crate) fn listen_unix(name: &UnixName) -> io::Result<OwnedFd> {
     let address = unix_address(name)?;
-    let socket = stream(Domain::UNIX)?;
+    let socket = stream(Domain::UNIX, None)?;
     match (socket.bind(&address), name) {
         (Ok(()), _) => {}
         (Err(error), UnixName::Path(path))
@@ -117,7 +129,7 @@ pub(crate) fn listen_unix(name: &UnixName) -> io::Result<OwnedFd> {
 
 /// Whether somebody answers at a unix address, or something that is no socket lies there.
 fn is_served(address: &SockAddr) -> bool {
-    let refused = stream(Domain::UNIX).and_then(|probe| probe.connect(address));
+    let refused = stream(Domain::UNIX, None).and_then(|probe| probe.connect(address));
     !matches!(refused, Err(error) if error.kind() == io::ErrorKind::ConnectionRefused)
 }
 
@@ -133,29 +145,36 @@ pub(crate) enum Dialled {
 pub(crate) fn dial(
     target: &SockAddr,
     source: Option<&SourceAddress>,
-    tcp: Tcp,
+    tcp: &Tcp,
 ) -> io::Result<Dialled> {
-    let socket = stream(target.domain())?;
-    if target.domain() != Domain::UNIX {
-        socket.set_tcp_nodelay(true)?;
-        set_options(&socket, tcp)?;
-        match source {
-            None => {}
-            Some(SourceAddress::Address(address)) => {
-                // The port is chosen at connect, when the target is known: one port can then
-                // serve many targets (ip(7), IP_BIND_ADDRESS_NO_PORT).
-                relay::bind_address_no_port(&socket)?;
-                socket.bind(&SocketAddr::new(*address, 0).into())?;
-            }
-            Some(SourceAddress::Interface(name)) => socket.bind_device(Some(name.as_bytes()))?,
+    let socket = match target.domain() {
+        Domain::UNIX => stream(Domain::UNIX, None)?,
+        domain => {
+            let socket =
+                options::open(domain, Role::Connected, tcp).map_err(Refused::into_error)?;
+            leave_from(&socket, source)?;
+            socket
         }
-    }
+    };
     match socket.connect(target) {
         Ok(()) => Ok(Dialled::Connected(socket.into())),
         Err(error) if error.raw_os_error() == Some(Errno::INPROGRESS.raw_os_error()) => {
             Ok(Dialled::Connecting(socket.into()))
         }
         Err(error) => Err(error),
+    }
+}
+
+fn leave_from(socket: &Socket, source: Option<&SourceAddress>) -> io::Result<()> {
+    match source {
+        None => Ok(()),
+        Some(SourceAddress::Address(address)) => {
+            // The port is chosen at connect, when the target is known: one port can then serve
+            // many targets (ip(7), IP_BIND_ADDRESS_NO_PORT).
+            relay::bind_address_no_port(socket)?;
+            socket.bind(&SocketAddr::new(*address, 0).into())
+        }
+        Some(SourceAddress::Interface(name)) => socket.bind_device(Some(name.as_bytes())),
     }
 }
 
@@ -179,9 +198,9 @@ pub(crate) fn unix_name(address: &SockAddr) -> Option<UnixName> {
 }
 
 /// Makes an inherited socket that listens as one of [`listen_tcp`], whoever shares it.
-pub(crate) fn adopt_listening(socket: &Socket, tcp: Tcp) -> io::Result<()> {
+pub(crate) fn adopt_listening(socket: &Socket, tcp: &Tcp) -> io::Result<()> {
     socket.set_nonblocking(true)?;
-    set_stream_options(socket, tcp)
+    options::set(socket, Role::Listens, tcp).map_err(Refused::explained)
 }
 
 /// Makes an inherited client as one that was accepted; who it is.
@@ -191,16 +210,8 @@ pub(crate) fn adopt_client(client: &Socket) -> io::Result<ClientAddress> {
 }
 
 /// Gives an inherited client the options that accepted ones have from their listener.
-pub(crate) fn set_client_options(client: &OwnedFd, tcp: Tcp) -> io::Result<()> {
-    set_stream_options(&SockRef::from(client), tcp)
-}
-
-fn set_stream_options(socket: &Socket, tcp: Tcp) -> io::Result<()> {
-    if socket.local_addr()?.is_unix() {
-        return Ok(());
-    }
-    socket.set_tcp_nodelay(true)?;
-    set_options(socket, tcp)
+pub(crate) fn set_client_options(client: &OwnedFd, tcp: &Tcp) -> io::Result<()> {
+    options::set(&SockRef::from(client), Role::Connected, tcp).map_err(Refused::into_error)
 }
 
 /// Whether an error says that descriptors or memory have run out, which may be over in a moment.
@@ -235,22 +246,9 @@ pub(crate) fn connect_failure(error: &io::Error, is_unix: bool) -> ConnectFailur
     }
 }
 
-fn stream(domain: Domain) -> io::Result<Socket> {
-    let protocol = (domain != Domain::UNIX).then_some(Protocol::TCP);
+fn stream(domain: Domain, protocol: Option<Protocol>) -> io::Result<Socket> {
     // socket2 adds close-on-exec; non-blocking in the same call spares another.
     Socket::new_raw(domain, Type::STREAM.cloexec().nonblocking(), protocol)
-}
-
-fn set_options(socket: &Socket, tcp: Tcp) -> io::Result<()> {
-    if let Some(idle) = tcp.keepalive {
-        // The kernel counts whole seconds from 1 (tcp(7), TCP_KEEPIDLE).
-        let idle = idle.max(Duration::from_secs(1));
-        socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(idle).with_interval(idle))?;
-    }
-    if let Some(timeout) = tcp.user_timeout {
-        socket.set_tcp_user_timeout(Some(timeout))?;
-    }
-    Ok(())
 }
 
 /// The address that a client of a TCP listener came to; IPv4 ones of a dual-stack listener as

@@ -11,6 +11,7 @@ use ipnet::IpNet;
 
 use crate::address::{BackendAddress, Bind, SourceAddress, UnixName};
 use crate::source::Spanned;
+use crate::tcp::Tcp;
 use crate::unit::Rate;
 use crate::unit::bytes::ByteRate;
 
@@ -156,26 +157,6 @@ impl Default for Timeouts {
             half_closed: Some(Duration::from_secs(60)),
             lifetime: None,
         }
-    }
-}
-
-/// Options of the sockets on both sides of a session (tcp(7)).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Tcp {
-    /// Silence after which the kernel begins to probe a peer; `None`: it never does.
-    pub keepalive: Option<Duration>,
-    /// How long sent data may stay unacknowledged; `None`: as the kernel decides.
-    pub user_timeout: Option<Duration>,
-}
-
-impl Tcp {
-    /// How often a peer is probed before it counts as gone.
-    const PROBES: u32 = 4;
-
-    /// Probes a peer after `silence`, and gives it up when it has acknowledged nothing for four
-    /// times as long, whether it was silent or owed an acknowledgement.
-    pub fn probing(silence: Duration) -> Self {
-        Self { keepalive: Some(silence), user_timeout: Some(silence * Self::PROBES) }
     }
 }
 

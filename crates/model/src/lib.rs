@@ -8,6 +8,7 @@
 //! - [`address`]: where to listen, where to connect, what to leave from;
 //! - [`unit`](mod@unit): durations, bytes and rates as a person writes them;
 //! - [`config`]: listeners, pools, limits, logs, with their defaults;
+//! - [`tcp`](mod@tcp): options of sockets;
 //! - [`check`]: what a configuration must satisfy as a whole.
 //!
 //! Absent on purpose: files, sockets, clocks, name lookups, rendering. Nothing
@@ -18,15 +19,17 @@ pub mod check;
 pub mod config;
 pub mod diagnostic;
 pub mod source;
+pub mod tcp;
 pub mod unit;
 
 pub use address::{BackendAddress, Bind, SourceAddress, UnixName};
 pub use config::{
     Access, Admin, AllDown, Backend, Balance, Bandwidth, Config, Limits, Listener, Log, LogFormat,
     LogTarget, OnRemoved, Pool, Proxy, ProxyProtocol, Queue, Refusal, Role, Route, Runtime, Sticky,
-    StickyKey, Tcp, Timeouts, Weight, When,
+    StickyKey, Timeouts, Weight, When,
 };
 pub use diagnostic::{Code, Diagnostic, Severity};
 pub use source::{SourceId, Sources, Span, Spanned};
+pub use tcp::{Congestion, Dscp, Mptcp, Tcp};
 pub use unit::Rate;
 pub use unit::bytes::{ByteRate, ByteSize};

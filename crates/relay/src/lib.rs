@@ -43,7 +43,10 @@ pub use clock::{Stamp, Tick};
 pub use direction::Direction;
 pub use relay::{End, Relay};
 pub use socket::Socket;
-pub use sys::{TcpFigures, bind_address_no_port, local_offset, take_inherited, tcp_figures};
+pub use sys::{
+    TcpFigures, bind_address_no_port, defer_accept, fast_open_queue, local_offset, take_inherited,
+    tcp_figures,
+};
 pub use throttle::{Meter, Throttle};
 pub use watched::Watched;
 

@@ -47,6 +47,10 @@ pub(super) enum Takes {
     ByteRate,
     /// The same, or a table of them.
     ByteRates(&'static Schema),
+    /// A string that is a number of bytes.
+    Size,
+    /// A whole number from 0 to `max`, or a string such as `text`.
+    Number { max: u32, text: &'static str },
     /// A whole number from 1 to this.
     Count(usize),
     /// A whole number from 1 to this, or a list of them.

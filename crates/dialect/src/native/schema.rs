@@ -17,7 +17,10 @@ const TIME: &str = r"^0$|^([0-9]+(ms|s|m|h|d))+$|\$\{";
 const RATE: &str = r"^[0-9]+/(s|m|h)$|\$\{";
 
 /// A rate of bytes as the reader takes it, or a variable.
-const BYTE_RATE: &str = r"^[0-9]+([KMG]?i?B|kB|[kKMG]?bit)/s$|\$\{";
+const BYTE_RATE: &str = r"^[0-9]+([KMG]i?B|kB|B|[kKMG]?bit)/s$|\$\{";
+
+/// A number of bytes as the reader takes it, or a variable.
+const SIZE: &str = r"^[0-9]+([KMG]i?B|kB|B)$|\$\{";
 
 /// The schema as JSON text; ends with a line feed.
 pub fn schema() -> String {
@@ -70,6 +73,10 @@ fn property(key: &Key) -> Value {
             ],
         }),
         Takes::Rate => json!({ "type": "string", "pattern": RATE, "examples": ["20/s"] }),
+        Takes::Size => json!({ "type": "string", "pattern": SIZE, "examples": ["256KiB"] }),
+        Takes::Number { max, text: example } => json!({
+            "anyOf": [{ "type": "integer", "minimum": 0, "maximum": max }, text(example)],
+        }),
         Takes::ByteRate => byte_rate(),
         Takes::ByteRates(schema) => json!({ "anyOf": [byte_rate(), table(schema)] }),
         Takes::Count(max) => json!({ "type": "integer", "minimum": 1, "maximum": max }),
@@ -147,6 +154,8 @@ mod tests {
             Takes::Time => "\"77s\"".to_owned(),
             Takes::Rate => "\"7/s\"".to_owned(),
             Takes::ByteRate | Takes::ByteRates(_) => "\"7KB/s\"".to_owned(),
+            Takes::Size => "\"7KiB\"".to_owned(),
+            Takes::Number { text, .. } => format!("\"{text}\""),
             Takes::Count(_) => "1".to_owned(),
             Takes::Counts(_) => "[1]".to_owned(),
             Takes::Boolean => (key.default != Some("true")).to_string(),

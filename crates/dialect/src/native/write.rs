@@ -1,13 +1,14 @@
 //! A [`Config`] as native TOML.
 
 use std::fmt::Write as _;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use model::config::Verbosity;
 use model::{
-    AllDown, Backend, Bandwidth, Bind, Config, Limits, Listener, Log, LogFormat, LogTarget,
-    OnRemoved, Pool, Queue, Refusal, Role, Route, Runtime, Sticky, Tcp, Timeouts, Weight, When,
-    unit,
+    AllDown, Backend, Bandwidth, Bind, ByteSize, Config, Limits, Listener, Log, LogFormat,
+    LogTarget, Mptcp, OnRemoved, Pool, Queue, Refusal, Role, Route, Runtime, Sticky, Tcp, Timeouts,
+    Weight, When, unit,
 };
 
 use super::VERBOSITIES;
@@ -87,13 +88,7 @@ impl Writer {
             times.half_closed == usual.half_closed,
         );
         self.value("timeouts.lifetime", &time(times.lifetime), times.lifetime == usual.lifetime);
-        let (tcp, usual) = (listener.tcp, Tcp::default());
-        self.value("tcp.keepalive", &time(tcp.keepalive), tcp.keepalive == usual.keepalive);
-        self.value(
-            "tcp.user_timeout",
-            &time(tcp.user_timeout),
-            tcp.user_timeout == usual.user_timeout,
-        );
+        self.tcp(&listener.tcp);
         self.choice("refuse", listener.refuse, &Refusal::NAMES);
         for route in &listener.routes {
             self.route(&listener.name, route);
@@ -117,6 +112,31 @@ impl Writer {
         }
         self.value("when", &format!("{{ {} }}", when.join(", ")), false);
         self.value("pool", &quoted(&route.pool.value), false);
+    }
+
+    fn tcp(&mut self, tcp: &Tcp) {
+        const KERNEL: &str = "as the kernel decides";
+        let usual = Tcp::default();
+        self.value("tcp.keepalive", &time(tcp.keepalive), tcp.keepalive == usual.keepalive);
+        let user_timeout = tcp.user_timeout;
+        self.value("tcp.user_timeout", &time(user_timeout), user_timeout == usual.user_timeout);
+        self.value("tcp.nodelay", &tcp.nodelay.to_string(), tcp.nodelay == usual.nodelay);
+        let size = |size: Option<ByteSize>| size.map(|size| quoted(&size.to_string()));
+        self.optional("tcp.notsent_lowat", size(tcp.notsent_lowat), KERNEL);
+        let mark = tcp.mark.map_or(0, NonZeroU32::get);
+        self.value("tcp.mark", &quoted(&format!("{mark:#x}")), tcp.mark == usual.mark);
+        let dscp = tcp.dscp.map(|dscp| quoted(&dscp.to_string()));
+        self.optional("tcp.dscp", dscp, KERNEL);
+        let congestion = tcp.congestion.map(|congestion| quoted(congestion.as_str()));
+        self.optional("tcp.congestion", congestion, KERNEL);
+        self.optional("tcp.fastopen", tcp.fastopen.map(|queue| queue.to_string()), "off");
+        let mptcp = Mptcp::NAMES.iter().find(|(_, sides)| *sides == tcp.mptcp);
+        let (name, _) = mptcp.expect("each choice of sides has a name in the table");
+        self.value("tcp.mptcp", &quoted(name), tcp.mptcp == usual.mptcp);
+        let defer_accept = tcp.defer_accept;
+        self.value("tcp.defer_accept", &time(defer_accept), defer_accept == usual.defer_accept);
+        self.optional("tcp.send_buffer", size(tcp.send_buffer), KERNEL);
+        self.optional("tcp.receive_buffer", size(tcp.receive_buffer), KERNEL);
     }
 
     fn limits(&mut self, prefix: &str, limits: &Limits, sessions: &str) {

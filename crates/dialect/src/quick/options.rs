@@ -52,6 +52,8 @@ pub enum Group {
     Time,
     /// How much at a time.
     Limits,
+    /// Options of sockets.
+    Sockets,
     /// How targets are named, and how bytes are moved.
     Data,
     /// What is written down.
@@ -68,6 +70,7 @@ impl Group {
             Self::Access => "Access",
             Self::Time => "Time (30s, 5m, 1h30m)",
             Self::Limits => "Limits (rates: 20/s, 100/m, 1000/h)",
+            Self::Sockets => "Sockets, to clients and to targets",
             Self::Data => "Names and data",
             Self::Log => "Log",
             Self::Process => "Process",
@@ -97,6 +100,9 @@ pub enum Id {
     RatePerClient,
     Bandwidth,
     Shards,
+    Dscp,
+    Mark,
+    Congestion,
     Numeric,
     NoSplice,
     Log,
@@ -166,6 +172,12 @@ pub const OPTIONS: &[Opt] = &[
         "Most that a session moves each way: 10MiB/s"),
     opt(Id::Shards, "shards", None, value("N", "4"), Group::Limits,
         "Threads that carry sessions [one per core]"),
+    opt(Id::Dscp, "dscp", None, value("CLASS", "ef"), Group::Sockets,
+        "Class of traffic: ef, af41, cs1, or 0 to 63"),
+    opt(Id::Mark, "mark", None, value("MARK", "0x10"), Group::Sockets,
+        "Firewall mark of packets, as 16 or 0x10"),
+    opt(Id::Congestion, "congestion", None, value("NAME", "bbr"), Group::Sockets,
+        "Congestion control, as bbr [as the kernel has it]"),
     opt(Id::Numeric, "numeric", Some('n'), Takes::Nothing, Group::Data,
         "Refuse host names; nothing is looked up"),
     opt(Id::NoSplice, "no-splice", None, Takes::Nothing, Group::Data,
@@ -242,6 +254,7 @@ pub(super) const FOREIGN: &[Foreign] = &[
     foreign("--to", true, "targets are the words behind LISTEN: `replug 8080 10.0.0.11:80`"),
     foreign("--source", true, "SOURCE stands behind LISTEN: `8080/10.0.3.1`"),
     foreign("--algorithm", true, "write `--balance NAME`"),
+    foreign("--tos", true, "write `--dscp CLASS`, without the lowest two bits of the byte"),
     foreign("--weight", true, "a weight stands behind its target: `'10.0.0.11:80 weight=2'`"),
     foreign("--backup", true, "`backup` stands behind its target: `'10.0.0.12:80 backup'`"),
     foreign("--timeout", true, "say which: `--connect-timeout TIME`, `--idle TIME`"),

@@ -7,10 +7,10 @@ use dialect::native;
 use dialect::render::{Colour, render};
 use model::config::Verbosity;
 use model::{
-    Access, Admin, AllDown, Backend, BackendAddress, Balance, Bandwidth, Bind, ByteRate, Config,
-    Limits, Listener, Log, LogFormat, LogTarget, OnRemoved, Pool, Proxy, ProxyProtocol, Queue,
-    Rate, Refusal, Role, Route, Runtime, SourceAddress, Sources, Spanned, Sticky, StickyKey, Tcp,
-    Timeouts, Weight, When,
+    Access, Admin, AllDown, Backend, BackendAddress, Balance, Bandwidth, Bind, ByteRate, ByteSize,
+    Config, Congestion, Dscp, Limits, Listener, Log, LogFormat, LogTarget, Mptcp, OnRemoved, Pool,
+    Proxy, ProxyProtocol, Queue, Rate, Refusal, Role, Route, Runtime, SourceAddress, Sources,
+    Spanned, Sticky, StickyKey, Tcp, Timeouts, Weight, When,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -103,23 +103,19 @@ fn listener() -> impl Strategy<Value = Listener> {
         half_closed,
         lifetime,
     });
-    let tcp = (option::of((1u64..32_768).prop_map(Duration::from_secs)), option::of(time()));
     let refuse = select(Refusal::NAMES.map(|(_, refuse)| refuse).to_vec());
     let access = (ranges(), ranges());
-    let tcp = (tcp, refuse);
-    (vec(bind, 1..9), 0usize..3, vec(route(), 0..3), access, limits(), timeouts, tcp).prop_map(
-        |(bind, pool, routes, (allow, deny), limits, timeouts, (tcp, refuse))| {
-            let (keepalive, user_timeout) = tcp;
-            Listener {
-                bind,
-                routes,
-                access: Access { allow, deny },
-                limits,
-                timeouts,
-                tcp: Tcp { keepalive, user_timeout },
-                refuse,
-                ..Listener::new("", unwritten(format!("p-{pool}")))
-            }
+    let more = (tcp(), refuse);
+    (vec(bind, 1..9), 0usize..3, vec(route(), 0..3), access, limits(), timeouts, more).prop_map(
+        |(bind, pool, routes, (allow, deny), limits, timeouts, (tcp, refuse))| Listener {
+            bind,
+            routes,
+            access: Access { allow, deny },
+            limits,
+            timeouts,
+            tcp,
+            refuse,
+            ..Listener::new("", unwritten(format!("p-{pool}")))
         },
     )
 }
@@ -137,6 +133,40 @@ fn route() -> impl Strategy<Value = Route> {
         when: unwritten(When { client, address, port }),
         pool: unwritten(format!("p-{pool}")),
     })
+}
+
+fn tcp() -> impl Strategy<Value = Tcp> {
+    let seconds = |most| option::of((1u64..=most).prop_map(Duration::from_secs));
+    let size =
+        || option::of((1u32..=1 << 30).prop_map(|size| ByteSize::new(size).expect("a size")));
+    let names = select(vec!["bbr", "reno", "x_y-z"]);
+    let congestion = option::of(names.prop_map(|name| Congestion::parse(name).expect("a name")));
+    let dscp = option::of((0..=Dscp::MAX).prop_map(|class| Dscp::new(class).expect("a class")));
+    let mptcp = select(Mptcp::NAMES.map(|(_, sides)| sides).to_vec());
+    let times = (seconds(32_767), option::of(time()), seconds(600));
+    let numbers = (any_u32(), any_u32().prop_map(|queue| queue.filter(|n| n.get() < 65_536)));
+    let sizes = (size(), size(), size());
+    (times, proptest::bool::ANY, sizes, numbers, dscp, congestion, mptcp).prop_map(
+        |(times, nodelay, sizes, (mark, fastopen), dscp, congestion, mptcp)| Tcp {
+            keepalive: times.0,
+            user_timeout: times.1,
+            nodelay,
+            notsent_lowat: sizes.0,
+            mark,
+            dscp,
+            congestion,
+            fastopen,
+            mptcp,
+            defer_accept: times.2,
+            send_buffer: sizes.1,
+            receive_buffer: sizes.2,
+        },
+    )
+}
+
+/// Numbers of any size but 0.
+fn any_u32() -> impl Strategy<Value = Option<NonZeroU32>> {
+    (0u32..32, proptest::num::u32::ANY).prop_map(|(shift, bits)| NonZeroU32::new(bits >> shift))
 }
 
 fn bandwidth() -> impl Strategy<Value = Bandwidth> {

@@ -291,7 +291,7 @@ async fn open(
 
 /// Begins to connect; waits while there is no descriptor to do it with.
 async fn dial(target: &SockAddr, search: Search<'_>) -> std::io::Result<Dialled> {
-    let (source, tcp) = (search.pool.source.as_ref(), search.listener.tcp);
+    let (source, tcp) = (search.pool.source.as_ref(), &search.listener.tcp);
     let first = socket::dial(target, source, tcp);
     match first {
         Err(error) if socket::is_scarcity(&error) => {}

@@ -6,7 +6,7 @@
 //!   proxy: [`via`].
 //!   [`named`] has the backends that say who they are.
 //! * Who may come, where and how many: [`access`], [`listen`], [`limits`].
-//! * How fast: [`bandwidth`].
+//! * How fast: [`bandwidth`]. By which sockets: [`sockets`].
 //! * The life of the process: [`signal`], [`daemon`], [`process`], [`systemd`], [`inetd`].
 //! * What is written down: [`record`].
 //! * What happens when things run out: [`scarcity`].
@@ -35,6 +35,7 @@ mod reset;
 mod route;
 mod scarcity;
 mod signal;
+mod sockets;
 mod sticky;
 mod systemd;
 mod timeout;
