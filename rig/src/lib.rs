@@ -10,6 +10,7 @@
 //! * [`peer`]: a connected socket and its verbs: send, expect, half-close, reset ...
 //! * [`backend`]: a socket that accepts peers; closed and opened again on the same port.
 //! * [`black_hole`]: an address that never answers.
+//! * [`namespace`]: a network with its own interfaces and ports.
 //! * [`program`]: a real program with its output; killed when it is dropped.
 //! * [`forwarder`]: the program under test, or nothing at all (`direct`) as the oracle.
 //! * [`record`]: a session record as the program wrote it.
@@ -25,6 +26,7 @@ pub mod backend;
 pub mod black_hole;
 pub mod figures;
 pub mod forwarder;
+pub mod namespace;
 pub mod payload;
 pub mod peer;
 pub mod program;
@@ -36,6 +38,7 @@ pub use address::Address;
 pub use backend::{Backend, Closed, Serving};
 pub use black_hole::BlackHole;
 pub use forwarder::Forwarder;
+pub use namespace::Namespace;
 pub use payload::Payload;
 pub use peer::{End, Peer};
 pub use program::Program;

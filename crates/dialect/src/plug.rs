@@ -18,7 +18,7 @@ use model::config::Verbosity;
 use model::unit::DURATION_MAX;
 use model::{
     AllDown, Backend, Balance, Bind, Code, Config, Diagnostic, Listener, Log, LogFormat, LogTarget,
-    Pool, Proxy, ProxyProtocol, Refusal, Severity, SourceAddress, Sources, Span, Spanned, Sticky,
+    Pool, Proxy, ProxyProtocol, Refusal, Severity, Source, Sources, Span, Spanned, Sticky,
     StickyKey, Tcp, Timeouts, check,
 };
 
@@ -229,8 +229,8 @@ impl Reader {
                 }
             }
             Value::Source => {
-                let address = self.told(value::ip(word)).map(SourceAddress::Address);
-                self.pool.source = address.map(|address| Spanned::at(address, word.span));
+                let source = self.told(value::ip(word)).map(|ip| Source::Addresses(vec![ip]));
+                self.pool.source = source.map(|source| Spanned::at(source, word.span));
             }
             Value::Proxy => {
                 let proxy = value::proxy(word, PROXY_PORT, self.names);

@@ -9,6 +9,7 @@ pub(crate) mod bytes;
 pub(crate) mod cidr;
 pub(crate) mod option;
 pub(crate) mod proxy;
+pub(crate) mod source;
 pub(crate) mod target;
 pub(crate) mod value;
 

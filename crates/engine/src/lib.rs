@@ -56,6 +56,7 @@ pub use listen::{BindFailure, Bound};
 pub use name::Name;
 pub use phase::account;
 pub use pulse::Pulse;
+pub use socket::source::Sources;
 
 use account::Reason;
 use ceiling::Ceiling;

@@ -12,7 +12,7 @@
 //! clients that wait in them are not touched. Only if their
 //! options change are they replaced by others on the same port.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -22,10 +22,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use model::{Bind, Config, Listener, Span, Spanned, Tcp, UnixName};
+use model::{Bind, Config, Interface, Listener, Span, Spanned, Tcp, UnixName};
 
 use crate::inherit::{self, Client, Inherited};
-use crate::socket;
+use crate::socket::{self, Place};
 
 /// The doors of a configuration: open, but nobody accepts yet at those that are new.
 #[derive(Debug)]
@@ -57,6 +57,8 @@ pub(crate) struct Opening {
     bind: Bind,
     /// What its sockets have.
     tcp: Tcp,
+    /// By which their clients come.
+    interface: Option<Interface>,
     /// As the kernel has it.
     pub(crate) address: String,
     path: Option<UnixPath>,
@@ -142,17 +144,21 @@ impl Bound {
             inherited: Arc::clone(inherited),
             client: None,
         };
-        let mut known: HashMap<&Bind, VecDeque<&Arc<Opening>>> = HashMap::new();
+        let mut known: HashMap<_, VecDeque<&Arc<Opening>>> = HashMap::new();
+        let mut ours: HashSet<&Bind> = HashSet::new();
         for Door { opening, .. } in open {
-            known.entry(&opening.bind).or_default().push_back(opening);
+            let key = (&opening.bind, opening.interface.as_ref());
+            known.entry(key).or_default().push_back(opening);
+            ours.insert(&opening.bind);
         }
         let mut failures = Vec::new();
         for (index, listener) in config.listeners.iter().enumerate() {
             let name: Arc<str> = listener.name.as_str().into();
+            let by = listener.interface.as_ref().map(|interface| &interface.value);
             // What the kernel refuses to all of its sockets is told once.
             let first = listener.bind.iter().find(|bind| matches!(bind.value, Bind::Tcp { .. }));
             if let Some(Spanned { value: bind, span }) = first
-                && let Err(error) = socket::probe_listening(&listener.tcp)
+                && let Err(error) = socket::probe_listening(&listener.tcp, by)
             {
                 let (listener, bind, span) = (listener.name.clone(), bind.clone(), *span);
                 failures.push(BindFailure { listener, bind, span, error });
@@ -163,12 +169,12 @@ impl Bound {
                     // Its client is inside: nobody else will come.
                     continue;
                 }
-                let known = known.get_mut(bind).map(of_one_bind).unwrap_or_default();
+                let known = known.get_mut(&(bind, by)).map(of_one_bind).unwrap_or_default();
                 let openings = match known.first() {
                     Some(opening) if opening.serves(listener) => Ok(known),
                     // Shares the port with the sockets that it replaces until those are closed.
-                    Some(_) => bound.open_bind(bind, listener, Port::Ours),
-                    None => bound.open_bind(bind, listener, Port::Free),
+                    _ if ours.contains(bind) => bound.open_bind(bind, listener, Port::Ours),
+                    _ => bound.open_bind(bind, listener, Port::Free),
                 };
                 match openings.and_then(|openings| bound.not_taken(openings)) {
                     Ok(openings) => {
@@ -244,7 +250,7 @@ impl Bound {
     ) -> io::Result<Vec<Arc<Opening>>> {
         let inherited = self.inherited.meant_by(bind)?;
         match inherited.is_empty() {
-            true => Ok(vec![Arc::new(self.open_one(bind, listener, port)?)]),
+            true => Ok(vec![self.open_one(bind, listener, port)?]),
             false => {
                 inherited.into_iter().map(|index| self.adopt(bind, index, &listener.tcp)).collect()
             }
@@ -260,13 +266,24 @@ impl Bound {
             shard.push((socket.try_clone()?.into(), id));
         }
         let inherited = Some(index);
-        Ok(Arc::new(Opening { id, bind: bind.clone(), tcp: *tcp, address, path: None, inherited }))
+        let (bind, tcp, interface) = (bind.clone(), *tcp, None);
+        Ok(Arc::new(Opening { id, bind, tcp, interface, address, path: None, inherited }))
     }
 
-    fn open_one(&mut self, bind: &Bind, listener: &Listener, whose: Port) -> io::Result<Opening> {
+    fn open_one(
+        &mut self,
+        bind: &Bind,
+        listener: &Listener,
+        port: Port,
+    ) -> io::Result<Arc<Opening>> {
         let id = DoorId::next();
-        let tcp = &listener.tcp;
+        let interface = listener.interface.as_ref().map(|interface| &interface.value);
         let mut path = None;
+        let mut open = |address: IpAddr, port_number, dual_stack| {
+            let address = SocketAddr::new(address, port_number);
+            let place = Place { address, dual_stack, interface };
+            self.open_tcp(id, place, &listener.tcp, port)
+        };
         let address = match bind {
             Bind::Unix(name) => {
                 self.open_unix(id, name)?;
@@ -275,16 +292,11 @@ impl Bound {
                 }
                 name.to_string()
             }
-            Bind::Tcp { address: Some(address), port } => {
-                let address = SocketAddr::new(*address, *port);
-                self.open_tcp(id, address, false, tcp, whose)?.to_string()
-            }
+            Bind::Tcp { address: Some(address), port } => open(*address, *port, false)?.to_string(),
             Bind::Tcp { address: None, port } => {
-                let all = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), *port);
-                let address = match self.open_tcp(id, all, true, tcp, whose) {
+                let address = match open(Ipv6Addr::UNSPECIFIED.into(), *port, true) {
                     Err(error) if lacks_ipv6(&error) => {
-                        let all = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), *port);
-                        self.open_tcp(id, all, false, tcp, whose)?
+                        open(Ipv4Addr::UNSPECIFIED.into(), *port, false)?
                     }
                     result => result?,
                 };
@@ -294,24 +306,24 @@ impl Bound {
                 unreachable!("these are never opened: that they were not inherited is a fault")
             }
         };
-        Ok(Opening { id, bind: bind.clone(), tcp: *tcp, address, path, inherited: None })
+        let (bind, tcp, interface) = (bind.clone(), listener.tcp, interface.cloned());
+        Ok(Arc::new(Opening { id, bind, tcp, interface, address, path, inherited: None }))
     }
 
     fn open_tcp(
         &mut self,
         id: DoorId,
-        mut address: SocketAddr,
-        dual_stack: bool,
+        mut place: Place<'_>,
         tcp: &Tcp,
         port: Port,
     ) -> io::Result<SocketAddr> {
-        if port == Port::Free || address.port() == 0 {
-            address.set_port(socket::probe_tcp(address, dual_stack)?);
+        if port == Port::Free || place.address.port() == 0 {
+            place.address.set_port(socket::probe_tcp(place)?);
         }
         for shard in &mut self.shards {
-            shard.push((socket::listen_tcp(address, dual_stack, tcp)?, id));
+            shard.push((socket::listen_tcp(place, tcp)?, id));
         }
-        Ok(address)
+        Ok(place.address)
     }
 
     fn open_unix(&mut self, id: DoorId, name: &UnixName) -> io::Result<()> {
@@ -409,6 +421,14 @@ mod tests {
         let open = beside(&first, &[]).expect("a free port");
         let same = beside(&first, &open.doors).expect("nothing to open");
         assert!(!same.is_new(&same.doors[0]));
+        let by_lo = {
+            let mut config = first.clone();
+            let lo = Interface::parse("lo").expect("a legal name");
+            config.listeners[0].interface = Some(Spanned::default_of(lo));
+            config
+        };
+        let by_lo = beside(&by_lo, &open.doors).expect("our own port");
+        assert!(by_lo.is_new(&by_lo.doors[0]));
         let changed = Tcp { dscp: model::Dscp::parse("ef"), ..Tcp::default() };
         let other = beside(&config(&bind, changed), &open.doors).expect("our own port");
         assert!(other.is_new(&other.doors[0]));

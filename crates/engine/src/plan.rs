@@ -12,8 +12,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::{
-    AllDown, BackendAddress, Config, Limits, OnRemoved, ProxyProtocol, Refusal, Role,
-    SourceAddress, Tcp, Timeouts, UnixName,
+    AllDown, BackendAddress, Config, Limits, OnRemoved, ProxyProtocol, Refusal, Role, Tcp,
+    Timeouts, UnixName,
 };
 use relay::Tick;
 
@@ -27,6 +27,7 @@ use crate::name::Name;
 use crate::phase::admit::Access;
 use crate::phase::route::{Chosen, Routes};
 use crate::queue::Queue;
+use crate::socket::source::Sources;
 use crate::sticky::{BackendNumber, StickyTable};
 
 /// Everything that sessions are run by.
@@ -103,7 +104,7 @@ pub struct Pool {
     /// What becomes of the sessions of a backend that is removed from it.
     pub on_removed: OnRemoved,
     /// What connections leave from.
-    pub source: Option<SourceAddress>,
+    pub source: Option<Sources>,
     /// The proxy before them.
     pub via: Option<Via>,
 }
@@ -321,7 +322,7 @@ impl Pool {
                 Queue::new(queue.value, before)
             }),
             on_removed: pool.on_removed,
-            source: pool.source.as_ref().map(|source| source.value.clone()),
+            source: pool.source.as_ref().map(|source| Sources::new(&source.value)),
             via,
         }
     }

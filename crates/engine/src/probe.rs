@@ -5,9 +5,9 @@
 //! opened the listening sockets.
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 
-use model::{BackendAddress, Config, Listener};
+use model::{BackendAddress, Config, Listener, Pool, Source};
 use socket2::Domain;
 
 use crate::socket::options::{self, Refused, Role};
@@ -26,6 +26,9 @@ pub fn probe(config: &Config) -> Probe {
     let mut probe = Probe::default();
     for listener in &config.listeners {
         probe.outgoing(config, listener);
+    }
+    for pool in &config.pools {
+        probe.sources(pool);
     }
     probe
 }
@@ -52,17 +55,42 @@ impl Probe {
             }
         }
     }
+
+    /// A source may still come: addresses move from machine to machine.
+    fn sources(&mut self, pool: &Pool) {
+        let Some(source) = &pool.source else { return };
+        let missing: Vec<_> = match &source.value {
+            Source::Interface(name) => match options::interfaces() {
+                // Behind --chroot there is nobody to ask.
+                there if there.is_empty() || there.iter().any(|there| there == name.as_str()) => {
+                    Vec::new()
+                }
+                there => {
+                    vec![format!("there is no interface {name}; there are: {}", there.join(", "))]
+                }
+            },
+            Source::Addresses(all) => all
+                .iter()
+                .filter(|address| UdpSocket::bind((**address, 0)).is_err())
+                .map(|address| format!("{address} is not an address of this machine"))
+                .collect(),
+        };
+        let name = &pool.name.value;
+        self.remarks.extend(missing.into_iter().map(|text| format!("source of {name}: {text}")));
+    }
 }
 
-/// The families of the backends of `listener`, `true` for IPv6.
+/// The families of what sessions of `listener` connect to, `true` for IPv6.
 fn families(config: &Config, listener: &Listener) -> BTreeSet<bool> {
-    let pool = config.pools.iter().find(|pool| pool.name.value == listener.pool.value);
-    let backends = pool.iter().flat_map(|pool| &pool.backends);
-    backends
-        .filter_map(|backend| match backend.address.value {
-            BackendAddress::Ip(SocketAddr::V4(_)) | BackendAddress::Name { .. } => Some(false),
-            BackendAddress::Ip(SocketAddr::V6(_)) => Some(true),
-            BackendAddress::Unix(_) => None,
-        })
-        .collect()
+    let is_used = |pool: &&Pool| listener.pools().any(|name| name.value == pool.name.value);
+    let dialled = |pool: &Pool| match &pool.via {
+        Some(via) => vec![via.value.address.clone()],
+        None => pool.backends.iter().map(|backend| backend.address.value.clone()).collect(),
+    };
+    let family = |address: BackendAddress| match address {
+        BackendAddress::Ip(SocketAddr::V4(_)) | BackendAddress::Name { .. } => Some(false),
+        BackendAddress::Ip(SocketAddr::V6(_)) => Some(true),
+        BackendAddress::Unix(_) => None,
+    };
+    config.pools.iter().filter(is_used).flat_map(dialled).filter_map(family).collect()
 }

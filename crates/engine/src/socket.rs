@@ -4,17 +4,19 @@
 //! what leaves this module are outcomes that say what to do next.
 
 pub(crate) mod options;
+pub(crate) mod source;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{BorrowedFd, OwnedFd};
 
-use model::{SourceAddress, Tcp, UnixName};
+use model::{Interface, Tcp, UnixName};
 use rustix::io::Errno;
 use rustix::net::SocketFlags;
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 
 use options::{Refused, Role};
+use source::{Leave, Sources};
 
 use crate::phase::account::{ClientAddress, ConnectFailure};
 
@@ -66,41 +68,52 @@ impl From<io::Result<(OwnedFd, ClientAddress)>> for Accepted {
     }
 }
 
-/// Opens a TCP socket that listens on `address`. The options that clients inherit from it spare
+/// A TCP address to listen on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place<'a> {
+    pub(crate) address: SocketAddr,
+    /// Whether an IPv6 address that stands for all stands for those of IPv4 as well.
+    pub(crate) dual_stack: bool,
+    /// The only one by which clients may come.
+    pub(crate) interface: Option<&'a Interface>,
+}
+
+/// Opens a TCP socket that listens at `place`. The options that clients inherit from it spare
 /// a system call per session. All shards listen on their own socket of the same address.
-pub(crate) fn listen_tcp(address: SocketAddr, dual_stack: bool, tcp: &Tcp) -> io::Result<OwnedFd> {
-    let domain = Domain::for_address(address);
+pub(crate) fn listen_tcp(place: Place<'_>, tcp: &Tcp) -> io::Result<OwnedFd> {
+    let domain = Domain::for_address(place.address);
     let socket = options::open(domain, Role::Listens, tcp).map_err(Refused::explained)?;
-    bind_tcp(&socket, address, dual_stack, true)?;
+    socket.set_reuse_port(true)?;
+    bind_tcp(&socket, place)?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
 }
 
-/// Fails if another process listens on `address`: binding with `SO_REUSEPORT` would succeed and
+/// Fails if another process listens at `place`: binding with `SO_REUSEPORT` would succeed and
 /// share the clients with it. Gives the port, which the kernel chooses for port 0.
-pub(crate) fn probe_tcp(address: SocketAddr, dual_stack: bool) -> io::Result<u16> {
-    let socket = stream(Domain::for_address(address), Some(Protocol::TCP))?;
-    bind_tcp(&socket, address, dual_stack, false)?;
+pub(crate) fn probe_tcp(place: Place<'_>) -> io::Result<u16> {
+    let socket = stream(Domain::for_address(place.address), Some(Protocol::TCP))?;
+    bind_tcp(&socket, place)?;
     // Binding alone is allowed beside a socket that is bound and does not listen yet.
     socket.listen(1)?;
     Ok(socket.local_addr()?.as_socket().map_or(0, |address| address.port()))
 }
 
 /// Fails if the kernel refuses what the listening sockets of a listener are to have, with what to do.
-pub(crate) fn probe_listening(tcp: &Tcp) -> io::Result<()> {
-    options::open(Domain::IPV4, Role::Listens, tcp).map_err(Refused::explained).map(drop)
+pub(crate) fn probe_listening(tcp: &Tcp, interface: Option<&Interface>) -> io::Result<()> {
+    let probe = || {
+        let socket = options::open(Domain::IPV4, Role::Listens, tcp)?;
+        interface.map_or(Ok(()), |name| options::bind_to(&socket, name))
+    };
+    probe().map_err(Refused::explained)
 }
 
-fn bind_tcp(
-    socket: &Socket,
-    address: SocketAddr,
-    dual_stack: bool,
-    shared: bool,
-) -> io::Result<()> {
+fn bind_tcp(socket: &Socket, place: Place<'_>) -> io::Result<()> {
+    let Place { address, dual_stack, interface } = place;
     // A restart need not wait for old connections of this port to be forgotten.
     socket.set_reuse_address(true)?;
-    if shared {
-        socket.set_reuse_port(true)?;
+    if let Some(name) = interface {
+        options::bind_to(socket, name).map_err(Refused::explained)?;
     }
     if address.is_ipv6() {
         socket.set_only_v6(!dual_stack)?;
@@ -142,39 +155,29 @@ pub(crate) enum Dialled {
 }
 
 /// Begins to connect to `target`.
-pub(crate) fn dial(
-    target: &SockAddr,
-    source: Option<&SourceAddress>,
-    tcp: &Tcp,
-) -> io::Result<Dialled> {
-    let socket = match target.domain() {
-        Domain::UNIX => stream(Domain::UNIX, None)?,
-        domain => {
-            let socket =
-                options::open(domain, Role::Connected, tcp).map_err(Refused::into_error)?;
-            leave_from(&socket, source)?;
-            socket
-        }
+pub(crate) fn dial(target: &SockAddr, sources: Option<&Sources>, tcp: &Tcp) -> io::Result<Dialled> {
+    let domain = target.domain();
+    if domain == Domain::UNIX {
+        return connect(stream(domain, None)?, target);
+    }
+    let attempt = |leave: Leave<'_>| {
+        let socket = options::open(domain, Role::Connected, tcp).map_err(Refused::into_error)?;
+        leave.apply(&socket)?;
+        connect(socket, target)
     };
+    match sources {
+        None => attempt(Leave::Anywhere),
+        Some(sources) => sources.each(domain, attempt),
+    }
+}
+
+fn connect(socket: Socket, target: &SockAddr) -> io::Result<Dialled> {
     match socket.connect(target) {
         Ok(()) => Ok(Dialled::Connected(socket.into())),
         Err(error) if error.raw_os_error() == Some(Errno::INPROGRESS.raw_os_error()) => {
             Ok(Dialled::Connecting(socket.into()))
         }
         Err(error) => Err(error),
-    }
-}
-
-fn leave_from(socket: &Socket, source: Option<&SourceAddress>) -> io::Result<()> {
-    match source {
-        None => Ok(()),
-        Some(SourceAddress::Address(address)) => {
-            // The port is chosen at connect, when the target is known: one port can then serve
-            // many targets (ip(7), IP_BIND_ADDRESS_NO_PORT).
-            relay::bind_address_no_port(socket)?;
-            socket.bind(&SocketAddr::new(*address, 0).into())
-        }
-        Some(SourceAddress::Interface(name)) => socket.bind_device(Some(name.as_bytes())),
     }
 }
 

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::address::{BackendAddress, Bind, SourceAddress, UnixName};
+use crate::address::source::{Interface, Source};
+use crate::address::{BackendAddress, Bind, UnixName};
 use crate::source::Spanned;
 use crate::tcp::Tcp;
 use crate::unit::Rate;
@@ -46,6 +47,8 @@ pub struct Listener {
     pub name: String,
     /// The addresses it listens on; at least one.
     pub bind: Vec<Spanned<Bind>>,
+    /// The only network interface by which clients may come; `None`: any.
+    pub interface: Option<Spanned<Interface>>,
     /// The name of the pool its sessions go to, unless a route says otherwise.
     pub pool: Spanned<String>,
     /// Which sessions go elsewhere; the first that matches counts.
@@ -68,6 +71,7 @@ impl Listener {
         Self {
             name: name.into(),
             bind: Vec::new(),
+            interface: None,
             pool,
             routes: Vec::new(),
             access: Access::default(),
@@ -185,7 +189,7 @@ pub struct Pool {
     /// Who may wait while all backends that are up are full; `None`: nobody, they are refused.
     pub queue: Option<Spanned<Queue>>,
     /// What connections to the backends leave from.
-    pub source: Option<Spanned<SourceAddress>>,
+    pub source: Option<Spanned<Source>>,
     /// The proxy that the backends are reached through; it also resolves their names.
     pub via: Option<Spanned<Proxy>>,
 }

@@ -22,7 +22,8 @@ pub mod source;
 pub mod tcp;
 pub mod unit;
 
-pub use address::{BackendAddress, Bind, SourceAddress, UnixName};
+pub use address::source::{Interface, Source, SourceAddress};
+pub use address::{BackendAddress, Bind, UnixName};
 pub use config::{
     Access, Admin, AllDown, Backend, Balance, Bandwidth, Config, Limits, Listener, Log, LogFormat,
     LogTarget, OnRemoved, Pool, Proxy, ProxyProtocol, Queue, Refusal, Role, Route, Runtime, Sticky,

@@ -1,7 +1,9 @@
 //! `[listener.NAME]`.
 
 use model::address::FaultKind;
-use model::{Access, Backend, Bind, Code, Diagnostic, Listener, Refusal, Spanned, Timeouts};
+use model::{
+    Access, Backend, Bind, Code, Diagnostic, Interface, Listener, Refusal, Spanned, Timeouts,
+};
 
 use super::keys::{self, Key, Schema, Takes};
 use super::pool::POOL_KEYS;
@@ -28,6 +30,11 @@ pub(super) const LISTENER: Schema = Schema {
              `:5000-5100`, `unix:/path`.",
         )
         .required(),
+        Key::new(
+            "interface",
+            Takes::Text("eth0"),
+            "The only network interface by which clients may come; any if it is left out.",
+        ),
         Key::new(
             "to",
             Takes::Texts("10.0.0.11:80 weight=2"),
@@ -172,8 +179,10 @@ impl Reader<'_> {
         let refuse = self.choice(table, "refuse", &Refusal::NAMES, &[]);
         let pool = self.pool_of(name, table, &bind);
         let routes = self.routes(table);
+        let interface = self.interface(table);
         self.config.listeners.push(Listener {
             bind,
+            interface,
             routes,
             access,
             limits: limits.unwrap_or_default(),
@@ -182,6 +191,14 @@ impl Reader<'_> {
             refuse: refuse.unwrap_or_default(),
             ..Listener::new(name, pool)
         });
+    }
+
+    fn interface(&mut self, table: &Table<'_>) -> Option<Spanned<Interface>> {
+        let text = self.text(table, "interface")?;
+        let word = text.word();
+        let read = Interface::parse(word.text);
+        let read = read.map_err(|fault| address::fault(word, &fault, Purpose::Interface));
+        self.told(read).map(|interface| Spanned::at(interface, text.span))
     }
 
     fn binds(&mut self, name: &str, table: &Table<'_>) -> Vec<Spanned<Bind>> {

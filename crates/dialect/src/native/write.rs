@@ -7,8 +7,8 @@ use std::time::Duration;
 use model::config::Verbosity;
 use model::{
     AllDown, Backend, Bandwidth, Bind, ByteSize, Config, Limits, Listener, Log, LogFormat,
-    LogTarget, Mptcp, OnRemoved, Pool, Queue, Refusal, Role, Route, Runtime, Sticky, Tcp, Timeouts,
-    Weight, When, unit,
+    LogTarget, Mptcp, OnRemoved, Pool, Queue, Refusal, Role, Route, Runtime, Source, Sticky, Tcp,
+    Timeouts, Weight, When, unit,
 };
 
 use super::VERBOSITIES;
@@ -71,6 +71,9 @@ impl Writer {
         self.header(&format!("listener.{}", quoted(&listener.name)));
         let binds: Vec<_> = listener.bind.iter().map(|bind| &bind.value).collect();
         self.value("bind", &list(binds_shown(&binds)), false);
+        let interface = listener.interface.as_ref();
+        let interface = interface.map(|interface| quoted(interface.value.as_str()));
+        self.optional("interface", interface, "any");
         self.value("pool", &quoted(&listener.pool.value), false);
         let ranges = |ranges: &[model::Spanned<ipnet::IpNet>]| {
             list(ranges.iter().map(|range| range.value.to_string()))
@@ -182,7 +185,11 @@ impl Writer {
             format!("{{ length = {length}, wait = {} }}", time(Some(wait)))
         });
         self.optional("queue", queue, "nobody waits for a full pool");
-        let source = pool.source.as_ref().map(|source| quoted(&source.value.to_string()));
+        let source = pool.source.as_ref().map(|source| match &source.value {
+            Source::Addresses(one) if one.len() == 1 => quoted(&one[0].to_string()),
+            Source::Addresses(all) => list(all.iter().map(ToString::to_string)),
+            Source::Interface(name) => quoted(name.as_str()),
+        });
         self.optional("source", source, "as the kernel chooses");
         let via = pool.via.as_ref().map(|via| quoted(&proxy::show(&via.value)));
         self.optional("via", via, "directly");

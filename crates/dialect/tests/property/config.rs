@@ -8,9 +8,9 @@ use dialect::render::{Colour, render};
 use model::config::Verbosity;
 use model::{
     Access, Admin, AllDown, Backend, BackendAddress, Balance, Bandwidth, Bind, ByteRate, ByteSize,
-    Config, Congestion, Dscp, Limits, Listener, Log, LogFormat, LogTarget, Mptcp, OnRemoved, Pool,
-    Proxy, ProxyProtocol, Queue, Rate, Refusal, Role, Route, Runtime, SourceAddress, Sources,
-    Spanned, Sticky, StickyKey, Tcp, Timeouts, Weight, When,
+    Config, Congestion, Dscp, Interface, Limits, Listener, Log, LogFormat, LogTarget, Mptcp,
+    OnRemoved, Pool, Proxy, ProxyProtocol, Queue, Rate, Refusal, Role, Route, Runtime, Source,
+    Sources, Spanned, Sticky, StickyKey, Tcp, Timeouts, Weight, When,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -105,9 +105,10 @@ fn listener() -> impl Strategy<Value = Listener> {
     });
     let refuse = select(Refusal::NAMES.map(|(_, refuse)| refuse).to_vec());
     let access = (ranges(), ranges());
-    let more = (tcp(), refuse);
+    let by = option::of(select(vec!["eth0", "br-lan.7"]));
+    let more = (tcp(), refuse, by);
     (vec(bind, 1..9), 0usize..3, vec(route(), 0..3), access, limits(), timeouts, more).prop_map(
-        |(bind, pool, routes, (allow, deny), limits, timeouts, (tcp, refuse))| Listener {
+        |(bind, pool, routes, (allow, deny), limits, timeouts, (tcp, refuse, by))| Listener {
             bind,
             routes,
             access: Access { allow, deny },
@@ -115,6 +116,7 @@ fn listener() -> impl Strategy<Value = Listener> {
             timeouts,
             tcp,
             refuse,
+            interface: by.map(|name| unwritten(interface(name))),
             ..Listener::new("", unwritten(format!("p-{pool}")))
         },
     )
@@ -164,6 +166,10 @@ fn tcp() -> impl Strategy<Value = Tcp> {
     )
 }
 
+fn interface(name: &str) -> Interface {
+    Interface::parse(name).expect("a legal name")
+}
+
 /// Numbers of any size but 0.
 fn any_u32() -> impl Strategy<Value = Option<NonZeroU32>> {
     (0u32..32, proptest::num::u32::ANY).prop_map(|(shift, bits)| NonZeroU32::new(bits >> shift))
@@ -189,10 +195,12 @@ fn pool() -> impl Strategy<Value = Pool> {
     let balance = select(Balance::NAMES.map(|(_, balance)| balance).to_vec());
     let by = select(vec![StickyKey::Client, StickyKey::Network]);
     let sticky = option::of((time(), by).prop_map(|(ttl, by)| Sticky { ttl, by }));
-    let source =
-        option::of(select(vec!["10.0.0.9", "::1", "eth0"]).prop_map(|text| {
-            unwritten(SourceAddress::parse(text).expect("these are legal sources"))
-        }));
+    let address = select(vec!["10.0.0.9", "::1", "10.0.0.10"]);
+    let addresses = vec(address.prop_map(|text| text.parse().expect("an address")), 1..4);
+    let source = option::of(prop_oneof![
+        addresses.prop_map(|addresses| unwritten(Source::Addresses(addresses))),
+        Just(unwritten(Source::Interface(interface("eth0")))),
+    ]);
     let retry = prop_oneof![Just(Duration::ZERO), time()];
     let on_removed =
         prop_oneof![Just(OnRemoved::Keep), Just(OnRemoved::Cut), time().prop_map(OnRemoved::Drain)];

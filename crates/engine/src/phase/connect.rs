@@ -243,8 +243,8 @@ async fn reach(
         }
     };
     let mut addresses = timeout(patience, name.addresses()).await.unwrap_or_default();
-    if let Some(model::SourceAddress::Address(source)) = &search.pool.source {
-        addresses.retain(|address| address.is_ipv4() == source.is_ipv4());
+    if let Some(sources) = &search.pool.source {
+        addresses.retain(|address| sources.has_family(address.is_ipv6()));
     }
     if addresses.is_empty() {
         failed(None, ConnectFailure::Unresolved.into());

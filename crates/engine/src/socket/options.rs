@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::time::Duration;
 
-use model::{ByteSize, Mptcp, Tcp};
+use model::{ByteSize, Interface, Mptcp, Tcp};
 use rustix::io::Errno;
 use socket2::{Domain, Protocol, Socket, TcpKeepalive};
 
@@ -46,6 +46,19 @@ pub(crate) fn set(socket: &Socket, role: Role, tcp: &Tcp) -> Result<(), Refused>
         Domain::UNIX => Ok(()),
         domain => apply(socket, domain, role, tcp),
     }
+}
+
+/// Has a socket take what comes by one interface only, and leave by it.
+pub(crate) fn bind_to(socket: &Socket, interface: &Interface) -> Result<(), Refused> {
+    let name = interface.as_str();
+    refuse("interface", name, socket.bind_device(Some(name.as_bytes())))
+}
+
+/// The names of the network interfaces that there are (proc(5), `/proc/net/dev`).
+pub(crate) fn interfaces() -> Vec<String> {
+    let text = fs::read_to_string("/proc/net/dev").unwrap_or_default();
+    let names = text.lines().filter_map(|line| line.split_once(':'));
+    names.map(|(name, _)| name.trim().to_owned()).collect()
 }
 
 fn apply(socket: &Socket, domain: Domain, role: Role, tcp: &Tcp) -> Result<(), Refused> {
@@ -168,6 +181,15 @@ impl Refused {
                 text += "; marks need root or CAP_NET_ADMIN (AmbientCapabilities= in a unit), \
                          which whom --user names has not";
             }
+            ("interface", Some(Errno::NODEV)) => {
+                text = format!(
+                    "there is no interface `{value}`; there are: {}",
+                    interfaces().join(", ")
+                );
+            }
+            ("interface", _) => {
+                text = format!("cannot take clients by `{value}` only: {error}");
+            }
             ("mptcp", _) => {
                 text += "; this kernel has no Multipath TCP, or it is off: \
                          `sysctl net.mptcp.enabled=1`";
@@ -210,6 +232,7 @@ fn setting(name: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::{Place, listen_tcp};
     use super::*;
     use model::{Congestion, Dscp};
     use std::net::SocketAddr;
@@ -254,9 +277,8 @@ mod tests {
     #[track_caller]
     fn check_sides(listen: &str, target: &str) {
         let listen: SocketAddr = listen.parse().expect("an address");
-        let listening = Socket::from(
-            super::super::listen_tcp(listen, true, &tcp()).expect("a listening socket"),
-        );
+        let place = Place { address: listen, dual_stack: true, interface: None };
+        let listening = Socket::from(listen_tcp(place, &tcp()).expect("a listening socket"));
         let bound = listening.local_addr().expect("a bound address").as_socket();
         let mut target: SocketAddr = target.parse().expect("an address");
         target.set_port(bound.expect("an internet address").port());
@@ -297,6 +319,15 @@ mod tests {
         let told = refused.explained().to_string();
         assert!(told.starts_with("this kernel has no congestion control `no-such`"), "{told}");
         assert!(told.contains("reno"), "{told}");
+    }
+
+    #[test]
+    fn an_unknown_interface_is_told_with_those_there_are() {
+        let socket = open(Domain::IPV4, Role::Listens, &Tcp::default()).expect("a socket");
+        let name = Interface::parse("no-such-if").expect("a legal name");
+        let told = bind_to(&socket, &name).expect_err("there is none").explained().to_string();
+        assert!(told.starts_with("there is no interface `no-such-if`; there are: "), "{told}");
+        assert!(told.contains("lo"), "{told}");
     }
 
     #[test]

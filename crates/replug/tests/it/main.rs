@@ -5,7 +5,8 @@
 //! * Where sessions go: [`route`], [`balance`], [`failover`], [`sticky`], [`queue`]; through a
 //!   proxy: [`via`].
 //!   [`named`] has the backends that say who they are.
-//! * Who may come, where and how many: [`access`], [`listen`], [`limits`].
+//! * Who may come, where and how many: [`access`], [`listen`], [`interface`], [`limits`].
+//! * From where sessions leave: [`source`].
 //! * How fast: [`bandwidth`]. By which sockets: [`sockets`].
 //! * The life of the process: [`signal`], [`daemon`], [`process`], [`systemd`], [`inetd`].
 //! * What is written down: [`record`].
@@ -24,6 +25,7 @@ mod file;
 mod half_close;
 mod http;
 mod inetd;
+mod interface;
 mod limits;
 mod listen;
 mod named;
@@ -36,6 +38,7 @@ mod route;
 mod scarcity;
 mod signal;
 mod sockets;
+mod source;
 mod sticky;
 mod systemd;
 mod timeout;
