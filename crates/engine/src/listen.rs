@@ -59,6 +59,8 @@ pub(crate) struct Opening {
     tcp: Tcp,
     /// By which their clients come.
     interface: Option<Interface>,
+    /// As the kernel chose it, if it was to; 0 for a socket that has none, or that was inherited.
+    port: u16,
     /// As the kernel has it.
     pub(crate) address: String,
     path: Option<UnixPath>,
@@ -78,8 +80,8 @@ impl Opening {
 enum Port {
     /// Nobody's, or it is a fault.
     Free,
-    /// That of a door of ours, which is about to close.
-    Ours,
+    /// This one, of a door of ours: shared with it until it closes.
+    Ours(u16),
 }
 
 /// Tells the doors of a process apart.
@@ -145,11 +147,10 @@ impl Bound {
             client: None,
         };
         let mut known: HashMap<_, VecDeque<&Arc<Opening>>> = HashMap::new();
-        let mut ours: HashSet<&Bind> = HashSet::new();
+        let ours: HashSet<&Bind> = open.iter().map(|door| &door.opening.bind).collect();
         for Door { opening, .. } in open {
             let key = (&opening.bind, opening.interface.as_ref());
             known.entry(key).or_default().push_back(opening);
-            ours.insert(&opening.bind);
         }
         let mut failures = Vec::new();
         for (index, listener) in config.listeners.iter().enumerate() {
@@ -170,11 +171,14 @@ impl Bound {
                     continue;
                 }
                 let known = known.get_mut(&(bind, by)).map(of_one_bind).unwrap_or_default();
+                let port = match (known.first(), bind.port()) {
+                    (Some(opening), _) => Port::Ours(opening.port),
+                    (None, Some(port)) if port > 0 && ours.contains(bind) => Port::Ours(port),
+                    (None, _) => Port::Free,
+                };
                 let openings = match known.first() {
                     Some(opening) if opening.serves(listener) => Ok(known),
-                    // Shares the port with the sockets that it replaces until those are closed.
-                    _ if ours.contains(bind) => bound.open_bind(bind, listener, Port::Ours),
-                    _ => bound.open_bind(bind, listener, Port::Free),
+                    _ => bound.open_bind(bind, listener, port),
                 };
                 match openings.and_then(|openings| bound.not_taken(openings)) {
                     Ok(openings) => {
@@ -267,7 +271,7 @@ impl Bound {
         }
         let inherited = Some(index);
         let (bind, tcp, interface) = (bind.clone(), *tcp, None);
-        Ok(Arc::new(Opening { id, bind, tcp, interface, address, path: None, inherited }))
+        Ok(Arc::new(Opening { id, bind, tcp, interface, port: 0, address, path: None, inherited }))
     }
 
     fn open_one(
@@ -284,15 +288,18 @@ impl Bound {
             let place = Place { address, dual_stack, interface };
             self.open_tcp(id, place, &listener.tcp, port)
         };
-        let address = match bind {
+        let (address, port) = match bind {
             Bind::Unix(name) => {
                 self.open_unix(id, name)?;
                 if let UnixName::Path(name) = name {
                     path = Some(UnixPath(Some(name.into())));
                 }
-                name.to_string()
+                (name.to_string(), 0)
             }
-            Bind::Tcp { address: Some(address), port } => open(*address, *port, false)?.to_string(),
+            Bind::Tcp { address: Some(address), port } => {
+                let address = open(*address, *port, false)?;
+                (address.to_string(), address.port())
+            }
             Bind::Tcp { address: None, port } => {
                 let address = match open(Ipv6Addr::UNSPECIFIED.into(), *port, true) {
                     Err(error) if lacks_ipv6(&error) => {
@@ -300,14 +307,14 @@ impl Bound {
                     }
                     result => result?,
                 };
-                format!(":{}", address.port())
+                (format!(":{}", address.port()), address.port())
             }
             Bind::Systemd(_) | Bind::Inetd => {
                 unreachable!("these are never opened: that they were not inherited is a fault")
             }
         };
         let (bind, tcp, interface) = (bind.clone(), listener.tcp, interface.cloned());
-        Ok(Arc::new(Opening { id, bind, tcp, interface, address, path, inherited: None }))
+        Ok(Arc::new(Opening { id, bind, tcp, interface, port, address, path, inherited: None }))
     }
 
     fn open_tcp(
@@ -317,9 +324,10 @@ impl Bound {
         tcp: &Tcp,
         port: Port,
     ) -> io::Result<SocketAddr> {
-        if port == Port::Free || place.address.port() == 0 {
-            place.address.set_port(socket::probe_tcp(place)?);
-        }
+        place.address.set_port(match port {
+            Port::Free => socket::probe_tcp(place)?,
+            Port::Ours(port) => port,
+        });
         for shard in &mut self.shards {
             shard.push((socket::listen_tcp(place, tcp)?, id));
         }
@@ -434,5 +442,12 @@ mod tests {
         assert!(other.is_new(&other.doors[0]));
         assert_eq!(other.doors[0].opening.address, bind);
         beside(&first, &[]).expect_err("a port that somebody else has");
+        // Ports that the kernel chooses are as many as binds, whatever changes.
+        let free = config("127.0.0.1:0", Tcp::default());
+        let mut two = free.clone();
+        two.listeners.push(free.listeners[0].clone());
+        let open = beside(&free, &[]).expect("a free port");
+        let two = beside(&two, &open.doors).expect("another one");
+        assert_ne!(two.doors[0].opening.address, two.doors[1].opening.address);
     }
 }
