@@ -91,8 +91,7 @@ fn rate_meant(text: &str) -> Option<String> {
     let unit = match unit.get(prefix.len()..)? {
         // In networks a small `b` is a bit.
         "b" | "bit" | "bits" | "Bit" | "Bits" => format!("{prefix}bit"),
-        "" if !prefix.is_empty() => format!("{prefix}iB"),
-        "ib" | "iB" | "IB" | "i" if !prefix.is_empty() => format!("{prefix}iB"),
+        "" | "ib" | "iB" | "IB" | "i" if !prefix.is_empty() => format!("{prefix}iB"),
         "B" | "byte" | "bytes" | "Byte" | "Bytes" => format!("{prefix}B"),
         _ => return None,
     };
