@@ -73,3 +73,32 @@ impl Bandwidth {
         Throttle::new(session.into_iter().chain(shared.into_iter().flatten().cloned()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::Limits;
+
+    fn limits(session: Option<u64>) -> Limits {
+        let to_client = session.and_then(ByteRate::new);
+        let session_bandwidth = model::Bandwidth { to_client, to_backend: None };
+        Limits { session_bandwidth, ..Limits::default() }
+    }
+
+    #[test]
+    fn the_tighter_limit_of_a_session_holds_and_none_costs_nothing() {
+        for (listener, process, expected) in [
+            (None, None, None),
+            (Some(2_000), None, Some(2_000)),
+            (None, Some(3_000), Some(3_000)),
+            (Some(2_000), Some(3_000), Some(2_000)),
+            (Some(4_000), Some(3_000), Some(3_000)),
+        ] {
+            let (listener, process) = (limits(listener), limits(process));
+            let bandwidth = Bandwidth::new(&listener, (&process, &Shared::default()), None);
+            assert_eq!(bandwidth.session.to_client, expected.and_then(ByteRate::new));
+            assert_eq!(bandwidth.to_client().is_some(), expected.is_some());
+            assert!(bandwidth.to_backend().is_none());
+        }
+    }
+}
