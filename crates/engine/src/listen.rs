@@ -12,8 +12,9 @@
 //! clients that wait in them are not touched. Only if their
 //! options change are they replaced by others on the same port.
 
+mod failure;
+
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroUsize;
@@ -22,7 +23,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use model::{Bind, Config, Interface, Listener, Span, Spanned, Tcp, UnixName};
+use model::{Bind, Config, Interface, Listener, Spanned, Tcp, UnixName};
+
+pub use failure::BindFailure;
 
 use crate::inherit::{self, Client, Inherited};
 use crate::socket::{self, Place};
@@ -94,19 +97,6 @@ impl DoorId {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         Self(NEXT.fetch_add(1, Ordering::Relaxed))
     }
-}
-
-/// A listening address that could not be had.
-#[derive(Debug)]
-pub struct BindFailure {
-    /// The listener.
-    pub listener: String,
-    /// The address.
-    pub bind: Bind,
-    /// Where it was written.
-    pub span: Option<Span>,
-    /// What the system said.
-    pub error: io::Error,
 }
 
 /// The file of a unix socket that we listen on; removed when it is dropped. `None`: it cannot be
@@ -360,36 +350,6 @@ impl Drop for UnixPath {
             // Somebody may have removed it already; there is nothing to do about any other failure.
             let _ = std::fs::remove_file(path);
         }
-    }
-}
-
-impl fmt::Display for BindFailure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cannot listen on {}: {}", self.bind, self.error)?;
-        if self.error.raw_os_error().is_none() {
-            // It says itself what to do.
-            return Ok(());
-        }
-        let hint = match (self.error.kind(), &self.bind) {
-            (io::ErrorKind::AddrInUse, Bind::Tcp { port, .. }) => {
-                return write!(
-                    f,
-                    "\n  another process has this port: see `ss -ltnp 'sport = :{port}'`"
-                );
-            }
-            (io::ErrorKind::AddrInUse, Bind::Unix(_)) => {
-                "another process answers there, or a file that is no socket is in the way"
-            }
-            (io::ErrorKind::PermissionDenied, Bind::Tcp { .. }) => {
-                "ports below 1024 need root or CAP_NET_BIND_SERVICE \
-                 (setcap cap_net_bind_service+ep, or AmbientCapabilities= in a unit)"
-            }
-            (io::ErrorKind::AddrNotAvailable, _) => {
-                "this address is not one of this machine's: see `ip address`"
-            }
-            _ => return Ok(()),
-        };
-        write!(f, "\n  {hint}")
     }
 }
 
