@@ -11,6 +11,7 @@
 //! * [`backend`]: a socket that accepts peers; closed and opened again on the same port.
 //! * [`datagram`]: the same for UDP.
 //! * [`black_hole`]: an address that never answers.
+//! * [`namespace`]: a network with its own interfaces and ports.
 //! * [`program`]: a real program with its output; killed when it is dropped.
 //! * [`forwarder`]: the program under test, or nothing at all (`direct`) as the oracle.
 //! * [`record`]: a session record as the program wrote it.
@@ -27,6 +28,7 @@ pub mod black_hole;
 pub mod datagram;
 pub mod figures;
 pub mod forwarder;
+pub mod namespace;
 pub mod payload;
 pub mod peer;
 pub mod program;
@@ -39,6 +41,7 @@ pub use backend::{Backend, Closed, Serving};
 pub use black_hole::BlackHole;
 pub use datagram::{UdpBackend, UdpClosed, UdpPeer};
 pub use forwarder::Forwarder;
+pub use namespace::Namespace;
 pub use payload::Payload;
 pub use peer::{End, Peer};
 pub use program::Program;

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use engine::journal::{Level, Notice};
+use engine::probe::probe;
 use engine::{BindFailure, Bound, Engine};
 use model::{Config, LogTarget, Spanned, UnixName, Verbosity};
 use tokio::runtime::Runtime;
@@ -184,7 +185,14 @@ fn start(config: &Config, process: &Process) -> Result<Started, Fault> {
     if let Some(identity) = identity {
         identity.assume().map_err(Fault::privileges)?;
     }
+    let probed = probe(config);
+    if !probed.failures.is_empty() {
+        return Err(Fault { whole: Vec::new(), lines: probed.failures, exit: Exit::NotPermitted });
+    }
     let log = log.start().map_err(|error| Fault::failed("cannot start a thread", &error))?;
+    for text in probed.remarks {
+        log.journal().notice(Notice::Remark { level: Level::Warning, text });
+    }
     let pidfile = pidfile.map(|file| (file, process.manners.pidfile));
     Ok(Started { runtime, signals, bound, door, log, sources, contact, pidfile })
 }

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use engine::journal::{Level, Notice};
+use engine::probe::probe;
 use engine::{BindFailure, Engine, Successor};
 use model::Config;
 use tokio::sync::mpsc;
@@ -135,6 +136,15 @@ impl Running<'_> {
         };
         let mut lines = dialect::native::difference(&self.config, &config);
         lines.extend(self.waits_for_a_start(&config));
+        let probed = probe(&config);
+        if !probed.failures.is_empty() {
+            let told = probed.failures.iter().map(|line| format!("replug: {line}\n")).collect();
+            let exit = Exit::NotPermitted;
+            return Reloaded::Refused(Refusal { lines: probed.failures, told, exit });
+        }
+        let known = probe(&self.config).remarks;
+        let new = probed.remarks.into_iter().filter(|remark| !known.contains(remark));
+        lines.extend(new.map(|remark| format!("! {remark}")));
         if extent == Extent::DryRun {
             // Whether the new addresses can be had is part of the answer.
             return match self.engine.prepare(&config) {

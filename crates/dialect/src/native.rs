@@ -6,6 +6,7 @@
 //! here and in `listener`, `pool` and `log` each value is given its meaning. [`write()`]
 //! writes a [`Config`] that reads back as the same.
 
+mod bandwidth;
 mod difference;
 mod format;
 mod keys;
@@ -17,6 +18,7 @@ mod route;
 mod schema;
 mod syntax;
 mod table;
+mod tcp;
 mod text;
 mod write;
 
@@ -31,6 +33,7 @@ use toml::de::DeTable;
 use crate::suggest;
 use crate::term::address::{self, Purpose};
 use crate::term::value;
+use bandwidth::BANDWIDTH;
 use keys::{Key, Schema, Takes};
 use log::LOG;
 use table::Table;
@@ -104,9 +107,19 @@ const LIMITS: Schema = Schema {
             Takes::Rate,
             "New sessions of each client in a while; one more is refused.",
         ),
+        Key::new(
+            "bandwidth",
+            Takes::ByteRates(&BANDWIDTH),
+            "How fast all sessions together may move bytes, in each direction.",
+        ),
+        Key::new(
+            "session_bandwidth",
+            Takes::ByteRates(&BANDWIDTH),
+            "How fast each session may move bytes, in each direction.",
+        ),
     ],
     also: &[],
-    later: &["bandwidth"],
+    later: &[],
 };
 
 const RUNTIME: Schema = Schema {
@@ -240,6 +253,8 @@ impl Reader<'_> {
             per_client: per_client.and_then(|count| NonZeroU32::try_from(count).ok()),
             rate: self.rate(limits, "rate"),
             rate_per_client: self.rate(limits, "rate_per_client"),
+            bandwidth: self.bandwidth(limits, "bandwidth"),
+            session_bandwidth: self.bandwidth(limits, "session_bandwidth"),
         }
     }
 

@@ -18,8 +18,8 @@ use model::log::Tag;
 use model::unit::DURATION_MAX;
 use model::{
     AllDown, Backend, Balance, Bind, Code, Config, Diagnostic, Idle, Listener, Log, LogFormat,
-    LogTarget, Pool, Proxy, ProxyProtocol, Refusal, Severity, SourceAddress, Sources, Span,
-    Spanned, Sticky, StickyKey, Syslog, SyslogLabel, SyslogServer, Tcp, Timeouts, Verbosity, check,
+    LogTarget, Pool, Proxy, ProxyProtocol, Refusal, Severity, Source, Sources, Span, Spanned,
+    Sticky, StickyKey, Syslog, SyslogLabel, SyslogServer, Tcp, Timeouts, Verbosity, check,
 };
 
 use crate::line::{Line, Word};
@@ -234,8 +234,8 @@ impl Reader {
                 }
             }
             Value::Source => {
-                let address = self.told(value::ip(word)).map(SourceAddress::Address);
-                self.pool.source = address.map(|address| Spanned::at(address, word.span));
+                let source = self.told(value::ip(word)).map(|ip| Source::Addresses(vec![ip]));
+                self.pool.source = source.map(|source| Spanned::at(source, word.span));
             }
             Value::Proxy => {
                 let proxy = value::proxy(word, PROXY_PORT, self.names);

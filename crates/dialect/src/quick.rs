@@ -17,13 +17,13 @@ use std::ffi::OsString;
 use std::num::NonZeroU32;
 
 use model::{
-    Balance, Bind, Code, Config, Diagnostic, Idle, Listener, Log, LogTarget, Pool, Sources, Span,
-    Spanned, Sticky, StickyKey, Syslog, SyslogServer, Tcp, Verbosity, check,
+    Balance, Bandwidth, Bind, Code, Config, Diagnostic, Idle, Listener, Log, LogTarget, Pool,
+    Sources, Span, Spanned, Sticky, StickyKey, Syslog, SyslogServer, Verbosity, check,
 };
 
 use crate::line::{Line, Word};
 use crate::term::target::{self, DefaultPort};
-use crate::term::{Dialect, cidr, log, value};
+use crate::term::{Dialect, bytes, cidr, log, option, value};
 use lex::Given;
 use options::Id;
 
@@ -209,7 +209,7 @@ impl Reader {
     }
 
     fn valued(&mut self, id: Id, word: Word<'_>) {
-        let times = &mut self.listener.timeouts;
+        let (times, tcp) = (&mut self.listener.timeouts, &mut self.listener.tcp);
         let read = match id {
             Id::Sticky => value::duration_not_zero(word, "leave --sticky out to spread clients")
                 .map(|ttl| self.pool.sticky = Some(Sticky { ttl, by: StickyKey::Client })),
@@ -224,8 +224,10 @@ impl Reader {
             Id::Idle => value::duration_or_never(word).map(|time| times.idle = Idle::after(time)),
             Id::HalfClosed => value::duration_or_never(word).map(|time| times.half_closed = time),
             Id::Lifetime => value::duration_or_never(word).map(|time| times.lifetime = time),
-            Id::Keepalive => value::keepalive(word)
-                .map(|time| self.listener.tcp = time.map_or_else(Tcp::default, Tcp::probing)),
+            Id::Keepalive => value::keepalive(word).map(|time| *tcp = tcp.probing(time)),
+            Id::Dscp => option::dscp(word).map(|dscp| tcp.dscp = Some(dscp)),
+            Id::Mark => option::mark(word).map(|mark| tcp.mark = mark),
+            Id::Congestion => option::congestion(word).map(|name| tcp.congestion = Some(name)),
             Id::Max => value::count(word, value::SESSIONS_MAX)
                 .map(|count| self.config.limits.sessions = Some(count)),
             Id::MaxPerClient => value::count(word, value::PER_CLIENT_MAX)
@@ -234,6 +236,10 @@ impl Reader {
             Id::RatePerClient => {
                 value::rate(word).map(|rate| self.config.limits.rate_per_client = Some(rate))
             }
+            Id::Bandwidth => bytes::rate(word).map(|rate| {
+                self.config.limits.session_bandwidth =
+                    Bandwidth { to_backend: Some(rate), to_client: Some(rate) };
+            }),
             Id::Shards => value::count(word, value::SHARDS_MAX)
                 .map(|count| self.config.runtime.shards = Some(count)),
             Id::Log => log::format(word, Dialect::Quick).map(|format| self.log.format = format),
@@ -403,6 +409,7 @@ mod tests {
             "192.168.0.14:119/10.0.3.1  10.0.0.11 10.0.0.12:80",
             "192.168.0.14:119 from 10.0.3.1 to 10.0.0.11:119 to 10.0.0.12:80",
         );
+        check("8080/10.0.3.1,10.0.3.2,::1 a:80", ":8080 from 10.0.3.1,10.0.3.2,::1 to a:80");
         check("8080/eth1 a:80", ":8080 from eth1 to a:80");
         check(
             "[::1]:80/2001:db8::2 [2001:db8::1]",
@@ -459,12 +466,19 @@ mod tests {
             format!("half_closed={}", time(listener.timeouts.half_closed)),
             format!("lifetime={}", time(listener.timeouts.lifetime)),
             format!("keepalive={}", time(listener.tcp.keepalive)),
+            format!("dscp={:?}", listener.tcp.dscp.map(|dscp| dscp.to_string())),
+            format!("mark={:?}", listener.tcp.mark),
+            format!("congestion={:?}", listener.tcp.congestion),
             format!("max={:?}", config.limits.sessions),
             format!("max_per_client={:?}", config.limits.per_client),
             format!("rate={:?}", config.limits.rate.map(|rate| rate.to_string())),
             format!(
                 "rate_per_client={:?}",
                 config.limits.rate_per_client.map(|rate| rate.to_string())
+            ),
+            format!(
+                "bandwidth={:?}",
+                config.limits.session_bandwidth.to_backend.map(|rate| rate.get())
             ),
             format!("shards={:?}", config.runtime.shards),
             format!("splice={}", config.runtime.splice),
@@ -499,10 +513,14 @@ mod tests {
         check_option("--half-closed 5m", "half_closed=5m");
         check_option("--lifetime 24h", "lifetime=1d");
         check_option("--keepalive 30s", "keepalive=30s");
+        check_option("--dscp ef", "dscp=Some(\"ef\")");
+        check_option("--mark 0x10", "mark=Some(16)");
+        check_option("--congestion bbr", "congestion=Some(Congestion(bbr))");
         check_option("-m 500", "max=Some(500)");
         check_option("--max-per-client 50", "max_per_client=Some(50)");
         check_option("--rate 500/s", "rate=Some(\"500/s\")");
         check_option("--rate-per-client=100/m", "rate_per_client=Some(\"100/m\")");
+        check_option("--bandwidth 8Mbit/s", "bandwidth=Some(1000000)");
         check_option("--shards 2", "shards=Some(2)");
         check_option("--no-splice", "splice=false");
         check_option("--log json", "log=Json to Stderr, Normal");

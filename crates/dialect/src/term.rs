@@ -5,9 +5,12 @@
 //! in the terms of the dialect that it stands in.
 
 pub(crate) mod address;
+pub(crate) mod bytes;
 pub(crate) mod cidr;
 pub(crate) mod log;
+pub(crate) mod option;
 pub(crate) mod proxy;
+pub(crate) mod source;
 pub(crate) mod target;
 pub(crate) mod value;
 

@@ -433,6 +433,7 @@ mod tests {
             per_client: NonZeroU32::new(1),
             rate: rate("1/h"),
             rate_per_client: rate(count),
+            ..Limits::default()
         };
         let process = Arc::default();
         let old = Gates::new(Gate::new(&all(1, "1/m"), None), Arc::clone(&process));

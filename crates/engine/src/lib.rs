@@ -9,15 +9,17 @@
 //! [`chance`] is all the chance they have.
 //! Around them: [`plan`] is the configuration compiled to run, `shard` a thread
 //! with its sessions, `seats` where orders and timeouts reach them, [`ceiling`]
-//! how many there may be, [`gate`] how many of each listener and client, [`queue`]
-//! who waits for a full pool, [`pulse`] whether shards respond, [`inherit`] what
-//! this process was started with, [`name`] the addresses of host names, [`journal`]
-//! the way out for what the engine has to say, `seldom` how often it says it,
-//! `socket` and [`listen`] the raw calls.
+//! how many there may be, [`gate`] how many of each listener and client,
+//! [`bandwidth`](mod@bandwidth) how fast they move bytes, [`queue`] who waits for a full
+//! pool, [`pulse`] whether shards respond, [`inherit`] what this process was started with,
+//! [`name`] the addresses of host names, [`journal`] the way out for what the engine has to
+//! say, `seldom` how often it says it, `socket` and [`listen`] the raw calls,
+//! [`probe`](mod@probe) what the kernel refuses of them.
 //!
 //! Absent on purpose: signals, files, logs, name look-ups. `control` does those.
 
 pub mod balance;
+pub mod bandwidth;
 pub mod ceiling;
 pub mod chance;
 pub mod gate;
@@ -30,6 +32,7 @@ pub mod name;
 pub mod phase;
 pub mod pick;
 pub mod plan;
+pub mod probe;
 pub mod pulse;
 pub mod queue;
 pub mod sticky;
@@ -55,6 +58,7 @@ pub use listen::{BindFailure, Bound};
 pub use name::Name;
 pub use phase::account;
 pub use pulse::Pulse;
+pub use socket::source::Sources;
 
 use account::Reason;
 use ceiling::Ceiling;
@@ -171,7 +175,7 @@ impl Engine {
         let permit = self.ceiling.enter().ok_or(rustix::io::Errno::MFILE)?;
         let place = listener.gates.enter().ok_or(rustix::io::Errno::MFILE)?;
         // What it refuses of these, the client does without.
-        let _ = socket::set_client_options(&client.socket, listener.tcp);
+        let _ = socket::set_client_options(&client.socket, &listener.tcp);
         let Client { socket, address: client } = client;
         let accepted = Stamp::now();
         let arrival = Arrival { socket, client, listener, permit, place, accepted };

@@ -9,10 +9,12 @@
 //! to. A bind means one, or those of all sockets that were inherited for it
 //! (`inherit`); these come before any that would be opened. When a configuration
 //! is replaced, the doors that it also has stay open: their sockets and the
-//! clients that wait in them are not touched.
+//! clients that wait in them are not touched. Only if their
+//! options change are they replaced by others on the same port.
 
-use std::collections::{HashMap, VecDeque};
-use std::fmt;
+mod failure;
+
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroUsize;
@@ -21,10 +23,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use model::{Bind, Config, Span, Spanned, Tcp, UnixName};
+use model::{Bind, Config, Interface, Listener, Spanned, Tcp, UnixName};
+
+pub use failure::BindFailure;
 
 use crate::inherit::{self, Client, Inherited};
-use crate::socket;
+use crate::socket::{self, Place};
 
 /// The doors of a configuration: open, but nobody accepts yet at those that are new.
 #[derive(Debug)]
@@ -63,11 +67,33 @@ pub(crate) struct Opening {
     pub(crate) id: DoorId,
     /// As configured.
     bind: Bind,
+    /// What its sockets have.
+    tcp: Tcp,
+    /// By which their clients come.
+    interface: Option<Interface>,
+    /// As the kernel chose it, if it was to; 0 for a socket that has none, or that was inherited.
+    port: u16,
     /// As the kernel has it.
     pub(crate) address: String,
     path: Option<UnixPath>,
     /// The place of its socket among those that were inherited, if it was.
     inherited: Option<usize>,
+}
+
+impl Opening {
+    /// Whether its sockets are what `listener` wants of them.
+    fn serves(&self, listener: &Listener) -> bool {
+        matches!(self.bind, Bind::Unix(_) | Bind::Udp { .. }) || self.tcp == listener.tcp
+    }
+}
+
+/// Whose a port is that is to be listened on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Port {
+    /// Nobody's, or it is a fault.
+    Free,
+    /// This one, of a door of ours: shared with it until it closes.
+    Ours(u16),
 }
 
 /// Tells the doors of a process apart.
@@ -80,19 +106,6 @@ impl DoorId {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         Self(NEXT.fetch_add(1, Ordering::Relaxed))
     }
-}
-
-/// A listening address that could not be had.
-#[derive(Debug)]
-pub struct BindFailure {
-    /// The listener.
-    pub listener: String,
-    /// The address.
-    pub bind: Bind,
-    /// Where it was written.
-    pub span: Option<Span>,
-    /// What the system said.
-    pub error: io::Error,
 }
 
 /// The file of a unix socket that we listen on; removed when it is dropped. `None`: it cannot be
@@ -132,22 +145,39 @@ impl Bound {
             inherited: Arc::clone(inherited),
             client: None,
         };
-        let mut known: HashMap<&Bind, VecDeque<&Arc<Opening>>> = HashMap::new();
+        let mut known: HashMap<_, VecDeque<&Arc<Opening>>> = HashMap::new();
+        let ours: HashSet<&Bind> = open.iter().map(|door| &door.opening.bind).collect();
         for Door { opening, .. } in open {
-            known.entry(&opening.bind).or_default().push_back(opening);
+            let key = (&opening.bind, opening.interface.as_ref());
+            known.entry(key).or_default().push_back(opening);
         }
         let mut failures = Vec::new();
         for (index, listener) in config.listeners.iter().enumerate() {
             let name: Arc<str> = listener.name.as_str().into();
+            let by = listener.interface.as_ref().map(|interface| &interface.value);
+            // What the kernel refuses to all of its sockets is told once.
+            let first = listener.bind.iter().find(|bind| matches!(bind.value, Bind::Tcp { .. }));
+            if let Some(Spanned { value: bind, span }) = first
+                && let Err(error) = socket::probe_listening(&listener.tcp, by)
+            {
+                let (listener, bind, span) = (listener.name.clone(), bind.clone(), *span);
+                failures.push(BindFailure { listener, bind, span, error });
+                continue;
+            }
             for Spanned { value: bind, span } in &listener.bind {
                 if *bind == Bind::Inetd && inherited.is_client() {
                     // Its client is inside: nobody else will come.
                     continue;
                 }
-                let known = known.get_mut(bind).map(of_one_bind).unwrap_or_default();
-                let openings = match known.is_empty() {
-                    true => bound.open_bind(bind, listener.tcp),
-                    false => Ok(known),
+                let known = known.get_mut(&(bind, by)).map(of_one_bind).unwrap_or_default();
+                let port = match (known.first(), bind.port()) {
+                    (Some(opening), _) => Port::Ours(opening.port),
+                    (None, Some(port)) if port > 0 && ours.contains(bind) => Port::Ours(port),
+                    (None, _) => Port::Free,
+                };
+                let openings = match known.first() {
+                    Some(opening) if opening.serves(listener) => Ok(known),
+                    _ => bound.open_bind(bind, listener, port),
                 };
                 match openings.and_then(|openings| bound.not_taken(openings)) {
                     Ok(openings) => {
@@ -215,15 +245,22 @@ impl Bound {
     }
 
     /// Opens what `bind` means: the inherited sockets, or one of our own.
-    fn open_bind(&mut self, bind: &Bind, tcp: Tcp) -> io::Result<Vec<Arc<Opening>>> {
+    fn open_bind(
+        &mut self,
+        bind: &Bind,
+        listener: &Listener,
+        port: Port,
+    ) -> io::Result<Vec<Arc<Opening>>> {
         let inherited = self.inherited.meant_by(bind)?;
         match inherited.is_empty() {
-            true => Ok(vec![Arc::new(self.open_one(bind, tcp)?)]),
-            false => inherited.into_iter().map(|index| self.adopt(bind, index, tcp)).collect(),
+            true => Ok(vec![self.open_one(bind, listener, port)?]),
+            false => {
+                inherited.into_iter().map(|index| self.adopt(bind, index, &listener.tcp)).collect()
+            }
         }
     }
 
-    fn adopt(&mut self, bind: &Bind, index: usize, tcp: Tcp) -> io::Result<Arc<Opening>> {
+    fn adopt(&mut self, bind: &Bind, index: usize, tcp: &Tcp) -> io::Result<Arc<Opening>> {
         let inherited = Arc::clone(&self.inherited);
         let (socket, address) = inherited.socket(index)?;
         socket::adopt_listening(socket, tcp)?;
@@ -232,68 +269,89 @@ impl Bound {
             shard.push((Opened::Streams(socket.try_clone()?.into()), id));
         }
         let inherited = Some(index);
-        Ok(Arc::new(Opening { id, bind: bind.clone(), address, path: None, inherited }))
+        let (bind, tcp, interface) = (bind.clone(), *tcp, None);
+        Ok(Arc::new(Opening { id, bind, tcp, interface, port: 0, address, path: None, inherited }))
     }
 
-    fn open_one(&mut self, bind: &Bind, tcp: Tcp) -> io::Result<Opening> {
+    fn open_one(
+        &mut self,
+        bind: &Bind,
+        listener: &Listener,
+        port: Port,
+    ) -> io::Result<Arc<Opening>> {
         let id = DoorId::next();
+        let interface = listener.interface.as_ref().map(|interface| &interface.value);
         let mut path = None;
-        let address = match bind {
+        let mut open = |address: IpAddr, port_number, dual_stack| {
+            let address = SocketAddr::new(address, port_number);
+            let place = Place { address, dual_stack, interface };
+            self.open_tcp(id, place, &listener.tcp, port)
+        };
+        let (address, port) = match bind {
             Bind::Unix(name) => {
                 self.open_unix(id, name)?;
                 if let UnixName::Path(name) = name {
                     path = Some(UnixPath(Some(name.into())));
                 }
-                name.to_string()
+                (name.to_string(), 0)
             }
             Bind::Tcp { address: Some(address), port } => {
-                let address = SocketAddr::new(*address, *port);
-                self.open_tcp(id, address, false, tcp)?.to_string()
+                let address = open(*address, *port, false)?;
+                (address.to_string(), address.port())
             }
             Bind::Tcp { address: None, port } => {
-                let open = |address, dual_stack| self.open_tcp(id, address, dual_stack, tcp);
-                format!(":{}", on_all_addresses(*port, open)?.port())
+                let address = on_all_addresses(|ip, dual| open(ip, *port, dual))?;
+                (format!(":{}", address.port()), address.port())
             }
-            Bind::Udp { address: Some(address), port } => {
-                let address = SocketAddr::new(*address, *port);
-                format!("{}{}", Bind::UDP, self.open_udp(id, address, false)?)
-            }
-            Bind::Udp { address: None, port } => {
-                let open = |address, dual_stack| self.open_udp(id, address, dual_stack);
-                format!("{}:{}", Bind::UDP, on_all_addresses(*port, open)?.port())
+            Bind::Udp { address, port: number } => {
+                let mut open = |address: IpAddr, dual_stack| {
+                    let address = SocketAddr::new(address, *number);
+                    self.open_udp(id, Place { address, dual_stack, interface }, port)
+                };
+                let opened = match address {
+                    Some(address) => open(*address, false)?,
+                    None => on_all_addresses(open)?,
+                };
+                let shown = match address {
+                    Some(_) => format!("{}{opened}", Bind::UDP),
+                    None => format!("{}:{}", Bind::UDP, opened.port()),
+                };
+                (shown, opened.port())
             }
             Bind::Systemd(_) | Bind::Inetd => {
                 unreachable!("these are never opened: that they were not inherited is a fault")
             }
         };
-        Ok(Opening { id, bind: bind.clone(), address, path, inherited: None })
+        let (bind, tcp, interface) = (bind.clone(), listener.tcp, interface.cloned());
+        Ok(Arc::new(Opening { id, bind, tcp, interface, port, address, path, inherited: None }))
     }
 
     fn open_tcp(
         &mut self,
         id: DoorId,
-        mut address: SocketAddr,
-        dual_stack: bool,
-        tcp: Tcp,
+        mut place: Place<'_>,
+        tcp: &Tcp,
+        port: Port,
     ) -> io::Result<SocketAddr> {
-        address.set_port(socket::probe_tcp(address, dual_stack)?);
+        place.address.set_port(match port {
+            Port::Free => socket::probe_tcp(place)?,
+            Port::Ours(port) => port,
+        });
         for shard in &mut self.shards {
-            shard.push((Opened::Streams(socket::listen_tcp(address, dual_stack, tcp)?), id));
+            shard.push((Opened::Streams(socket::listen_tcp(place, tcp)?), id));
         }
-        Ok(address)
+        Ok(place.address)
     }
 
-    fn open_udp(
-        &mut self,
-        id: DoorId,
-        mut address: SocketAddr,
-        dual_stack: bool,
-    ) -> io::Result<SocketAddr> {
-        address.set_port(socket::probe_udp(address, dual_stack)?);
+    fn open_udp(&mut self, id: DoorId, mut place: Place<'_>, port: Port) -> io::Result<SocketAddr> {
+        place.address.set_port(match port {
+            Port::Free => socket::probe_udp(place)?,
+            Port::Ours(port) => port,
+        });
         for shard in &mut self.shards {
-            shard.push((Opened::Datagrams(socket::listen_udp(address, dual_stack)?), id));
+            shard.push((Opened::Datagrams(socket::listen_udp(place)?), id));
         }
-        Ok(address)
+        Ok(place.address)
     }
 
     fn open_unix(&mut self, id: DoorId, name: &UnixName) -> io::Result<()> {
@@ -312,7 +370,7 @@ fn of_one_bind(known: &mut VecDeque<&Arc<Opening>>) -> Vec<Arc<Opening>> {
     known.drain(..count).cloned().collect()
 }
 
-fn waits_for_inetd(listener: &model::Listener) -> bool {
+fn waits_for_inetd(listener: &Listener) -> bool {
     listener.bind.iter().any(|bind| bind.value == Bind::Inetd)
 }
 
@@ -325,47 +383,12 @@ impl Drop for UnixPath {
     }
 }
 
-impl fmt::Display for BindFailure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cannot listen on {}: {}", self.bind, self.error)?;
-        let hint = match (self.error.kind(), &self.bind) {
-            (io::ErrorKind::AddrInUse, Bind::Tcp { port, .. }) => {
-                return write!(
-                    f,
-                    "\n  another process has this port: see `ss -ltnp 'sport = :{port}'`"
-                );
-            }
-            (io::ErrorKind::AddrInUse, Bind::Udp { port, .. }) => {
-                return write!(
-                    f,
-                    "\n  another process has this port: see `ss -lunp 'sport = :{port}'`"
-                );
-            }
-            (io::ErrorKind::AddrInUse, Bind::Unix(_)) => {
-                "another process answers there, or a file that is no socket is in the way"
-            }
-            (io::ErrorKind::PermissionDenied, Bind::Tcp { .. } | Bind::Udp { .. }) => {
-                "ports below 1024 need root or CAP_NET_BIND_SERVICE \
-                 (setcap cap_net_bind_service+ep, or AmbientCapabilities= in a unit)"
-            }
-            (io::ErrorKind::AddrNotAvailable, _) => {
-                "this address is not one of this machine's: see `ip address`"
-            }
-            _ => return Ok(()),
-        };
-        write!(f, "\n  {hint}")
-    }
-}
-
 /// Opens a port on every address of both families, or of IPv4 where there is nothing else.
 fn on_all_addresses(
-    port: u16,
-    mut open: impl FnMut(SocketAddr, bool) -> io::Result<SocketAddr>,
+    mut open: impl FnMut(IpAddr, bool) -> io::Result<SocketAddr>,
 ) -> io::Result<SocketAddr> {
-    match open(SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), port), true) {
-        Err(error) if lacks_ipv6(&error) => {
-            open(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port), false)
-        }
+    match open(Ipv6Addr::UNSPECIFIED.into(), true) {
+        Err(error) if lacks_ipv6(&error) => open(Ipv4Addr::UNSPECIFIED.into(), false),
         result => result,
     }
 }
@@ -380,4 +403,51 @@ fn lacks_ipv6(error: &io::Error) -> bool {
 
 fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, NonZeroUsize::get)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(bind: &str, tcp: Tcp) -> Config {
+        let name = || Spanned::default_of("main".to_owned());
+        let bind = Spanned::default_of(Bind::parse(bind).expect("a legal bind"));
+        let listener = Listener { bind: vec![bind], tcp, ..Listener::new("main", name()) };
+        Config { listeners: vec![listener], ..Config::default() }
+    }
+
+    fn beside(config: &Config, open: &[Door]) -> Result<Bound, Vec<BindFailure>> {
+        Bound::beside(config, 1, open, &Arc::default())
+    }
+
+    #[test]
+    fn a_door_stays_open_unless_its_options_change() {
+        let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let bind = free.local_addr().expect("its address").to_string();
+        drop(free);
+        let first = config(&bind, Tcp::default());
+        let open = beside(&first, &[]).expect("a free port");
+        let same = beside(&first, &open.doors).expect("nothing to open");
+        assert!(!same.is_new(&same.doors[0]));
+        let by_lo = {
+            let mut config = first.clone();
+            let lo = Interface::parse("lo").expect("a legal name");
+            config.listeners[0].interface = Some(Spanned::default_of(lo));
+            config
+        };
+        let by_lo = beside(&by_lo, &open.doors).expect("our own port");
+        assert!(by_lo.is_new(&by_lo.doors[0]));
+        let changed = Tcp { dscp: model::Dscp::parse("ef"), ..Tcp::default() };
+        let other = beside(&config(&bind, changed), &open.doors).expect("our own port");
+        assert!(other.is_new(&other.doors[0]));
+        assert_eq!(other.doors[0].opening.address, bind);
+        beside(&first, &[]).expect_err("a port that somebody else has");
+        // Ports that the kernel chooses are as many as binds, whatever changes.
+        let free = config("127.0.0.1:0", Tcp::default());
+        let mut two = free.clone();
+        two.listeners.push(free.listeners[0].clone());
+        let open = beside(&free, &[]).expect("a free port");
+        let two = beside(&two, &open.doors).expect("another one");
+        assert_ne!(two.doors[0].opening.address, two.doors[1].opening.address);
+    }
 }

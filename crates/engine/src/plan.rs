@@ -12,12 +12,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::{
-    AllDown, BackendAddress, Config, Limits, OnRemoved, ProxyProtocol, Refusal, Role,
-    SourceAddress, Tcp, Timeouts, UnixName, WhenFull,
+    AllDown, BackendAddress, Config, Limits, OnRemoved, ProxyProtocol, Refusal, Role, Tcp,
+    Timeouts, UnixName, WhenFull,
 };
 use relay::Tick;
 
 use crate::balance::{BackendIndex, Member, Policy};
+use crate::bandwidth::{Bandwidth, Shared};
 use crate::chance::text_key;
 use crate::gate::{Gate, Gates, Scope};
 use crate::load::Load;
@@ -26,6 +27,7 @@ use crate::name::Name;
 use crate::phase::admit::Access;
 use crate::phase::route::{Chosen, Routes};
 use crate::queue::Queue;
+use crate::socket::source::Sources;
 use crate::sticky::{BackendNumber, StickyTable};
 
 /// Everything that sessions are run by.
@@ -41,6 +43,8 @@ pub struct Plan {
     pub names: Vec<Arc<Name>>,
     /// Whether bulk may go through `splice(2)`.
     pub splice: bool,
+    /// How fast all sessions together may move bytes.
+    pub bandwidth: Shared,
 }
 
 /// A listener, as its sessions need it.
@@ -70,6 +74,8 @@ pub struct Listener {
     pub bind: Arc<str>,
     /// What it carries.
     pub load: Arc<Load>,
+    /// How fast its sessions may move bytes.
+    pub bandwidth: Bandwidth,
 }
 
 /// A pool, as sessions need it.
@@ -102,7 +108,7 @@ pub struct Pool {
     /// What becomes of the sessions of a backend that is removed from it.
     pub on_removed: OnRemoved,
     /// What connections leave from.
-    pub source: Option<SourceAddress>,
+    pub source: Option<Sources>,
     /// The proxy before them.
     pub via: Option<Via>,
 }
@@ -189,6 +195,7 @@ impl Plan {
         let pools: Vec<_> = pools.collect();
         let by_name: HashMap<&str, &Arc<Pool>> =
             pools.iter().map(|pool| (&*pool.name, pool)).collect();
+        let bandwidth = Shared::new(config.limits.bandwidth, previous.map(|plan| &plan.bandwidth));
         // The sessions of the whole process are counted by their ceiling.
         let process = Limits { sessions: None, ..config.limits };
         let process = Arc::new(Gate::new(&process, previous.map(|plan| &*plan.gate)));
@@ -201,9 +208,9 @@ impl Plan {
             Arc::clone(by_name.get(name).expect("a checked configuration has its pools"))
         };
         let listeners = config.listeners.iter().map(|listener| {
-            let before = listeners_before.get(&*listener.name);
-            let gate = before.map(|before| before.gates.gate(Scope::Listener));
-            let gate = Gate::new(&listener.limits, gate);
+            let before = listeners_before.get(&*listener.name).copied();
+            let gate_before = before.map(|before| before.gates.gate(Scope::Listener));
+            let gate = Gate::new(&listener.limits, gate_before);
             Arc::new(Listener {
                 name: listener.name.as_str().into(),
                 access: Access::new(&listener.access),
@@ -221,10 +228,22 @@ impl Plan {
                     .map_or_else(String::new, |bind| bind.value.to_string())
                     .into(),
                 load: before.map_or_else(Arc::default, |before| Arc::clone(&before.load)),
+                bandwidth: Bandwidth::new(
+                    &listener.limits,
+                    (&config.limits, &bandwidth),
+                    before.map(|before| &before.bandwidth),
+                ),
             })
         });
         let listeners = listeners.collect();
-        Self { listeners, names: names.all, splice: config.runtime.splice, pools, gate: process }
+        Self {
+            listeners,
+            names: names.all,
+            splice: config.runtime.splice,
+            pools,
+            gate: process,
+            bandwidth,
+        }
     }
 
     /// Has the sessions end of backends that this plan had and `next` has not, as the pool says
@@ -327,7 +346,7 @@ impl Pool {
                 Queue::new(queue.value, before)
             }),
             on_removed: pool.on_removed,
-            source: pool.source.as_ref().map(|source| source.value.clone()),
+            source: pool.source.as_ref().map(|source| Sources::new(&source.value)),
             via,
         }
     }

@@ -266,7 +266,9 @@ impl Session {
             true => direction,
             false => direction.copy_only(),
         };
-        let (to_backend, to_client) = (Direction::default(), Direction::with_prefix(early));
+        let bandwidth = &self.listener.bandwidth;
+        let to_backend = Direction::default().throttled(bandwidth.to_backend());
+        let to_client = Direction::with_prefix(early).throttled(bandwidth.to_client());
         Relay::new(client, backend, by(to_backend), by(to_client))
     }
 

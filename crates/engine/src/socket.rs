@@ -3,16 +3,21 @@
 //! Raw calls and their error numbers stand here and nowhere else in the engine;
 //! what leaves this module are outcomes that say what to do next.
 
+pub(crate) mod options;
+pub(crate) mod source;
+
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{BorrowedFd, OwnedFd};
-use std::time::Duration;
 
-use model::{SourceAddress, Tcp, UnixName};
+use model::{Interface, Tcp, UnixName};
 use relay::{DatagramSocket, datagram};
 use rustix::io::Errno;
 use rustix::net::SocketFlags;
-use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, TcpKeepalive, Type};
+use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
+
+use options::{Refused, Role};
+use source::{Leave, Sources};
 
 use crate::phase::account::{ClientAddress, ConnectFailure};
 
@@ -64,37 +69,57 @@ impl From<io::Result<(OwnedFd, ClientAddress)>> for Accepted {
     }
 }
 
-/// Opens a TCP socket that listens on `address`. The options that clients inherit from it spare
+/// An address to listen on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place<'a> {
+    pub(crate) address: SocketAddr,
+    /// Whether an IPv6 address that stands for all stands for those of IPv4 as well.
+    pub(crate) dual_stack: bool,
+    /// The only one by which clients may come.
+    pub(crate) interface: Option<&'a Interface>,
+}
+
+/// Opens a TCP socket that listens at `place`. The options that clients inherit from it spare
 /// a system call per session. All shards listen on their own socket of the same address.
-pub(crate) fn listen_tcp(address: SocketAddr, dual_stack: bool, tcp: Tcp) -> io::Result<OwnedFd> {
-    let socket = bound_tcp(address, dual_stack, true)?;
-    socket.set_tcp_nodelay(true)?;
-    set_options(&socket, tcp)?;
+pub(crate) fn listen_tcp(place: Place<'_>, tcp: &Tcp) -> io::Result<OwnedFd> {
+    let domain = Domain::for_address(place.address);
+    let socket = options::open(domain, Role::Listens, tcp).map_err(Refused::explained)?;
+    socket.set_reuse_port(true)?;
+    bind_tcp(&socket, place)?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
 }
 
-/// Fails if another process listens on `address`: binding with `SO_REUSEPORT` would succeed and
+/// Fails if another process listens at `place`: binding with `SO_REUSEPORT` would succeed and
 /// share the clients with it. Gives the port, which the kernel chooses for port 0.
-pub(crate) fn probe_tcp(address: SocketAddr, dual_stack: bool) -> io::Result<u16> {
-    let socket = bound_tcp(address, dual_stack, false)?;
+pub(crate) fn probe_tcp(place: Place<'_>) -> io::Result<u16> {
+    let socket = stream(Domain::for_address(place.address), Some(Protocol::TCP))?;
+    bind_tcp(&socket, place)?;
     // Binding alone is allowed beside a socket that is bound and does not listen yet.
     socket.listen(1)?;
     Ok(socket.local_addr()?.as_socket().map_or(0, |address| address.port()))
 }
 
-fn bound_tcp(address: SocketAddr, dual_stack: bool, shared: bool) -> io::Result<Socket> {
-    let socket = stream(Domain::for_address(address))?;
+/// Fails if the kernel refuses what the listening sockets of a listener are to have, with what to do.
+pub(crate) fn probe_listening(tcp: &Tcp, interface: Option<&Interface>) -> io::Result<()> {
+    let probe = || {
+        let socket = options::open(Domain::IPV4, Role::Listens, tcp)?;
+        interface.map_or(Ok(()), |name| options::bind_to(&socket, name))
+    };
+    probe().map_err(Refused::explained)
+}
+
+fn bind_tcp(socket: &Socket, place: Place<'_>) -> io::Result<()> {
+    let Place { address, dual_stack, interface } = place;
     // A restart need not wait for old connections of this port to be forgotten.
     socket.set_reuse_address(true)?;
-    if shared {
-        socket.set_reuse_port(true)?;
+    if let Some(name) = interface {
+        options::bind_to(socket, name).map_err(Refused::explained)?;
     }
     if address.is_ipv6() {
         socket.set_only_v6(!dual_stack)?;
     }
-    socket.bind(&address.into())?;
-    Ok(socket)
+    socket.bind(&address.into())
 }
 
 /// What the kernel may hold for a UDP socket that clients send to, in bytes: some thousand small
@@ -104,10 +129,11 @@ const CLIENTS_BUFFER: usize = 4 * 1024 * 1024;
 /// The same for the socket of one flow: a burst of answers to one client.
 const FLOW_BUFFER: usize = 1024 * 1024;
 
-/// Opens a UDP socket that receives at `address`. All shards have their own socket of the same
+/// Opens a UDP socket that receives at `place`. All shards have their own socket of the same
 /// address, and the kernel gives each client to one of them.
-pub(crate) fn listen_udp(address: SocketAddr, dual_stack: bool) -> io::Result<OwnedFd> {
-    let socket = bound_udp(address, dual_stack, true)?;
+pub(crate) fn listen_udp(place: Place<'_>) -> io::Result<OwnedFd> {
+    let socket = bound_udp(place, true)?;
+    let address = place.address;
     if address.ip().is_unspecified() {
         datagram::tell_local(&socket, address.is_ipv6())?;
     }
@@ -118,17 +144,21 @@ pub(crate) fn listen_udp(address: SocketAddr, dual_stack: bool) -> io::Result<Ow
     Ok(socket.into())
 }
 
-/// Fails if another process receives at `address`, as [`probe_tcp`] does.
-pub(crate) fn probe_udp(address: SocketAddr, dual_stack: bool) -> io::Result<u16> {
-    let socket = bound_udp(address, dual_stack, false)?;
+/// Fails if another process receives at `place`, as [`probe_tcp`] does.
+pub(crate) fn probe_udp(place: Place<'_>) -> io::Result<u16> {
+    let socket = bound_udp(place, false)?;
     Ok(socket.local_addr()?.as_socket().map_or(0, |address| address.port()))
 }
 
 /// Without `SO_REUSEADDR`: with it two UDP sockets may have one port, and one of them hears nothing.
-fn bound_udp(address: SocketAddr, dual_stack: bool, shared: bool) -> io::Result<Socket> {
+fn bound_udp(place: Place<'_>, shared: bool) -> io::Result<Socket> {
+    let Place { address, dual_stack, interface } = place;
     let socket = datagrams(Domain::for_address(address))?;
     if shared {
         socket.set_reuse_port(true)?;
+    }
+    if let Some(name) = interface {
+        options::bind_to(&socket, name).map_err(Refused::explained)?;
     }
     if address.is_ipv6() {
         socket.set_only_v6(!dual_stack)?;
@@ -140,11 +170,19 @@ fn bound_udp(address: SocketAddr, dual_stack: bool, shared: bool) -> io::Result<
 /// A UDP socket that is connected to `target`: it sends to it, and hears nobody else.
 pub(crate) fn dial_udp(
     target: SocketAddr,
-    source: Option<&SourceAddress>,
+    sources: Option<&Sources>,
 ) -> io::Result<DatagramSocket> {
-    let socket = datagrams(Domain::for_address(target))?;
-    leave_from(&socket, source)?;
-    socket.connect(&target.into())?;
+    let domain = Domain::for_address(target);
+    let attempt = |leave: Leave<'_>| {
+        let socket = datagrams(domain)?;
+        leave.apply(&socket)?;
+        socket.connect(&target.into())?;
+        Ok(socket)
+    };
+    let socket = match sources {
+        None => attempt(Leave::Anywhere),
+        Some(sources) => sources.each(domain, attempt),
+    }?;
     datagram::take_joined(&socket);
     datagram::make_room(&socket, FLOW_BUFFER)?;
     DatagramSocket::new(socket.into())
@@ -154,7 +192,7 @@ pub(crate) fn dial_udp(
 /// replaced; anything else at that path is left alone.
 pub(crate) fn listen_unix(name: &UnixName) -> io::Result<OwnedFd> {
     let address = unix_address(name)?;
-    let socket = stream(Domain::UNIX)?;
+    let socket = stream(Domain::UNIX, None)?;
     match (socket.bind(&address), name) {
         (Ok(()), _) => {}
         (Err(error), UnixName::Path(path))
@@ -171,7 +209,7 @@ pub(crate) fn listen_unix(name: &UnixName) -> io::Result<OwnedFd> {
 
 /// Whether somebody answers at a unix address, or something that is no socket lies there.
 fn is_served(address: &SockAddr) -> bool {
-    let refused = stream(Domain::UNIX).and_then(|probe| probe.connect(address));
+    let refused = stream(Domain::UNIX, None).and_then(|probe| probe.connect(address));
     !matches!(refused, Err(error) if error.kind() == io::ErrorKind::ConnectionRefused)
 }
 
@@ -184,36 +222,29 @@ pub(crate) enum Dialled {
 }
 
 /// Begins to connect to `target`.
-pub(crate) fn dial(
-    target: &SockAddr,
-    source: Option<&SourceAddress>,
-    tcp: Tcp,
-) -> io::Result<Dialled> {
-    let socket = stream(target.domain())?;
-    if target.domain() != Domain::UNIX {
-        socket.set_tcp_nodelay(true)?;
-        set_options(&socket, tcp)?;
-        leave_from(&socket, source)?;
+pub(crate) fn dial(target: &SockAddr, sources: Option<&Sources>, tcp: &Tcp) -> io::Result<Dialled> {
+    let domain = target.domain();
+    if domain == Domain::UNIX {
+        return connect(stream(domain, None)?, target);
     }
+    let attempt = |leave: Leave<'_>| {
+        let socket = options::open(domain, Role::Connected, tcp).map_err(Refused::into_error)?;
+        leave.apply(&socket)?;
+        connect(socket, target)
+    };
+    match sources {
+        None => attempt(Leave::Anywhere),
+        Some(sources) => sources.each(domain, attempt),
+    }
+}
+
+fn connect(socket: Socket, target: &SockAddr) -> io::Result<Dialled> {
     match socket.connect(target) {
         Ok(()) => Ok(Dialled::Connected(socket.into())),
         Err(error) if error.raw_os_error() == Some(Errno::INPROGRESS.raw_os_error()) => {
             Ok(Dialled::Connecting(socket.into()))
         }
         Err(error) => Err(error),
-    }
-}
-
-fn leave_from(socket: &Socket, source: Option<&SourceAddress>) -> io::Result<()> {
-    match source {
-        None => Ok(()),
-        Some(SourceAddress::Address(address)) => {
-            // The port is chosen at connect, when the target is known: one port can then
-            // serve many targets (ip(7), IP_BIND_ADDRESS_NO_PORT).
-            relay::bind_address_no_port(socket)?;
-            socket.bind(&SocketAddr::new(*address, 0).into())
-        }
-        Some(SourceAddress::Interface(name)) => socket.bind_device(Some(name.as_bytes())),
     }
 }
 
@@ -237,9 +268,9 @@ pub(crate) fn unix_name(address: &SockAddr) -> Option<UnixName> {
 }
 
 /// Makes an inherited socket that listens as one of [`listen_tcp`], whoever shares it.
-pub(crate) fn adopt_listening(socket: &Socket, tcp: Tcp) -> io::Result<()> {
+pub(crate) fn adopt_listening(socket: &Socket, tcp: &Tcp) -> io::Result<()> {
     socket.set_nonblocking(true)?;
-    set_stream_options(socket, tcp)
+    options::set(socket, Role::Listens, tcp).map_err(Refused::explained)
 }
 
 /// Makes an inherited client as one that was accepted; who it is.
@@ -249,16 +280,8 @@ pub(crate) fn adopt_client(client: &Socket) -> io::Result<ClientAddress> {
 }
 
 /// Gives an inherited client the options that accepted ones have from their listener.
-pub(crate) fn set_client_options(client: &OwnedFd, tcp: Tcp) -> io::Result<()> {
-    set_stream_options(&SockRef::from(client), tcp)
-}
-
-fn set_stream_options(socket: &Socket, tcp: Tcp) -> io::Result<()> {
-    if socket.local_addr()?.is_unix() {
-        return Ok(());
-    }
-    socket.set_tcp_nodelay(true)?;
-    set_options(socket, tcp)
+pub(crate) fn set_client_options(client: &OwnedFd, tcp: &Tcp) -> io::Result<()> {
+    options::set(&SockRef::from(client), Role::Connected, tcp).map_err(Refused::into_error)
 }
 
 /// Whether an error says that descriptors or memory have run out, which may be over in a moment.
@@ -293,26 +316,13 @@ pub(crate) fn connect_failure(error: &io::Error, is_unix: bool) -> ConnectFailur
     }
 }
 
-fn stream(domain: Domain) -> io::Result<Socket> {
-    let protocol = (domain != Domain::UNIX).then_some(Protocol::TCP);
+fn stream(domain: Domain, protocol: Option<Protocol>) -> io::Result<Socket> {
     // socket2 adds close-on-exec; non-blocking in the same call spares another.
     Socket::new_raw(domain, Type::STREAM.cloexec().nonblocking(), protocol)
 }
 
 fn datagrams(domain: Domain) -> io::Result<Socket> {
     Socket::new_raw(domain, Type::DGRAM.cloexec().nonblocking(), Some(Protocol::UDP))
-}
-
-fn set_options(socket: &Socket, tcp: Tcp) -> io::Result<()> {
-    if let Some(idle) = tcp.keepalive {
-        // The kernel counts whole seconds from 1 (tcp(7), TCP_KEEPIDLE).
-        let idle = idle.max(Duration::from_secs(1));
-        socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(idle).with_interval(idle))?;
-    }
-    if let Some(timeout) = tcp.user_timeout {
-        socket.set_tcp_user_timeout(Some(timeout))?;
-    }
-    Ok(())
 }
 
 /// The address that a client of a TCP listener came to; IPv4 ones of a dual-stack listener as

@@ -1,9 +1,11 @@
-//! Where to listen, where to connect, and what to leave from.
+//! Where to listen, where to connect, and (in [`source`]) what to leave from.
 //!
 //! Each role has its own type, so that a listener's address cannot be handed to
 //! something that connects. Each is read from text by a function that returns a
 //! typed [`Fault`] with the range of bytes at fault; the dialects turn those
 //! into diagnostics.
+
+pub mod source;
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -83,15 +85,6 @@ pub enum UnixName {
     Abstract(String),
 }
 
-/// What outgoing connections leave from.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum SourceAddress {
-    /// This local address, any port.
-    Address(IpAddr),
-    /// This network interface (`SO_BINDTODEVICE`, socket(7)).
-    Interface(String),
-}
-
 /// What is wrong with a text that should be an address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
@@ -130,6 +123,8 @@ pub enum FaultKind {
     SocketName,
     /// Neither an address nor the name of an interface.
     Source,
+    /// Not the name of an interface.
+    Interface,
     /// Port 0 cannot be connected to.
     PortZero,
 }
@@ -261,33 +256,6 @@ impl UnixName {
     }
 }
 
-impl SourceAddress {
-    /// Longest name of an interface: `IFNAMSIZ` less its final zero (netdevice(7)).
-    pub const INTERFACE_BYTES_MAX: usize = 15;
-
-    /// Reads an address (IPv6 with or without brackets) or an interface name.
-    ///
-    /// # Errors
-    /// When it can be neither.
-    pub fn parse(text: &str) -> Result<Self, Fault> {
-        let fault = || Fault::new(FaultKind::Source, 0..text.len());
-        let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
-        if let Ok(address) = bare.parse() {
-            return Ok(Self::Address(address));
-        }
-        let looks_numeric = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
-        let legal = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'/' | b':');
-        if text.is_empty()
-            || text.len() > Self::INTERFACE_BYTES_MAX
-            || looks_numeric
-            || !text.bytes().all(legal)
-        {
-            return Err(fault());
-        }
-        Ok(Self::Interface(text.to_owned()))
-    }
-}
-
 impl Fault {
     fn new(kind: FaultKind, range: Range<usize>) -> Self {
         Self { kind, range }
@@ -340,15 +308,6 @@ impl fmt::Display for UnixName {
         match self {
             Self::Path(path) => write!(f, "unix:{path}"),
             Self::Abstract(name) => write!(f, "unix:@{name}"),
-        }
-    }
-}
-
-impl fmt::Display for SourceAddress {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Address(address) => address.fmt(f),
-            Self::Interface(name) => name.fmt(f),
         }
     }
 }
@@ -530,21 +489,6 @@ mod tests {
         check_backend("-x.example", "Host `-x.example`");
         check_backend(":80", "Host `:`");
         check_backend("2001:db8::1", "BareIpv6 `2001:db8::1`");
-    }
-
-    #[test]
-    fn sources() {
-        for (text, expected) in [
-            ("10.0.3.1", Some("10.0.3.1")),
-            ("[::1]", Some("::1")),
-            ("eth0", Some("eth0")),
-            ("10.0.3", None),
-            ("a-name-far-too-long", None),
-            ("", None),
-        ] {
-            let shown = SourceAddress::parse(text).ok().map(|source| source.to_string());
-            assert_eq!(shown.as_deref(), expected, "{text}");
-        }
     }
 
     proptest! {

@@ -10,9 +10,9 @@ mod ranges;
 mod routes;
 
 use std::collections::{HashMap, HashSet};
-use std::net::IpAddr;
 
-use crate::address::{BackendAddress, SourceAddress};
+use crate::address::BackendAddress;
+use crate::address::source::Source;
 use crate::config::{Config, Listener, Pool};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::source::Span;
@@ -26,6 +26,7 @@ pub fn check(config: &Config) -> Vec<Diagnostic> {
     let known: HashMap<&str, &Pool> =
         config.pools.iter().map(|pool| (&*pool.name.value, pool)).collect();
     for listener in &config.listeners {
+        binds::interface(listener, &mut faults);
         access(listener, &mut faults);
         routes::check(listener, &mut faults);
         for pool in listener.pools() {
@@ -175,27 +176,39 @@ fn queue(pool: &Pool, faults: &mut Vec<Diagnostic>) {
     }
 }
 
-/// A source address must be able to reach the backends.
+/// Sources must be able to reach the backends.
 fn source(pool: &Pool, faults: &mut Vec<Diagnostic>) {
     let Some(source) = &pool.source else { return };
-    let SourceAddress::Address(from) = source.value else {
-        return;
-    };
+    let name = |is_ipv6: bool| if is_ipv6 { "IPv6" } else { "IPv4" };
     for (target, span) in loops::dialled(pool) {
         let BackendAddress::Ip(to) = target else {
             continue;
         };
-        if to.is_ipv4() != from.is_ipv4() {
-            let family = |address: IpAddr| if address.is_ipv4() { "IPv4" } else { "IPv6" };
-            let mut fault =
-                Diagnostic::new(Code::Source, source.span, format!("{from} cannot reach {target}"))
-                    .label(format!("an {} address", family(from)))
-                    .help("give a source of the same family as the targets");
-            if let Some(span) = span {
-                fault = fault.related(span, format!("an {} target", family(to.ip())));
-            }
-            faults.push(fault);
+        if source.value.has_family(to.is_ipv6()) {
+            continue;
         }
+        let (missing, there) = (name(to.is_ipv6()), name(!to.is_ipv6()));
+        let is_list = matches!(&source.value, Source::Addresses(all) if all.len() > 1);
+        let fault = match is_list {
+            true => Diagnostic::new(
+                Code::Source,
+                source.span,
+                format!("none of these sources can reach {}", target),
+            )
+            .label(format!("only {there} addresses"))
+            .help(format!("add an {missing} address of this machine")),
+            false => Diagnostic::new(
+                Code::Source,
+                source.span,
+                format!("{} cannot reach {}", source.value, target),
+            )
+            .label(format!("an {there} address"))
+            .help("give a source of the same family as the targets"),
+        };
+        faults.push(match span {
+            Some(span) => fault.related(span, format!("an {missing} target")),
+            None => fault,
+        });
     }
 }
 
@@ -223,9 +236,11 @@ fn via(pool: &Pool, faults: &mut Vec<Diagnostic>) {
 mod tests {
     use super::*;
     use crate::address::Bind;
+    use crate::address::source::Interface;
     use crate::config::{Backend, Proxy, ProxyProtocol, Route, When};
     use crate::log::{Log, LogTarget};
     use crate::source::Spanned;
+    use std::net::IpAddr;
     use std::time::Duration;
 
     fn config(binds: &[&str], targets: &[&str], source: Option<&str>) -> Config {
@@ -242,7 +257,8 @@ mod tests {
             }],
             pools: vec![Pool {
                 source: source.map(|text| {
-                    Spanned::default_of(SourceAddress::parse(text).expect("a legal source"))
+                    let address = text.parse().expect("an address");
+                    Spanned::default_of(Source::Addresses(vec![address]))
                 }),
                 ..Pool::new(name(), targets.iter().map(backend).collect())
             }],
@@ -270,6 +286,35 @@ mod tests {
         codes(&config(&[":80"], &[], None), &["E0204"]);
         codes(&config(&[":80"], &["10.0.0.1:80", "10.0.0.1:80"], None), &["W0302"]);
         codes(&config(&[":80"], &["10.0.0.1:80"], Some("::1")), &["E0107"]);
+    }
+
+    #[test]
+    fn each_family_of_backends_needs_a_source() {
+        let mut config = config(&[":80"], &["10.0.0.1:80", "[2001:db8::1]:80"], Some("10.0.0.9"));
+        codes(&config, &["E0107"]);
+        let both = ["10.0.0.9", "2001:db8::9"].map(|text| text.parse().expect("an address"));
+        config.pools[0].source = Some(Spanned::default_of(Source::Addresses(both.into())));
+        codes(&config, &[]);
+    }
+
+    #[test]
+    fn interfaces_tell_binds_apart() {
+        let by = |name: &str| {
+            let interface = Interface::parse(name).expect("a legal name");
+            let interface = Some(Spanned::default_of(interface));
+            Listener { interface, ..config(&[":80"], &[], None).listeners[0].clone() }
+        };
+        let mut config = config(&[":80"], &["10.0.0.1:80"], None);
+        config.listeners = vec![by("eth0"), by("eth1")];
+        codes(&config, &[]);
+        config.listeners.push(by("eth0"));
+        codes(&config, &["E0201"]);
+        config.listeners[2].interface = None;
+        codes(&config, &["E0201"]);
+        config.listeners[2].bind[0].value = Bind::parse("unix:/x").expect("a legal bind");
+        codes(&config, &[]);
+        config.listeners[2].interface = config.listeners[0].interface.clone();
+        codes(&config, &["E0205"]);
     }
 
     #[test]

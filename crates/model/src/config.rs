@@ -9,10 +9,13 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::address::{BackendAddress, Bind, SourceAddress, UnixName};
+use crate::address::source::{Interface, Source};
+use crate::address::{BackendAddress, Bind, UnixName};
 use crate::log::Log;
 use crate::source::Spanned;
+use crate::tcp::Tcp;
 use crate::unit::Rate;
+use crate::unit::bytes::ByteRate;
 
 /// Everything a running replug needs to know.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,6 +61,8 @@ pub struct Listener {
     pub name: String,
     /// The addresses it listens on; at least one.
     pub bind: Vec<Spanned<Bind>>,
+    /// The only network interface by which clients may come; `None`: any.
+    pub interface: Option<Spanned<Interface>>,
     /// The name of the pool its sessions go to, unless a route says otherwise.
     pub pool: Spanned<String>,
     /// Which sessions go elsewhere; the first that matches counts.
@@ -82,6 +87,7 @@ impl Listener {
         Self {
             name: name.into(),
             bind: Vec::new(),
+            interface: None,
             pool,
             routes: Vec::new(),
             access: Access::default(),
@@ -236,26 +242,6 @@ impl Idle {
     }
 }
 
-/// Options of the sockets on both sides of a session (tcp(7)).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Tcp {
-    /// Silence after which the kernel begins to probe a peer; `None`: it never does.
-    pub keepalive: Option<Duration>,
-    /// How long sent data may stay unacknowledged; `None`: as the kernel decides.
-    pub user_timeout: Option<Duration>,
-}
-
-impl Tcp {
-    /// How often a peer is probed before it counts as gone.
-    const PROBES: u32 = 4;
-
-    /// Probes a peer after `silence`, and gives it up when it has acknowledged nothing for four
-    /// times as long, whether it was silent or owed an acknowledgement.
-    pub fn probing(silence: Duration) -> Self {
-        Self { keepalive: Some(silence), user_timeout: Some(silence * Self::PROBES) }
-    }
-}
-
 /// A named set of backends with one policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pool {
@@ -281,7 +267,7 @@ pub struct Pool {
     /// Who may wait while all backends that are up are full; `None`: nobody, they are refused.
     pub queue: Option<Spanned<Queue>>,
     /// What connections to the backends leave from.
-    pub source: Option<Spanned<SourceAddress>>,
+    pub source: Option<Spanned<Source>>,
     /// The proxy that the backends are reached through; it also resolves their names.
     pub via: Option<Spanned<Proxy>>,
 }
@@ -491,7 +477,7 @@ pub enum StickyKey {
     Network,
 }
 
-/// How much may come in, at a listener or in the whole process; `None`: any number.
+/// How much may come in and pass, at a listener or in the whole process; `None`: any number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Limits {
     /// Sessions at a time; further clients wait. The whole process has never more than its
@@ -503,6 +489,19 @@ pub struct Limits {
     pub rate: Option<Rate>,
     /// New sessions of each client in a while; one more is refused.
     pub rate_per_client: Option<Rate>,
+    /// How fast all sessions together may move bytes.
+    pub bandwidth: Bandwidth,
+    /// How fast each session may move bytes.
+    pub session_bandwidth: Bandwidth,
+}
+
+/// How fast bytes may move, in each direction on its own; `None`: as fast as they can.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Bandwidth {
+    /// From clients to backends.
+    pub to_backend: Option<ByteRate>,
+    /// From backends to clients.
+    pub to_client: Option<ByteRate>,
 }
 
 impl Limits {

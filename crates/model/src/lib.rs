@@ -6,9 +6,10 @@
 //! - [`source`]: where an item was written, so that a fault can be shown there;
 //! - [`diagnostic`]: a fault of a configuration, as data;
 //! - [`address`]: where to listen, where to connect, what to leave from;
-//! - [`unit`](mod@unit): durations and rates as a person writes them;
+//! - [`unit`](mod@unit): durations, bytes and rates as a person writes them;
 //! - [`config`]: listeners, pools and limits, with their defaults;
 //! - [`log`]: what is written down, how it looks, and where it goes;
+//! - [`tcp`](mod@tcp): options of sockets;
 //! - [`check`]: what a configuration must satisfy as a whole.
 //!
 //! Absent on purpose: files, sockets, clocks, name lookups, rendering. Nothing
@@ -20,15 +21,19 @@ pub mod config;
 pub mod diagnostic;
 pub mod log;
 pub mod source;
+pub mod tcp;
 pub mod unit;
 
-pub use address::{BackendAddress, Bind, HostPort, SourceAddress, UnixName};
+pub use address::source::{Interface, Source, SourceAddress};
+pub use address::{BackendAddress, Bind, HostPort, UnixName};
 pub use config::{
-    Access, Admin, AllDown, Backend, Balance, Config, Idle, Limits, Listener, OnRemoved, Pool,
-    Proxy, ProxyProtocol, Queue, Refusal, Role, Route, Runtime, Sticky, StickyKey, Tcp, Timeouts,
+    Access, Admin, AllDown, Backend, Balance, Bandwidth, Config, Idle, Limits, Listener, OnRemoved,
+    Pool, Proxy, ProxyProtocol, Queue, Refusal, Role, Route, Runtime, Sticky, StickyKey, Timeouts,
     Weight, When, WhenFull,
 };
 pub use diagnostic::{Code, Diagnostic, Severity};
 pub use log::{Log, LogFormat, LogTarget, Syslog, SyslogLabel, SyslogServer, Verbosity};
 pub use source::{SourceId, Sources, Span, Spanned};
+pub use tcp::{Congestion, Dscp, Mptcp, Tcp};
 pub use unit::Rate;
+pub use unit::bytes::{ByteRate, ByteSize};

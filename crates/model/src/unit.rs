@@ -1,7 +1,9 @@
 //! Durations and rates as a person writes them: `30s`, `1h30m`, `250ms`; `20/s`, `100/m`.
 //!
 //! A bare number is refused: whether `30` means seconds or milliseconds is the
-//! one thing its reader cannot know.
+//! one thing its reader cannot know. Amounts of bytes stand in [`bytes`].
+
+pub mod bytes;
 
 use std::fmt;
 use std::num::NonZeroU32;

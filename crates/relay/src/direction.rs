@@ -15,19 +15,18 @@
 //! Bytes are copied through the thread's buffer until three reads in a row were
 //! bulk; then they go through a pipe (`splice(2)`), until three moves in a row
 //! were small. When a direction has moved its share (see [`turn`]) it gives way, so
-//! that bulk does not keep small messages waiting.
+//! that bulk does not keep small messages waiting. A direction whose bandwidth is limited
+//! asks its [`Throttle`] before each read, and reads no more than that grants.
 
 use std::io;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
-use crate::buffer;
+use crate::buffer::{self, BUFFER_BYTES};
+use crate::pace::Pace;
 use crate::pipe::Pipe;
-use crate::socket::{self, BULK_BYTES, Found, Socket};
+use crate::socket::{self, Found, Socket};
+use crate::throttle::Throttle;
 use crate::turn;
-
-/// Reads in a row that must be bulk before a direction turns to a pipe, and moves in a row
-/// that must be small before it turns back.
-const RUN_LENGTH: u8 = 3;
 
 /// The state of one direction.
 #[derive(Debug, Default)]
@@ -35,6 +34,8 @@ pub struct Direction {
     delivered: u64,
     /// Boxed: most directions hold nothing, and every idle session has two of them.
     held: Option<Box<Held>>,
+    /// Boxed for the same reason; most directions have none.
+    throttle: Option<Box<Throttle>>,
     phase: Phase,
     pace: Pace,
 }
@@ -59,23 +60,6 @@ enum Phase {
     Fin,
     Cut,
     Ended,
-}
-
-/// Which mechanism moves the bytes, and what speaks for the other one.
-#[derive(Clone, Copy, Debug)]
-enum Pace {
-    /// Through the buffer; `bulk` reads in a row were bulk.
-    Copy { bulk: u8 },
-    /// Through a pipe; `small` moves in a row were small.
-    Splice { small: u8 },
-    /// Through the buffer for good: switched off, or refused by a socket.
-    CopyOnly,
-}
-
-impl Default for Pace {
-    fn default() -> Self {
-        Self::Copy { bulk: 0 }
-    }
 }
 
 /// One of the two sockets of a direction is broken.
@@ -105,6 +89,17 @@ impl Direction {
     #[must_use]
     pub fn copy_only(self) -> Self {
         Self { pace: Pace::CopyOnly, ..self }
+    }
+
+    /// The same direction, moving bytes as `throttle` lets it.
+    #[must_use]
+    pub fn throttled(self, throttle: Option<Box<Throttle>>) -> Self {
+        Self { throttle, ..self }
+    }
+
+    /// Whether bytes wait for nothing but bandwidth.
+    pub(crate) fn waits_for_bandwidth(&self) -> bool {
+        self.throttle.as_deref().is_some_and(Throttle::is_waiting)
     }
 
     /// Bytes that the receiving socket has taken.
@@ -138,6 +133,7 @@ impl Direction {
     /// The receiver is gone: what is held for it is thrown away.
     pub(crate) fn abandon(&mut self) {
         self.held = None;
+        self.throttle = None;
         self.phase = Phase::Ended;
     }
 
@@ -176,7 +172,7 @@ impl Direction {
                 return Poll::Pending;
             }
             match self.take(cx, from, to) {
-                Poll::Ready(Ok(Took::Bytes)) => {}
+                Poll::Ready(Ok(Took::Bytes(_))) => {}
                 Poll::Ready(Ok(Took::Fin)) => self.phase = Phase::Fin,
                 Poll::Ready(Ok(Took::Last)) => self.phase = Phase::Ended,
                 Poll::Ready(Err(broken)) => return Poll::Ready(Err(broken)),
@@ -234,36 +230,81 @@ impl Direction {
         from: &mut Socket,
         to: &Socket,
     ) -> Poll<Result<Took, Broken>> {
+        if self.throttle.is_none() {
+            return self.take_up_to(usize::MAX, cx, from, to);
+        }
+        let limit = match ready!(self.poll_grant(cx, from)) {
+            Ok(limit) => limit,
+            Err(error) => return broken(Socketward::From, error),
+        };
+        let took = self.take_up_to(limit, cx, from, to);
+        if let Some(throttle) = &mut self.throttle {
+            match took {
+                Poll::Ready(Ok(Took::Bytes(bytes))) => throttle.moved(bytes),
+                _ => throttle.release(),
+            }
+            if self.held.is_some() {
+                throttle.release();
+            }
+        }
+        took
+    }
+
+    /// Ready when something may be read, with how much. Bandwidth is asked for only when there
+    /// is something to spend it on; a broken sender is known to have something, or to end.
+    fn poll_grant(&mut self, cx: &mut Context<'_>, from: &mut Socket) -> Poll<io::Result<usize>> {
+        let Some(throttle) = &mut self.throttle else { return Poll::Ready(Ok(usize::MAX)) };
+        if self.phase == Phase::Open && !throttle.is_waiting() {
+            match from.poll_readable(cx) {
+                Poll::Ready(readable) => readable?,
+                Poll::Pending => {
+                    throttle.release();
+                    return Poll::Pending;
+                }
+            }
+        }
+        throttle.poll_grant(cx).map(Ok)
+    }
+
+    fn take_up_to(
+        &mut self,
+        limit: usize,
+        cx: &mut Context<'_>,
+        from: &mut Socket,
+        to: &Socket,
+    ) -> Poll<Result<Took, Broken>> {
         if self.phase == Phase::Cut {
-            return Poll::Ready(self.take_the_rest(from, to));
+            return Poll::Ready(self.take_the_rest(limit, from, to));
         }
         // Splice stops at urgent data and cannot go past it; receiving can.
         if matches!(self.pace, Pace::Splice { .. })
             && !from.has_urgent()
             && let Some(pipe) = Pipe::take()
         {
-            return self.take_by_pipe(cx, from, to, pipe);
+            return self.take_by_pipe(limit, cx, from, to, pipe);
         }
-        self.take_by_copy(cx, from, to)
+        self.take_by_copy(limit, cx, from, to)
     }
 
     /// Receives into the thread's buffer and sends from it at once; holds what is not taken.
     fn take_by_copy(
         &mut self,
+        limit: usize,
         cx: &mut Context<'_>,
         from: &mut Socket,
         to: &Socket,
     ) -> Poll<Result<Took, Broken>> {
         buffer::with(|buffer| {
+            let buffer = &mut buffer[..limit.min(BUFFER_BYTES)];
             let received = match from.poll_read(cx, |socket| socket::receive(socket, buffer)) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Ok(0)) => return Poll::Ready(Ok(Took::Fin)),
                 Poll::Ready(Ok(received)) => received,
                 Poll::Ready(Err(error)) => return broken(Socketward::From, error),
             };
-            self.note_read(received);
+            self.pace.note_read(received, limit);
             match self.send_or_hold(to, &buffer[..received]) {
-                Ok(()) => Poll::Ready(Ok(Took::Bytes)),
+                Ok(()) => Poll::Ready(Ok(Took::Bytes(received))),
                 Err(error) => broken(Socketward::To, error),
             }
         })
@@ -271,6 +312,7 @@ impl Direction {
 
     fn take_by_pipe(
         &mut self,
+        limit: usize,
         cx: &mut Context<'_>,
         from: &mut Socket,
         to: &Socket,
@@ -278,27 +320,35 @@ impl Direction {
     ) -> Poll<Result<Took, Broken>> {
         // A small move does not mean that the socket is drained: small segments fill the pipe's
         // slots long before its bytes. Only `EAGAIN` says so.
-        match from.poll_read(cx, |socket| pipe.fill(socket, turn::bytes()).map(Found::More)) {
+        let most = limit.min(turn::bytes());
+        let moved = match from.poll_read(cx, |socket| pipe.fill(socket, most).map(Found::More)) {
             Poll::Pending => return Poll::Pending,
             Poll::Ready(Ok(0)) => return Poll::Ready(Ok(Took::Fin)),
-            Poll::Ready(Ok(moved)) => self.note_read(moved),
-            Poll::Ready(Err(error)) if refuses_splice(&error) => self.pace = Pace::CopyOnly,
+            Poll::Ready(Ok(moved)) => {
+                self.pace.note_read(moved, limit);
+                moved
+            }
+            Poll::Ready(Err(error)) if refuses_splice(&error) => {
+                self.pace = Pace::CopyOnly;
+                0
+            }
             Poll::Ready(Err(error)) => return broken(Socketward::From, error),
-        }
+        };
         match self.empty_or_hold(to, pipe) {
-            Ok(()) => Poll::Ready(Ok(Took::Bytes)),
+            Ok(()) => Poll::Ready(Ok(Took::Bytes(moved))),
             Err(error) => broken(Socketward::To, error),
         }
     }
 
     /// Receives what a broken socket still has. Its error was taken already, so whatever ends
     /// the reading now (an error, an end of stream, nothing there) ends the direction.
-    fn take_the_rest(&mut self, from: &Socket, to: &Socket) -> Result<Took, Broken> {
+    fn take_the_rest(&mut self, limit: usize, from: &Socket, to: &Socket) -> Result<Took, Broken> {
         buffer::with(|buffer| {
+            let buffer = &mut buffer[..limit.min(BUFFER_BYTES)];
             match socket::receive(from.descriptor(), buffer).map(|found| found.bytes()) {
                 Ok(0) | Err(_) => Ok(Took::Last),
                 Ok(received) => match self.send_or_hold(to, &buffer[..received]) {
-                    Ok(()) => Ok(Took::Bytes),
+                    Ok(()) => Ok(Took::Bytes(received)),
                     Err(error) => Err(Broken { end: Socketward::To, error }),
                 },
             }
@@ -334,23 +384,6 @@ impl Direction {
         Ok(())
     }
 
-    /// Lets the size of a read speak for or against a pipe.
-    fn note_read(&mut self, bytes: usize) {
-        let is_bulk = bytes >= BULK_BYTES;
-        if !is_bulk && !matches!(self.pace, Pace::Splice { .. }) {
-            turn::note_small();
-        }
-        self.pace = match (self.pace, is_bulk) {
-            (Pace::Copy { bulk }, true) if bulk + 1 == RUN_LENGTH => Pace::Splice { small: 0 },
-            (Pace::Copy { bulk }, true) => Pace::Copy { bulk: bulk + 1 },
-            (Pace::Copy { .. }, false) => Pace::Copy { bulk: 0 },
-            (Pace::Splice { small }, false) if small + 1 == RUN_LENGTH => Pace::Copy { bulk: 0 },
-            (Pace::Splice { small }, false) => Pace::Splice { small: small + 1 },
-            (Pace::Splice { .. }, true) => Pace::Splice { small: 0 },
-            (Pace::CopyOnly, _) => Pace::CopyOnly,
-        };
-    }
-
     fn pipe_is_refused(&self, error: &io::Error) -> bool {
         matches!(self.held.as_deref(), Some(Held::Pipe(_))) && refuses_splice(error)
     }
@@ -368,8 +401,8 @@ impl Direction {
 
 /// What taking from the sender came to.
 enum Took {
-    /// Bytes, or a change of mechanism: go on.
-    Bytes,
+    /// So many bytes; none at a change of mechanism. Go on.
+    Bytes(usize),
     /// The sender's FIN.
     Fin,
     /// All that a broken sender had.

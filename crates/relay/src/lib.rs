@@ -4,11 +4,13 @@
 //!
 //! - [`relay`](mod@relay): a session's two directions, and how they end together;
 //! - [`direction`](mod@direction): one direction: receive, deliver, FIN;
+//! - `pace`: whether its bytes are copied or spliced;
 //! - [`socket`](mod@socket): a non-blocking socket that registers with the runtime
 //!   when something first has to wait on it, and resets its peer unless it was
 //!   closed in good order;
 //! - [`pipe`](mod@pipe) and [`buffer`](mod@buffer): what a thread lends to the
 //!   direction that is moving bytes right now;
+//! - [`throttle`](mod@throttle): when it may move them, if that is limited;
 //! - [`turn`](mod@turn): how much a direction moves before others get their turn;
 //! - [`clock`](mod@clock): time in one word;
 //! - [`watched`](mod@watched): the same for a listening socket;
@@ -18,7 +20,7 @@
 //! Absent on purpose: addresses, policies, timeouts, logs. Whoever owns a
 //! [`Relay`] decides how long it may go on, by looking at its stamps.
 //!
-//! Rules that hold for every mechanism (copy, splice):
+//! Rules that hold for every mechanism (copy, splice), throttled or not:
 //!
 //! 1. Each direction ends on its own; the session ends when both have.
 //! 2. A FIN is sent only for a FIN received. A reset is passed on as a reset,
@@ -30,10 +32,12 @@ pub mod buffer;
 pub mod clock;
 pub mod datagram;
 pub mod direction;
+mod pace;
 pub mod pipe;
 pub mod relay;
 pub mod socket;
 mod sys;
+pub mod throttle;
 pub mod turn;
 pub mod watched;
 
@@ -42,7 +46,11 @@ pub use datagram::DatagramSocket;
 pub use direction::Direction;
 pub use relay::{End, Relay};
 pub use socket::Socket;
-pub use sys::{TcpFigures, bind_address_no_port, local_offset, take_inherited, tcp_figures};
+pub use sys::{
+    TcpFigures, bind_address_no_port, defer_accept, fast_open_queue, local_offset, take_inherited,
+    tcp_figures,
+};
+pub use throttle::{Meter, Throttle};
 pub use watched::Watched;
 
 /// One of the two peers of a session.

@@ -120,7 +120,8 @@ impl Relay {
         (self.state.to_backend.delivered(), self.state.to_client.delivered())
     }
 
-    /// When a byte was last delivered, or a FIN received; at first, when the relay began.
+    /// When a byte was last delivered, a FIN received, or found to wait for nothing but bandwidth;
+    /// at first, when the relay began.
     pub fn last_activity(&self) -> Tick {
         self.state.last_activity
     }
@@ -267,6 +268,11 @@ impl Relay {
     }
 
     fn stamp(&mut self, before: (u64, u64)) {
+        // Whose turn has not come yet is not idle.
+        if self.state.to_backend.waits_for_bandwidth() || self.state.to_client.waits_for_bandwidth()
+        {
+            self.state.last_activity = Tick::now();
+        }
         let after = self.delivered();
         if after != before {
             self.state.last_activity = Tick::now();

@@ -69,12 +69,12 @@ pub(crate) enum Found {
 pub(crate) const BULK_BYTES: usize = 16 * 1024;
 
 impl Found {
-    /// What a read of `bytes` bytes says about the socket.
-    pub(crate) fn of(bytes: usize) -> Self {
+    /// What a read of `bytes` bytes says about the socket, when there was `room` for so many.
+    pub(crate) fn of(bytes: usize, room: usize) -> Self {
         match bytes {
             // End of stream stays visible by itself; there is nothing to wait for.
             0 => Self::More(0),
-            bytes if bytes < BULK_BYTES => Self::All(bytes),
+            bytes if bytes < BULK_BYTES && bytes < room => Self::All(bytes),
             bytes => Self::More(bytes),
         }
     }
@@ -194,6 +194,15 @@ impl Socket {
                 Err(error) => return Poll::Ready(Err(error)),
             }
         }
+    }
+
+    /// Ready when a read may find something, as far as can be told without reading.
+    pub(crate) fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if matches!(self.state, State::Fresh(_)) {
+            return Poll::Ready(Ok(()));
+        }
+        ready!(self.registered()?.poll_read_ready(cx))?.retain_ready();
+        Poll::Ready(Ok(()))
     }
 
     /// Sends through `write` what the kernel takes at once, without asking for readiness; 0
@@ -365,7 +374,7 @@ impl Drop for Socket {
 pub(crate) fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Found> {
     let (_, bytes) =
         rustix::io::retry_on_intr(|| rustix::net::recv(socket, &mut *buffer, RecvFlags::empty()))?;
-    Ok(Found::of(bytes))
+    Ok(Found::of(bytes, buffer.len()))
 }
 
 /// Sends `bytes`, or as many of them as the kernel takes.

@@ -110,49 +110,70 @@ pub(crate) fn register_for(
 /// # Errors
 /// As `setsockopt(2)`.
 pub fn bind_address_no_port(socket: impl AsFd) -> io::Result<()> {
-    set_option(socket.as_fd(), libc::IPPROTO_IP, libc::IP_BIND_ADDRESS_NO_PORT, 1)
+    set_int(socket.as_fd(), libc::IPPROTO_IP, libc::IP_BIND_ADDRESS_NO_PORT, 1)
 }
 
 /// Has the address that each datagram was sent to told with it (`IP_PKTINFO`, ip(7);
 /// `IPV6_RECVPKTINFO`, ipv6(7)).
 pub(crate) fn tell_local(socket: BorrowedFd<'_>, is_ipv6: bool) -> io::Result<()> {
     match is_ipv6 {
-        true => set_option(socket, libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO, 1),
-        false => set_option(socket, libc::IPPROTO_IP, libc::IP_PKTINFO, 1),
+        true => set_int(socket, libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO, 1),
+        false => set_int(socket, libc::IPPROTO_IP, libc::IP_PKTINFO, 1),
     }
 }
 
 /// Has datagrams told with the number of those that the socket's buffer had no room for
 /// (`SO_RXQ_OVFL`, socket(7)).
 pub(crate) fn tell_overflow(socket: BorrowedFd<'_>) -> io::Result<()> {
-    set_option(socket, libc::SOL_SOCKET, libc::SO_RXQ_OVFL, 1)
+    set_int(socket, libc::SOL_SOCKET, libc::SO_RXQ_OVFL, 1)
 }
 
 /// Takes datagrams that the kernel has joined as one (`UDP_GRO`, udp(7)).
 pub(crate) fn take_joined(socket: BorrowedFd<'_>) -> io::Result<()> {
-    set_option(socket, libc::SOL_UDP, libc::UDP_GRO, 1)
+    set_int(socket, libc::SOL_UDP, libc::UDP_GRO, 1)
 }
 
 /// Fails if this kernel would send joined datagrams as one instead of cutting them apart
 /// (`UDP_SEGMENT`, udp(7)).
 pub(crate) fn can_send_joined(socket: BorrowedFd<'_>) -> io::Result<()> {
-    set_option(socket, libc::SOL_UDP, libc::UDP_SEGMENT, 0)
+    set_int(socket, libc::SOL_UDP, libc::UDP_SEGMENT, 0)
 }
 
-fn set_option(
-    socket: BorrowedFd<'_>,
+/// Lets clients send data with their SYN; so many of them may wait to be accepted
+/// (`TCP_FASTOPEN`, tcp(7)). For a socket that is about to listen.
+///
+/// # Errors
+/// As `setsockopt(2)`.
+pub fn fast_open_queue(socket: impl AsFd, queue: u32) -> io::Result<()> {
+    let queue = libc::c_int::try_from(queue).unwrap_or(libc::c_int::MAX);
+    set_int(socket, libc::IPPROTO_TCP, libc::TCP_FASTOPEN, queue)
+}
+
+/// Has clients accepted only once they have sent something, or after so many seconds
+/// (`TCP_DEFER_ACCEPT`, tcp(7)). For a socket that is about to listen.
+///
+/// # Errors
+/// As `setsockopt(2)`.
+pub fn defer_accept(socket: impl AsFd, seconds: u32) -> io::Result<()> {
+    let seconds = libc::c_int::try_from(seconds).unwrap_or(libc::c_int::MAX);
+    set_int(socket, libc::IPPROTO_TCP, libc::TCP_DEFER_ACCEPT, seconds)
+}
+
+fn set_int(
+    socket: impl AsFd,
     level: libc::c_int,
-    name: libc::c_int,
+    option: libc::c_int,
     value: libc::c_int,
 ) -> io::Result<()> {
-    // SAFETY: `value` is readable for the length given and outlives the call.
+    let length = libc::socklen_t::try_from(size_of::<libc::c_int>()).expect("an int is small");
+    // SAFETY: `value` is readable for `length` bytes and outlives the call.
     let result = unsafe {
         libc::setsockopt(
-            socket.as_raw_fd(),
+            socket.as_fd().as_raw_fd(),
             level,
-            name,
+            option,
             (&raw const value).cast(),
-            length_of::<libc::c_int>(),
+            length,
         )
     };
     match result {
@@ -514,6 +535,7 @@ fn retry(mut call: impl FnMut() -> libc::c_int) -> io::Result<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::TcpListener;
 
     #[test]
     fn what_this_program_has_opened_is_nobody_elses_to_take() {
@@ -532,5 +554,32 @@ mod tests {
         let taken = take_inherited(number).expect("it looks inherited");
         assert_eq!(taken.as_raw_fd(), number);
         take_inherited(number).expect_err("it is taken");
+    }
+
+    fn get_int(socket: &TcpListener, option: libc::c_int) -> libc::c_int {
+        let mut value: libc::c_int = 0;
+        let mut length = libc::socklen_t::try_from(size_of::<libc::c_int>()).expect("small");
+        // SAFETY: `value` is writable for `length` bytes, and both outlive the call.
+        let result = unsafe {
+            libc::getsockopt(
+                socket.as_raw_fd(),
+                libc::IPPROTO_TCP,
+                option,
+                (&raw mut value).cast(),
+                &raw mut length,
+            )
+        };
+        assert_eq!(result, 0, "{}", io::Error::last_os_error());
+        value
+    }
+
+    #[test]
+    fn what_is_set_on_a_listening_socket_is_there() {
+        let socket = TcpListener::bind("127.0.0.1:0").expect("a port");
+        fast_open_queue(&socket, 7).expect("a queue");
+        assert_eq!(get_int(&socket, libc::TCP_FASTOPEN), 7);
+        defer_accept(&socket, 5).expect("so many seconds");
+        // The kernel counts in its own steps of 1, 2, 4 seconds and more.
+        assert!((5..=10).contains(&get_int(&socket, libc::TCP_DEFER_ACCEPT)));
     }
 }

@@ -42,7 +42,8 @@ Words:
   LISTEN  8080, :8080, *:8080 (all addresses, IPv4 and IPv6), 127.0.0.1:8080,
           [::1]:8080, udp://:53, udp://[::1]:53, unix:/path, unix:@name,
           systemd:NAME (a socket unit's)
-  SOURCE  what connections to the targets leave from: an address or interface
+  SOURCE  what connections to the targets leave from: an interface, an address,
+          or several with commas between, in turn
   TARGET  host:80, host (port of LISTEN), [2001:db8::1]:80, unix:/path; in one
           quoted word with it: weight=N (1 to 256), max=N (sessions), backup
   NAME    round-robin, least-sessions, two-choices (the less loaded of two

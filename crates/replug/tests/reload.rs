@@ -365,3 +365,55 @@ fn logs_change_with_the_file_or_all_stays() {
     rig.forwarder.records(2);
     rig::wait::until("both ends", || log().matches("\"reason\":\"done\"").count() == 2);
 }
+
+/// Connections at a port of this machine, each with its class of traffic.
+fn classes(port: u16) -> usize {
+    let filter = format!("sport = :{port}");
+    let shown = Command::new("ss")
+        .args(["-HOtie", "--tos", "state", "established", &filter])
+        .output()
+        .expect("ss is there");
+    let text = String::from_utf8(shown.stdout).expect("ss writes text");
+    text.lines().filter(|line| line.contains("tos:0xb8")).count()
+}
+
+#[test]
+fn options_of_sockets_change_on_the_port_that_there_is() {
+    let backend = Backend::bind();
+    let rig = Rig::start(&web(&[&backend], ""), 1);
+    let port = rig.forwarder.address().port();
+    let connect = || (Peer::connect(rig.forwarder.address()), backend.accept());
+    let before = connect();
+    rig.write(&web(&[&backend], "tcp.dscp = \"ef\""));
+    rig.hang_up("reloaded: ~ listener.web.tcp.dscp");
+    // Every shard has sockets with the new options, and none with the old.
+    let after: Vec<_> = (0..8).map(|_| connect()).collect();
+    assert_eq!(classes(port), after.len());
+    for (client, peer) in after.iter().chain([&before]) {
+        client.send(b"still here");
+        peer.expect(b"still here");
+    }
+    rig.write(&web(&[&backend], "tcp.congestion = \"no-such\""));
+    rig.check_reload(&[], 4, "", &["no congestion control `no-such`"]);
+    let (client, peer) = connect();
+    client.send(b"as before");
+    peer.expect(b"as before");
+    assert_eq!(classes(port), after.len() + 1);
+}
+
+#[test]
+fn bandwidth_changes_for_sessions_that_come() {
+    let backend = Backend::bind();
+    let rig = Rig::start(&web(&[&backend], "limits.bandwidth = \"1KB/s\""), 1);
+    let slow = (Peer::connect(rig.forwarder.address()), backend.accept());
+    rig.write(&web(&[&backend], "limits.bandwidth = \"1GiB/s\""));
+    rig.hang_up("reloaded: ~ listener.web.limits.bandwidth.to_backend");
+    let fast = (Peer::connect(rig.forwarder.address()), backend.accept());
+    // At the old rate this would take hours.
+    std::thread::scope(|scope| {
+        scope.spawn(|| fast.0.send_payload(&mut rig::Payload::new(1), 16 << 20));
+        fast.1.expect_payload(&mut rig::Payload::new(1), 16 << 20);
+    });
+    slow.0.send(b"slow");
+    slow.1.expect(b"slow");
+}

@@ -55,9 +55,12 @@ impl Level {
     fn within(self, key: &str) -> Self {
         match self {
             Self::Table(schema) => match schema.key(key).map(|key| key.takes) {
-                Some(Takes::Table(schema) | Takes::Tables(schema) | Takes::OneOrMore(schema)) => {
-                    Self::Table(schema)
-                }
+                Some(
+                    Takes::Table(schema)
+                    | Takes::Tables(schema)
+                    | Takes::OneOrMore(schema)
+                    | Takes::ByteRates(schema),
+                ) => Self::Table(schema),
                 Some(Takes::Named(schema)) => Self::Named(schema),
                 _ => Self::Unknown,
             },

@@ -43,6 +43,14 @@ pub(super) enum Takes {
     Time,
     /// A string that is a rate.
     Rate,
+    /// A string that is a rate of bytes.
+    ByteRate,
+    /// The same, or a table of them.
+    ByteRates(&'static Schema),
+    /// A string that is a number of bytes.
+    Size,
+    /// A whole number from 0 to `max`, or a string such as `text`.
+    Number { max: u32, text: &'static str },
     /// A whole number from 1 to this.
     Count(usize),
     /// A whole number from 1 to this, or a list of them.

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use model::address::{Fault, FaultKind};
 use model::{
-    Access, Backend, Bind, Code, Diagnostic, Idle, Listener, Refusal, Spanned, Tcp, Timeouts,
+    Access, Backend, Bind, Code, Diagnostic, Idle, Interface, Listener, Refusal, Spanned, Timeouts,
     WhenFull,
 };
 
@@ -12,6 +12,7 @@ use super::keys::{self, Key, Schema, Takes};
 use super::pool::POOL_KEYS;
 use super::route::ROUTE;
 use super::table::{Entry, Table};
+use super::tcp::TCP;
 use super::text::Text;
 use super::{Kind, LIMITS, Reader};
 use crate::line::Word;
@@ -32,6 +33,11 @@ pub(super) const LISTENER: Schema = Schema {
              `:5000-5100`, `udp://:53`, `unix:/path`.",
         )
         .required(),
+        Key::new(
+            "interface",
+            Takes::Text("eth0"),
+            "The only network interface by which clients may come; any if it is left out.",
+        ),
         Key::new(
             "to",
             Takes::Texts("10.0.0.11:80 weight=2"),
@@ -116,37 +122,6 @@ const TIMEOUTS: Schema = Schema {
     later: &["sniff"],
 };
 
-const TCP: Schema = Schema {
-    place: "tcp",
-    keys: &[
-        Key::new(
-            "keepalive",
-            Takes::Time,
-            "Silence after which the kernel begins to probe a peer, in whole seconds; `0`: never.",
-        )
-        .default("\"0\""),
-        Key::new(
-            "user_timeout",
-            Takes::Time,
-            "How long sent data may stay unacknowledged; `0`: as the kernel decides.",
-        )
-        .default("\"0\""),
-    ],
-    also: &[],
-    later: &[
-        "nodelay",
-        "notsent_lowat",
-        "mark",
-        "dscp",
-        "congestion",
-        "fastopen",
-        "mptcp",
-        "defer_accept",
-        "send_buffer",
-        "receive_buffer",
-    ],
-};
-
 impl Reader<'_> {
     pub(super) fn listeners(&mut self, root: &Table<'_>) {
         for (entry, table) in self.named(root, "listener") {
@@ -219,8 +194,10 @@ impl Reader<'_> {
         let when_full = self.choice(table, "when_full", &WhenFull::NAMES, &[]);
         let pool = self.pool_of(name, table, &bind);
         let routes = self.routes(table);
+        let interface = self.interface(table);
         self.config.listeners.push(Listener {
             bind,
+            interface,
             routes,
             access,
             limits: limits.unwrap_or_default(),
@@ -230,6 +207,14 @@ impl Reader<'_> {
             when_full: when_full.unwrap_or_default(),
             ..Listener::new(name, pool)
         });
+    }
+
+    fn interface(&mut self, table: &Table<'_>) -> Option<Spanned<Interface>> {
+        let text = self.text(table, "interface")?;
+        let word = text.word();
+        let read = Interface::parse(word.text);
+        let read = read.map_err(|fault| address::fault(word, &fault, Purpose::Interface));
+        self.told(read).map(|interface| Spanned::at(interface, text.span))
     }
 
     fn binds(&mut self, name: &str, table: &Table<'_>) -> Vec<Spanned<Bind>> {
@@ -355,19 +340,6 @@ impl Reader<'_> {
             timeouts.lifetime = time;
         }
         timeouts
-    }
-
-    fn tcp(&mut self, table: &Table<'_>) -> Tcp {
-        let mut tcp = Tcp::default();
-        let Some(table) = self.table(table, "tcp") else { return tcp };
-        self.keys(&table, &TCP);
-        if let Some(time) = self.duration(&table, "keepalive", value::keepalive) {
-            tcp.keepalive = time;
-        }
-        if let Some(time) = self.duration(&table, "user_timeout", value::user_timeout) {
-            tcp.user_timeout = time;
-        }
-        tcp
     }
 
     /// The pool that is named, or the one of its own.

@@ -1,18 +1,19 @@
 //! `[pool.NAME]`, and the same keys on a listener with `to`.
 
 use model::{
-    AllDown, Backend, Balance, Code, Diagnostic, OnRemoved, Pool, Proxy, Queue, SourceAddress,
-    Spanned, Sticky, StickyKey,
+    AllDown, Backend, Balance, Code, Diagnostic, OnRemoved, Pool, Proxy, Queue, Source, Spanned,
+    Sticky, StickyKey,
 };
 use toml::de::DeValue;
 
 use super::keys::{self, Key, Schema, Takes};
 use super::table::Table;
+use super::text::Text;
 use super::{Kind, Reader};
 use crate::suggest;
-use crate::term::address::{self, Purpose};
+use crate::term::address::Purpose;
 use crate::term::target::DefaultPort;
-use crate::term::{proxy, value};
+use crate::term::{proxy, source, value};
 
 /// The keys that may also stand on a listener with `to`.
 pub(super) const POOL_KEYS: &[Key] = &[
@@ -65,9 +66,9 @@ pub(super) const POOL_KEYS: &[Key] = &[
     ),
     Key::new(
         "source",
-        Takes::Text("10.0.3.1"),
-        "What connections to the backends leave from: an address or an interface of this \
-         machine; as the kernel chooses if it is left out.",
+        Takes::Texts("10.0.3.1"),
+        "What connections to the backends leave from: an interface of this machine, or one of its \
+         addresses or several in turn; as the kernel chooses if it is left out.",
     ),
     Key::new(
         "via",
@@ -265,28 +266,40 @@ impl Reader<'_> {
         self.told(read).map(|via| Spanned::at(via, text.span))
     }
 
-    fn source(&mut self, table: &Table<'_>) -> Option<Spanned<SourceAddress>> {
+    fn source(&mut self, table: &Table<'_>) -> Option<Spanned<Source>> {
         let entry = table.get("source")?;
-        let later = |what: &str, span| {
-            Diagnostic::new(Code::NotYet, span, format!("{what} is not in this version"))
-                .label("not in this version")
-                .help("write one address of this machine, or one interface")
+        let texts = self.texts(table, "source")?;
+        if let Some(text) = texts.iter().find(|text| &*text.value == "client") {
+            let message = "leaving from the client's own address is not in this version";
+            self.faults.push(
+                Diagnostic::new(Code::NotYet, text.span, message)
+                    .label("not in this version")
+                    .help("write addresses of this machine, or one interface"),
+            );
+            return None;
+        }
+        let span = match (entry.value(), &*texts) {
+            (DeValue::String(_), [text]) => text.span,
+            (DeValue::Array(items), _) if items.len() == texts.len() => entry.value_span(),
+            // Some of it is at fault already.
+            _ => return None,
         };
-        if let DeValue::Array(_) = entry.value() {
-            self.faults.push(later("a list of sources", entry.value_span()));
+        if let (DeValue::String(_), [text]) = (entry.value(), &*texts)
+            && text.value.contains(',')
+        {
+            let items = text.value.split(',').map(|item| format!("\"{}\"", item.trim()));
+            let help = format!("write `source = [{}]`", items.collect::<Vec<_>>().join(", "));
+            let message = "several sources are a list";
+            let fault = Diagnostic::new(Code::Source, span, message).label("in one string");
+            self.faults.push(fault.help(help));
             return None;
         }
-        let text = self.text(table, "source")?;
-        if &*text.value == "client" {
-            self.faults.push(later("leaving from the client's own address", text.span));
-            return None;
-        }
-        match SourceAddress::parse(&text.value) {
-            Ok(source) => Some(Spanned::at(source, text.span)),
-            Err(fault) => {
-                self.faults.push(address::fault(text.word(), &fault, Purpose::Source));
-                None
-            }
-        }
+        let words = texts.iter().map(Text::word);
+        // A list of one is as good as that one.
+        let span = match &*texts {
+            [text] => text.span,
+            _ => span,
+        };
+        source::read(words, span, Purpose::Source, &mut self.faults)
     }
 }

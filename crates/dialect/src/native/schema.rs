@@ -16,6 +16,12 @@ const TIME: &str = r"^0$|^([0-9]+(ms|s|m|h|d))+$|\$\{";
 /// A rate as the reader takes it, or a variable.
 const RATE: &str = r"^[0-9]+/(s|m|h)$|\$\{";
 
+/// A rate of bytes as the reader takes it, or a variable.
+const BYTE_RATE: &str = r"^[0-9]+([KMG]i?B|kB|B|[kKMG]?bit)/s$|\$\{";
+
+/// A number of bytes as the reader takes it, or a variable.
+const SIZE: &str = r"^[0-9]+([KMG]i?B|kB|B)$|\$\{";
+
 /// The schema as JSON text; ends with a line feed.
 pub fn schema() -> String {
     let mut root = json!({
@@ -50,6 +56,8 @@ fn table(schema: &Schema) -> Value {
 fn property(key: &Key) -> Value {
     let variable = || json!({ "type": "string", "pattern": r"\$\{" });
     let text = |example: &str| json!({ "type": "string", "examples": [example] });
+    let byte_rate =
+        || json!({ "type": "string", "pattern": BYTE_RATE, "examples": ["10MiB/s", "8Mbit/s"] });
     let mut property = match key.takes {
         Takes::Text(example) => text(example),
         Takes::Texts(example) => json!({
@@ -65,6 +73,12 @@ fn property(key: &Key) -> Value {
             ],
         }),
         Takes::Rate => json!({ "type": "string", "pattern": RATE, "examples": ["20/s"] }),
+        Takes::Size => json!({ "type": "string", "pattern": SIZE, "examples": ["256KiB"] }),
+        Takes::Number { max, text: example } => json!({
+            "anyOf": [{ "type": "integer", "minimum": 0, "maximum": max }, text(example)],
+        }),
+        Takes::ByteRate => byte_rate(),
+        Takes::ByteRates(schema) => json!({ "anyOf": [byte_rate(), table(schema)] }),
         Takes::Count(max) => json!({ "type": "integer", "minimum": 1, "maximum": max }),
         Takes::Counts(max) => {
             let one = json!({ "type": "integer", "minimum": 1, "maximum": max });
@@ -143,6 +157,9 @@ mod tests {
             Takes::Texts(example) => format!("[\"{example}\"]"),
             Takes::Time => "\"77s\"".to_owned(),
             Takes::Rate => "\"7/s\"".to_owned(),
+            Takes::ByteRate | Takes::ByteRates(_) => "\"7KB/s\"".to_owned(),
+            Takes::Size => "\"7KiB\"".to_owned(),
+            Takes::Number { text, .. } => format!("\"{text}\""),
             Takes::Count(_) => "1".to_owned(),
             Takes::Counts(_) => "[1]".to_owned(),
             Takes::Boolean => (key.default != Some("true")).to_string(),
@@ -196,6 +213,10 @@ mod tests {
 
     fn within(place: &str, key: &'static Key, wrap: &dyn Fn(&str) -> String, visit: Visit<'_>) {
         let (schema, open, close) = match key.takes {
+            Takes::ByteRates(schema) => {
+                visit(place, key, wrap);
+                (schema, "{ ", " }")
+            }
             Takes::Table(schema) => (schema, "{ ", " }"),
             Takes::Tables(schema) => (schema, "[{ ", " }]"),
             _ => return visit(place, key, wrap),

@@ -296,6 +296,25 @@ impl Reader<'_> {
         read.collect()
     }
 
+    /// A number, or a string of which `read` makes the same.
+    pub(super) fn number_or_text<T>(
+        &mut self,
+        table: &Table<'_>,
+        key: &str,
+        read: impl FnOnce(Word<'_>) -> Result<T, Diagnostic>,
+    ) -> Option<T> {
+        let entry = table.get(key)?;
+        let DeValue::Integer(number) = entry.value() else {
+            let text = self.text(table, key)?;
+            let read = read(text.word());
+            return self.told(read);
+        };
+        let plain = u64::from_str_radix(number.as_str(), number.radix());
+        let plain = plain.map_or_else(|_| number.as_str().to_owned(), |plain| plain.to_string());
+        let read = read(Word::of_file(&plain, entry.value_span(), false));
+        self.told(read)
+    }
+
     pub(super) fn boolean(&mut self, table: &Table<'_>, key: &str) -> Option<bool> {
         let entry = table.get(key)?;
         if let DeValue::Boolean(value) = entry.value() {

@@ -1,13 +1,14 @@
 //! A [`Config`] as native TOML.
 
 use std::fmt::Write as _;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use model::log::{Sample, SyslogLabel, SyslogProtocol};
 use model::{
-    AllDown, Backend, Bind, Config, Idle, Limits, Listener, Log, LogFormat, LogTarget, OnRemoved,
-    Pool, Queue, Refusal, Role, Route, Runtime, Sticky, Syslog, SyslogServer, Tcp, Timeouts,
-    Verbosity, Weight, When, WhenFull, unit,
+    AllDown, Backend, Bandwidth, Bind, ByteSize, Config, Idle, Limits, Listener, Log, LogFormat,
+    LogTarget, Mptcp, OnRemoved, Pool, Queue, Refusal, Role, Route, Runtime, Source, Sticky,
+    Syslog, SyslogServer, Tcp, Timeouts, Verbosity, Weight, When, WhenFull, unit,
 };
 
 use super::pool::{BALANCES, STICKY_BY};
@@ -75,6 +76,9 @@ impl Writer {
         self.header(&format!("listener.{}", quoted(&listener.name)));
         let binds: Vec<_> = listener.bind.iter().map(|bind| &bind.value).collect();
         self.value("bind", &list(binds_shown(&binds)), false);
+        let interface = listener.interface.as_ref();
+        let interface = interface.map(|interface| quoted(interface.value.as_str()));
+        self.optional("interface", interface, "any");
         self.value("pool", &quoted(&listener.pool.value), false);
         let ranges = |ranges: &[model::Spanned<ipnet::IpNet>]| {
             list(ranges.iter().map(|range| range.value.to_string()))
@@ -98,13 +102,7 @@ impl Writer {
             times.half_closed == usual.half_closed,
         );
         self.value("timeouts.lifetime", &time(times.lifetime), times.lifetime == usual.lifetime);
-        let (tcp, usual) = (listener.tcp, Tcp::default());
-        self.value("tcp.keepalive", &time(tcp.keepalive), tcp.keepalive == usual.keepalive);
-        self.value(
-            "tcp.user_timeout",
-            &time(tcp.user_timeout),
-            tcp.user_timeout == usual.user_timeout,
-        );
+        self.tcp(&listener.tcp);
         self.choice("refuse", listener.refuse, &Refusal::NAMES);
         self.choice("when_full", listener.when_full, &WhenFull::NAMES);
         for route in &listener.routes {
@@ -131,8 +129,33 @@ impl Writer {
         self.value("pool", &quoted(&route.pool.value), false);
     }
 
+    fn tcp(&mut self, tcp: &Tcp) {
+        const KERNEL: &str = "as the kernel decides";
+        let usual = Tcp::default();
+        self.value("tcp.keepalive", &time(tcp.keepalive), tcp.keepalive == usual.keepalive);
+        let user_timeout = tcp.user_timeout;
+        self.value("tcp.user_timeout", &time(user_timeout), user_timeout == usual.user_timeout);
+        self.value("tcp.nodelay", &tcp.nodelay.to_string(), tcp.nodelay == usual.nodelay);
+        let size = |size: Option<ByteSize>| size.map(|size| quoted(&size.to_string()));
+        self.optional("tcp.notsent_lowat", size(tcp.notsent_lowat), KERNEL);
+        let mark = tcp.mark.map_or(0, NonZeroU32::get);
+        self.value("tcp.mark", &quoted(&format!("{mark:#x}")), tcp.mark == usual.mark);
+        let dscp = tcp.dscp.map(|dscp| quoted(&dscp.to_string()));
+        self.optional("tcp.dscp", dscp, KERNEL);
+        let congestion = tcp.congestion.map(|congestion| quoted(congestion.as_str()));
+        self.optional("tcp.congestion", congestion, KERNEL);
+        self.optional("tcp.fastopen", tcp.fastopen.map(|queue| queue.to_string()), "off");
+        let mptcp = Mptcp::NAMES.iter().find(|(_, sides)| *sides == tcp.mptcp);
+        let (name, _) = mptcp.expect("each choice of sides has a name in the table");
+        self.value("tcp.mptcp", &quoted(name), tcp.mptcp == usual.mptcp);
+        let defer_accept = tcp.defer_accept;
+        self.value("tcp.defer_accept", &time(defer_accept), defer_accept == usual.defer_accept);
+        self.optional("tcp.send_buffer", size(tcp.send_buffer), KERNEL);
+        self.optional("tcp.receive_buffer", size(tcp.receive_buffer), KERNEL);
+    }
+
     fn limits(&mut self, prefix: &str, limits: &Limits, sessions: &str) {
-        let Limits { sessions: max, per_client, rate, rate_per_client } = *limits;
+        let Limits { sessions: max, per_client, rate, rate_per_client, .. } = *limits;
         let max = max.map(|count| count.to_string());
         self.optional(&format!("{prefix}sessions"), max, sessions);
         let per_client = per_client.map(|count| count.to_string());
@@ -142,6 +165,8 @@ impl Writer {
             let rate = rate.map(|rate| quoted(&rate.to_string()));
             self.optional(&format!("{prefix}{key}"), rate, "any number");
         }
+        self.bandwidth(&format!("{prefix}bandwidth"), limits.bandwidth);
+        self.bandwidth(&format!("{prefix}session_bandwidth"), limits.session_bandwidth);
     }
 
     fn pool(&mut self, pool: &Pool) {
@@ -172,10 +197,22 @@ impl Writer {
             format!("{{ length = {length}, wait = {} }}", time(Some(wait)))
         });
         self.optional("queue", queue, "nobody waits for a full pool");
-        let source = pool.source.as_ref().map(|source| quoted(&source.value.to_string()));
+        let source = pool.source.as_ref().map(|source| match &source.value {
+            Source::Addresses(one) if one.len() == 1 => quoted(&one[0].to_string()),
+            Source::Addresses(all) => list(all.iter().map(ToString::to_string)),
+            Source::Interface(name) => quoted(name.as_str()),
+        });
         self.optional("source", source, "as the kernel chooses");
         let via = pool.via.as_ref().map(|via| quoted(&proxy::show(&via.value)));
         self.optional("via", via, "directly");
+    }
+
+    fn bandwidth(&mut self, key: &str, bandwidth: Bandwidth) {
+        let rates = [("to_backend", bandwidth.to_backend), ("to_client", bandwidth.to_client)];
+        for (direction, rate) in rates {
+            let rate = rate.map(|rate| quoted(&rate.to_string()));
+            self.optional(&format!("{key}.{direction}"), rate, "no limit");
+        }
     }
 
     fn log(&mut self, log: &Log, is_one_of_several: bool) {

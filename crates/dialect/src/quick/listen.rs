@@ -3,11 +3,12 @@
 use std::net::IpAddr;
 
 use model::address::{Fault, FaultKind};
-use model::{BackendAddress, Bind, Code, Diagnostic, SourceAddress, Span, Spanned};
+use model::{BackendAddress, Bind, Code, Diagnostic, Source, Span, Spanned};
 
 use crate::line::Word;
 use crate::suggest;
 use crate::term::address::{self, Purpose, is_port};
+use crate::term::source;
 
 /// What LISTEN[/SOURCE] says.
 #[derive(Debug)]
@@ -15,7 +16,7 @@ pub(super) struct Place {
     /// Where to listen, if that could be read.
     pub(super) bind: Option<Spanned<Bind>>,
     /// What to leave from.
-    pub(super) source: Option<Spanned<SourceAddress>>,
+    pub(super) source: Option<Spanned<Source>>,
     /// What is wrong with either.
     pub(super) faults: Vec<Diagnostic>,
 }
@@ -59,12 +60,9 @@ pub(super) fn read(
         Ok(bind) => place.bind = Some(Spanned::at(bind, at.span)),
         Err(fault) => place.faults.push(fault),
     }
-    match source.map(|source| (source, SourceAddress::parse(source.text))) {
-        Some((source, Ok(address))) => place.source = Some(Spanned::at(address, source.span)),
-        Some((source, Err(fault))) => {
-            place.faults.push(address::fault(source, &fault, Purpose::Listen));
-        }
-        None => {}
+    if let Some(all) = source {
+        let read = source::read(parts(all), all.span, Purpose::Listen, &mut place.faults);
+        place.source = read;
     }
     if targets.is_empty() {
         place.faults.push(no_target(at));
@@ -76,6 +74,17 @@ pub(super) fn read(
 pub(super) fn is_listen(word: Word<'_>) -> bool {
     let (at, _) = cut_source(word);
     Bind::parse(at.text).is_ok() && BackendAddress::parse(at.text, None).is_err()
+}
+
+/// What stands between commas.
+fn parts(word: Word<'_>) -> Vec<Word<'_>> {
+    let mut parts = Vec::new();
+    let mut start = 0;
+    for part in word.text.split(',') {
+        parts.push(word.part(start..start + part.len()));
+        start += part.len() + 1;
+    }
+    parts
 }
 
 /// `LISTEN/SOURCE` in two. A unix path is LISTEN as a whole.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use model::{
     Access, Balance, Bind, Code, Config, Diagnostic, Idle, Limits, Listener, Log, LogTarget, Pool,
-    Refusal, SourceAddress, Span, Spanned, Sticky, StickyKey, Syslog, SyslogServer, Tcp, Timeouts,
+    Refusal, Source, Span, Spanned, Sticky, StickyKey, Syslog, SyslogServer, Tcp, Timeouts,
     WhenFull, check,
 };
 
@@ -187,7 +187,7 @@ impl Parts<'_> {
                 .filter(|period| !period.is_zero())
                 .map(|ttl| Sticky { ttl, by: StickyKey::Client }),
             source: self.relay.local.as_ref().map(|local| Spanned {
-                value: SourceAddress::Address(local.value),
+                value: Source::Addresses([local.value].into()),
                 span: local.span,
             }),
             ..Pool::new(Spanned::default_of(NAME.to_owned()), backends)
@@ -320,6 +320,7 @@ fn tcp(keepalive: Keepalive) -> Tcp {
     Tcp {
         keepalive: Some(Duration::from_secs(idle.into()).min(KEEPALIVE_MAX)),
         user_timeout: probed.then(|| Duration::from_secs(given_up).min(USER_TIMEOUT_MAX)),
+        ..Tcp::default()
     }
 }
 

@@ -25,6 +25,8 @@ pub(crate) enum Purpose {
     Source,
     /// To send a log to.
     Syslog,
+    /// To have clients come by, in native TOML.
+    Interface,
 }
 
 impl Purpose {
@@ -35,6 +37,7 @@ impl Purpose {
             Self::Target | Self::Backend => "10.0.0.11:80",
             Self::Source => "10.0.3.1",
             Self::Syslog => "syslog://10.0.0.5:514",
+            Self::Interface => "eth0",
         }
     }
 
@@ -45,6 +48,7 @@ impl Purpose {
             Self::Bind => "a bind",
             Self::Backend => "a backend",
             Self::Source => "a source",
+            Self::Interface => "an interface",
             Self::Syslog => "a syslog server",
         }
     }
@@ -177,6 +181,9 @@ pub(crate) fn fault(word: Word<'_>, fault: &Fault, purpose: Purpose) -> Diagnost
         FaultKind::SocketName => new(Code::Address, "this names no socket".to_owned())
             .label(if part.is_empty() { "the name is missing" } else { "not a name" })
             .help("write what `FileDescriptorName=` says in the socket unit, as in `systemd:web`"),
+        FaultKind::Interface => new(Code::Address, format!("`{part}` is not an interface"))
+            .label("not a name")
+            .help("write the name of a network interface, as in `eth0`; see `ip link`"),
         FaultKind::Source if purpose == Purpose::Source => {
             new(Code::Source, format!("cannot leave from `{part}`"))
                 .label("neither an address nor an interface")

@@ -7,10 +7,11 @@ use dialect::native;
 use dialect::render::{Colour, render};
 use model::log::{Facility, Sample, SyslogProtocol, Tag};
 use model::{
-    Access, Admin, AllDown, Backend, BackendAddress, Balance, Bind, Config, HostPort, Idle, Limits,
-    Listener, Log, LogFormat, LogTarget, OnRemoved, Pool, Proxy, ProxyProtocol, Queue, Rate,
-    Refusal, Role, Route, Runtime, SourceAddress, Sources, Spanned, Sticky, StickyKey, Syslog,
-    SyslogLabel, SyslogServer, Tcp, Timeouts, Verbosity, Weight, When, WhenFull,
+    Access, Admin, AllDown, Backend, BackendAddress, Balance, Bandwidth, Bind, ByteRate, ByteSize,
+    Config, Congestion, Dscp, HostPort, Idle, Interface, Limits, Listener, Log, LogFormat,
+    LogTarget, Mptcp, OnRemoved, Pool, Proxy, ProxyProtocol, Queue, Rate, Refusal, Role, Route,
+    Runtime, Source, Sources, Spanned, Sticky, StickyKey, Syslog, SyslogLabel, SyslogServer, Tcp,
+    Timeouts, Verbosity, Weight, When, WhenFull,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -72,12 +73,15 @@ fn limits() -> impl Strategy<Value = Limits> {
     let rate = select(vec!["1/s", "100000/s", "100/m", "1000/h"]);
     let rate = rate.prop_map(|text| Rate::parse(text).expect("these are legal rates"));
     let counts = (option::of(1usize..1 << 29), option::of(1u32..=Limits::PER_CLIENT_MAX));
-    (counts, option::of(rate.clone()), option::of(rate)).prop_map(
-        |((sessions, per_client), rate, rate_per_client)| Limits {
+    let rates = (option::of(rate.clone()), option::of(rate));
+    (counts, rates, bandwidth(), bandwidth()).prop_map(
+        |((sessions, per_client), (rate, rate_per_client), bandwidth, session_bandwidth)| Limits {
             sessions: sessions.and_then(NonZeroUsize::new),
             per_client: per_client.and_then(NonZeroU32::new),
             rate,
             rate_per_client,
+            bandwidth,
+            session_bandwidth,
         },
     )
 }
@@ -105,23 +109,24 @@ fn listener() -> impl Strategy<Value = Listener> {
         half_closed,
         lifetime,
     });
-    let tcp = (option::of((1u64..32_768).prop_map(Duration::from_secs)), option::of(time()));
     let refuse = select(Refusal::NAMES.map(|(_, refuse)| refuse).to_vec());
     let access = (ranges(), ranges());
     let full = select(WhenFull::NAMES.map(|(_, full)| full).to_vec());
-    let tcp = (tcp, refuse, full);
-    (vec(bind, 1..9), 0usize..3, vec(route(), 0..3), access, limits(), timeouts, tcp).prop_map(
-        |(bind, pool, routes, (allow, deny), limits, timeouts, (tcp, refuse, when_full))| {
-            let (keepalive, user_timeout) = tcp;
+    let by = option::of(select(vec!["eth0", "br-lan.7"]));
+    let more = (tcp(), refuse, full, by);
+    (vec(bind, 1..9), 0usize..3, vec(route(), 0..3), access, limits(), timeouts, more).prop_map(
+        |(bind, pool, routes, (allow, deny), limits, timeouts, more)| {
+            let (tcp, refuse, when_full, by) = more;
             Listener {
                 bind,
                 routes,
                 access: Access { allow, deny },
                 limits,
                 timeouts,
-                tcp: Tcp { keepalive, user_timeout },
+                tcp,
                 refuse,
                 when_full,
+                interface: by.map(|name| unwritten(interface(name))),
                 ..Listener::new("", unwritten(format!("p-{pool}")))
             }
         },
@@ -143,6 +148,50 @@ fn route() -> impl Strategy<Value = Route> {
     })
 }
 
+fn tcp() -> impl Strategy<Value = Tcp> {
+    let seconds = |most| option::of((1u64..=most).prop_map(Duration::from_secs));
+    let size =
+        || option::of((1u32..=1 << 30).prop_map(|size| ByteSize::new(size).expect("a size")));
+    let names = select(vec!["bbr", "reno", "x_y-z"]);
+    let congestion = option::of(names.prop_map(|name| Congestion::parse(name).expect("a name")));
+    let dscp = option::of((0..=Dscp::MAX).prop_map(|class| Dscp::new(class).expect("a class")));
+    let mptcp = select(Mptcp::NAMES.map(|(_, sides)| sides).to_vec());
+    let times = (seconds(32_767), option::of(time()), seconds(600));
+    let numbers = (any_u32(), any_u32().prop_map(|queue| queue.filter(|n| n.get() < 65_536)));
+    let sizes = (size(), size(), size());
+    (times, proptest::bool::ANY, sizes, numbers, dscp, congestion, mptcp).prop_map(
+        |(times, nodelay, sizes, (mark, fastopen), dscp, congestion, mptcp)| Tcp {
+            keepalive: times.0,
+            user_timeout: times.1,
+            nodelay,
+            notsent_lowat: sizes.0,
+            mark,
+            dscp,
+            congestion,
+            fastopen,
+            mptcp,
+            defer_accept: times.2,
+            send_buffer: sizes.1,
+            receive_buffer: sizes.2,
+        },
+    )
+}
+
+fn interface(name: &str) -> Interface {
+    Interface::parse(name).expect("a legal name")
+}
+
+/// Numbers of any size but 0.
+fn any_u32() -> impl Strategy<Value = Option<NonZeroU32>> {
+    (0u32..32, proptest::num::u32::ANY).prop_map(|(shift, bits)| NonZeroU32::new(bits >> shift))
+}
+
+fn bandwidth() -> impl Strategy<Value = Bandwidth> {
+    let rate =
+        || option::of((1_000u64..=1 << 40).prop_map(|rate| ByteRate::new(rate).expect("a rate")));
+    (rate(), rate()).prop_map(|(to_backend, to_client)| Bandwidth { to_backend, to_client })
+}
+
 fn pool() -> impl Strategy<Value = Pool> {
     let address = select(vec!["10.0.0.1:80", "[2001:db8::1]:22", "a-b.example:1", "unix:@x"]);
     let max = option::of((1u32..=1000).prop_map(|max| max.try_into().expect("not zero")));
@@ -157,10 +206,12 @@ fn pool() -> impl Strategy<Value = Pool> {
     let balance = select(Balance::NAMES.map(|(_, balance)| balance).to_vec());
     let by = select(vec![StickyKey::Client, StickyKey::Network]);
     let sticky = option::of((time(), by).prop_map(|(ttl, by)| Sticky { ttl, by }));
-    let source =
-        option::of(select(vec!["10.0.0.9", "::1", "eth0"]).prop_map(|text| {
-            unwritten(SourceAddress::parse(text).expect("these are legal sources"))
-        }));
+    let address = select(vec!["10.0.0.9", "::1", "10.0.0.10"]);
+    let addresses = vec(address.prop_map(|text| text.parse().expect("an address")), 1..4);
+    let source = option::of(prop_oneof![
+        addresses.prop_map(|addresses| unwritten(Source::Addresses(addresses))),
+        Just(unwritten(Source::Interface(interface("eth0")))),
+    ]);
     let retry = prop_oneof![Just(Duration::ZERO), time()];
     let on_removed =
         prop_oneof![Just(OnRemoved::Keep), Just(OnRemoved::Cut), time().prop_map(OnRemoved::Drain)];

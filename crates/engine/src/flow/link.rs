@@ -5,7 +5,6 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use model::SourceAddress;
 use relay::datagram::{Fate, Letter, Parcel, Unreachable, is_unreachable};
 use relay::{DatagramSocket, Stamp, Tick};
 
@@ -13,6 +12,7 @@ use crate::balance::BackendIndex;
 use crate::phase::account::ConnectFailure;
 use crate::plan::{Backend, Target};
 use crate::socket;
+use crate::socket::source::Sources;
 
 /// A backend that has taken datagrams for this long, and of which the network has told nothing,
 /// is there, even if it never answers: a log server, say.
@@ -52,14 +52,14 @@ impl Link {
     /// Opens a socket to a backend: at its address, or the first of its name that will do.
     pub(super) fn open(
         backend: &Backend,
-        source: Option<&SourceAddress>,
+        sources: Option<&Sources>,
         now: Tick,
     ) -> Result<Opened, Failure> {
         let opened = |socket, address| Opened { socket, address, since: now };
         let failure = |error: &io::Error| socket::connect_failure(error, false);
         let (name, port) = match &backend.target {
             Target::Ip(target) => {
-                return socket::dial_udp(*target, source)
+                return socket::dial_udp(*target, sources)
                     .map(|socket| opened(socket, None))
                     .map_err(|error| Failure { address: None, failure: failure(&error) });
             }
@@ -70,13 +70,13 @@ impl Link {
             }
         };
         let mut addresses = name.addresses_now();
-        if let Some(SourceAddress::Address(source)) = source {
-            addresses.retain(|address| address.is_ipv4() == source.is_ipv4());
+        if let Some(sources) = sources {
+            addresses.retain(|address| sources.has_family(address.is_ipv6()));
         }
         let mut last = Failure { address: None, failure: ConnectFailure::Unresolved };
         for address in addresses {
             let target = SocketAddr::new(address, port);
-            match socket::dial_udp(target, source) {
+            match socket::dial_udp(target, sources) {
                 Ok(socket) => return Ok(opened(socket, Some(target))),
                 Err(error) => {
                     last = Failure { address: Some(target), failure: failure(&error) };

@@ -270,8 +270,8 @@ async fn reach(
         }
     };
     let mut addresses = timeout(patience, name.addresses()).await.unwrap_or_default();
-    if let Some(model::SourceAddress::Address(source)) = &search.pool.source {
-        addresses.retain(|address| address.is_ipv4() == source.is_ipv4());
+    if let Some(sources) = &search.pool.source {
+        addresses.retain(|address| sources.has_family(address.is_ipv6()));
     }
     if addresses.is_empty() {
         failed(None, ConnectFailure::Unresolved.into());
@@ -318,7 +318,7 @@ async fn open(
 
 /// Begins to connect; waits while there is no descriptor to do it with.
 async fn dial(target: &SockAddr, search: Search<'_>) -> std::io::Result<Dialled> {
-    let (source, tcp) = (search.pool.source.as_ref(), search.listener.tcp);
+    let (source, tcp) = (search.pool.source.as_ref(), &search.listener.tcp);
     let first = socket::dial(target, source, tcp);
     match first {
         Err(error) if socket::is_scarcity(&error) => {}

@@ -3,26 +3,34 @@
 //! What is bound to every address of this machine excludes what is bound to one of them, on the
 //! same port. The kernel would allow both to sockets that share a port, and give a client to
 //! the narrower one; but sharing is what hides a forgotten old process too, so listening
-//! sockets are opened only where nobody listens yet.
+//! sockets are opened only where nobody listens yet. Listeners whose clients come by different
+//! network interfaces do not meet.
 
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::address::Bind;
-use crate::config::Config;
+use crate::address::source::Interface;
+use crate::config::{Config, Listener};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::source::Spanned;
 
 pub(super) fn check(config: &Config, faults: &mut Vec<Diagnostic>) {
-    let mut seen: HashMap<Place<'_>, Vec<&Spanned<Bind>>> = HashMap::new();
+    type Seen<'a> = (&'a Spanned<Bind>, Option<&'a Interface>);
+    let mut seen: HashMap<Place<'_>, Vec<Seen<'_>>> = HashMap::new();
     // The ports of two ranges are one fault, not a thousand.
     let mut told = HashSet::new();
-    for bind in config.listeners.iter().flat_map(|listener| &listener.bind) {
-        if bind.value.port() == Some(0) {
-            continue;
-        }
+    let binds = config.listeners.iter().flat_map(|listener| {
+        let by = listener.interface.as_ref().map(|interface| &interface.value);
+        listener.bind.iter().map(move |bind| (bind, by))
+    });
+    for (bind, by) in binds.filter(|(bind, _)| bind.value.port() != Some(0)) {
         let others = seen.entry(Place::of(&bind.value)).or_default();
-        if let Some(first) = others.iter().find(|other| overlap(&other.value, &bind.value)) {
+        let meets = |(other, interface): &&Seen<'_>| {
+            let apart = matches!((interface, by), (Some(one), Some(other)) if *one != other);
+            !apart && overlap(&other.value, &bind.value)
+        };
+        if let Some((first, _)) = others.iter().find(meets) {
             let is_new = match (first.span, bind.span) {
                 (Some(first), Some(again)) => told.insert((first, again)),
                 _ => true,
@@ -31,7 +39,7 @@ pub(super) fn check(config: &Config, faults: &mut Vec<Diagnostic>) {
                 faults.push(conflict(first, bind));
             }
         }
-        others.push(bind);
+        others.push((bind, by));
     }
 }
 
@@ -52,6 +60,29 @@ pub(super) fn inetd(config: &Config, faults: &mut Vec<Diagnostic>) {
         .help("inetd starts a process for each client: let another one listen here");
         if let Some(span) = inetd.span {
             fault = fault.related(span, "the socket that inetd hands over");
+        }
+        faults.push(fault);
+    }
+}
+
+/// Only a TCP socket that we open ourselves can be held to a network interface.
+pub(super) fn interface(listener: &Listener, faults: &mut Vec<Diagnostic>) {
+    let Some(interface) = &listener.interface else { return };
+    let other = listener.bind.iter().find(|bind| !matches!(bind.value, Bind::Tcp { .. }));
+    if let Some(bind) = other {
+        let message = format!("`{}` cannot be held to `{}`", bind.value, interface.value);
+        let (what, help) = match bind.value {
+            Bind::Unix(_) => ("a unix socket", "give the unix socket a listener of its own"),
+            _ => (
+                "opened by somebody else",
+                "say so where the socket is opened: `BindToDevice=` in a socket unit",
+            ),
+        };
+        let mut fault = Diagnostic::new(Code::Conflict, interface.span, message)
+            .label("a network interface")
+            .help(help);
+        if let Some(span) = bind.span {
+            fault = fault.related(span, what);
         }
         faults.push(fault);
     }

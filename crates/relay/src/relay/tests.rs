@@ -1,14 +1,17 @@
-//! The rules of the relay, each with real sockets on loopback, for copy and for splice.
+//! The rules of the relay, each with real sockets on loopback, for copy and for splice, with
+//! bandwidth limits and without.
 //!
 //! The peers are blocking sockets on this thread or on one of their own; the
 //! relay runs on a current-thread runtime beside them.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
+use std::num::NonZeroU64;
 use std::thread;
 use std::time::Duration;
 
 use super::*;
+use crate::throttle::{Meter, Throttle};
 
 /// Longest wait of a test for anything.
 const DEADLINE: Duration = Duration::from_secs(5);
@@ -17,6 +20,24 @@ const DEADLINE: Duration = Duration::from_secs(5);
 enum Mechanism {
     Copy,
     Splice,
+    /// So slow that every read is smaller than bulk is.
+    ThrottledCopy,
+    /// Fast enough for bulk.
+    ThrottledSplice,
+}
+
+impl Mechanism {
+    fn direction(self) -> Direction {
+        let throttle = |rate| {
+            Throttle::new([Meter::new(NonZeroU64::new(rate).expect("a rate of more than zero"))])
+        };
+        match self {
+            Self::Copy => Direction::default().copy_only(),
+            Self::Splice => Direction::default(),
+            Self::ThrottledCopy => Direction::default().throttled(throttle(2_000_000)),
+            Self::ThrottledSplice => Direction::default().throttled(throttle(40_000_000)),
+        }
+    }
 }
 
 /// Runs a relay between a client and a backend and gives how it ended.
@@ -30,11 +51,8 @@ fn relayed(
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let ended = runtime.block_on(async {
-        let direction = || match mechanism {
-            Mechanism::Copy => Direction::default().copy_only(),
-            Mechanism::Splice => Direction::default(),
-        };
-        let mut relay = Relay::new(socket(accepted), socket(connected), direction(), direction());
+        let (to_backend, to_client) = (mechanism.direction(), mechanism.direction());
+        let mut relay = Relay::new(socket(accepted), socket(connected), to_backend, to_client);
         let end = std::future::poll_fn(|cx| relay.poll(cx));
         let end = tokio::time::timeout(DEADLINE, end).await.expect("the session ends");
         (end, relay.delivered())
@@ -75,14 +93,16 @@ fn read_all(stream: &mut TcpStream) -> (Vec<u8>, io::Result<()>) {
     (all, end)
 }
 
-fn for_both(case: impl Fn(Mechanism)) {
+fn for_each(case: impl Fn(Mechanism)) {
     case(Mechanism::Copy);
     case(Mechanism::Splice);
+    case(Mechanism::ThrottledCopy);
+    case(Mechanism::ThrottledSplice);
 }
 
 #[test]
 fn a_reply_after_the_clients_fin_arrives_whole() {
-    for_both(|mechanism| {
+    for_each(|mechanism| {
         let (end, delivered) = relayed(mechanism, |mut client, mut backend| {
             client.write_all(&bytes(300_000)).expect("sends");
             client.shutdown(Shutdown::Write).expect("sends a FIN");
@@ -102,7 +122,7 @@ fn a_reply_after_the_clients_fin_arrives_whole() {
 
 #[test]
 fn the_backends_reset_reaches_the_client_behind_the_bytes() {
-    for_both(|mechanism| {
+    for_each(|mechanism| {
         let (end, delivered) = relayed(mechanism, |mut client, mut backend| {
             backend.write_all(&bytes(20_000)).expect("sends");
             reset(backend);
@@ -117,7 +137,7 @@ fn the_backends_reset_reaches_the_client_behind_the_bytes() {
 
 #[test]
 fn a_slow_reader_gets_all_that_came_before_the_reset() {
-    for_both(|mechanism| {
+    for_each(|mechanism| {
         let (end, _) = relayed(mechanism, |mut client, mut backend| {
             client.write_all(b"never read").expect("sends");
             // The backend has unread input when it closes, so its kernel resets.
@@ -133,7 +153,7 @@ fn a_slow_reader_gets_all_that_came_before_the_reset() {
 
 #[test]
 fn the_clients_reset_reaches_a_backend_that_only_waits() {
-    for_both(|mechanism| {
+    for_each(|mechanism| {
         let (end, _) = relayed(mechanism, |mut client, mut backend| {
             client.write_all(b"request").expect("sends");
             client.shutdown(Shutdown::Write).expect("sends a FIN");
@@ -158,7 +178,7 @@ fn the_clients_reset_reaches_a_backend_that_only_waits() {
 
 #[test]
 fn bytes_around_urgent_data_arrive_without_a_stall() {
-    for_both(|mechanism| {
+    for_each(|mechanism| {
         let (end, _) = relayed(mechanism, |mut client, mut backend| {
             client.write_all(&bytes(400_000)).expect("sends");
             client.write_all(b"before").expect("sends");
@@ -179,7 +199,7 @@ fn bytes_around_urgent_data_arrive_without_a_stall() {
 
 #[test]
 fn data_and_fin_in_one_wake_up_end_the_stream() {
-    for_both(|mechanism| {
+    for_each(|mechanism| {
         let (client, accepted) = connection();
         let (connected, mut backend) = connection();
         (&client).write_all(b"all at once").expect("sends");
@@ -192,12 +212,9 @@ fn data_and_fin_in_one_wake_up_end_the_stream() {
             assert_eq!(request, b"all at once");
         });
         runtime.block_on(async {
-            let direction = || match mechanism {
-                Mechanism::Copy => Direction::default().copy_only(),
-                Mechanism::Splice => Direction::default(),
-            };
             let (client, backend) = (socket(accepted), socket(connected));
-            let mut relay = Relay::new(client, backend, direction(), direction());
+            let (to_backend, to_client) = (mechanism.direction(), mechanism.direction());
+            let mut relay = Relay::new(client, backend, to_backend, to_client);
             let end = std::future::poll_fn(|cx| relay.poll(cx));
             tokio::time::timeout(DEADLINE, end).await.expect("the session ends");
         });

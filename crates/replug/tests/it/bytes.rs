@@ -119,8 +119,11 @@ fn small_messages_follow_bulk() {
 /// What the paths by splice are there for: without this they might all be copying.
 #[test]
 fn bulk_goes_through_pipes_unless_told_not_to() {
-    for (path, piped) in [(Path::Copy, false), (Path::Splice, true)] {
-        let Session { way, client, backend } = Session::open(path, &[]);
+    const THROTTLED: &[&str] = &["--bandwidth", "128MiB/s"];
+    let ways: [(_, &[_], _); 3] =
+        [(Path::Copy, &[], false), (Path::Splice, &[], true), (Path::Splice, THROTTLED, true)];
+    for (path, options, piped) in ways {
+        let Session { way, client, backend } = Session::open(path, options);
         let pid = way.forwarder.pid();
         let before = figures::pipes(pid);
         thread::scope(|scope| {

@@ -6,21 +6,27 @@
 //!   proxy: [`via`].
 //!   [`named`] has the backends that say who they are.
 //! * Datagrams instead of streams: [`udp`].
-//! * Who may come, where and how many: [`access`], [`listen`], [`limits`].
+//! * Who may come, where and how many: [`access`], [`listen`], [`interface`], [`limits`].
+//! * From where sessions leave: [`source`].
+//! * How fast: [`bandwidth`]. By which sockets: [`sockets`].
 //! * The life of the process: [`signal`], [`daemon`], [`process`], [`systemd`], [`inetd`].
 //! * What is written down, and where: [`record`], [`log`].
 //! * What happens when things run out: [`scarcity`].
+//! * [`file`] starts replug by a configuration file.
 //! * Programs that people use: [`clients`], some of them served by [`http`].
 
 mod access;
 mod balance;
+mod bandwidth;
 mod bytes;
 mod clients;
 mod daemon;
 mod failover;
+mod file;
 mod half_close;
 mod http;
 mod inetd;
+mod interface;
 mod limits;
 mod listen;
 mod log;
@@ -33,6 +39,8 @@ mod reset;
 mod route;
 mod scarcity;
 mod signal;
+mod sockets;
+mod source;
 mod sticky;
 mod systemd;
 mod timeout;

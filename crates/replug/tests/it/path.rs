@@ -24,17 +24,25 @@ pub(crate) enum Path {
     Splice,
     /// The same, after so many bytes in both directions that splice is in use.
     SpliceAfterBulk,
+    /// Through replug at a limited rate, never by splice.
+    ThrottledCopy,
+    /// Through replug at a limited rate, after so many bytes that splice is in use.
+    ThrottledAfterBulk,
 }
+
+/// Well below what loopback carries, and fast enough for the cases with much to carry.
+const THROTTLED: &[&str] = &["--bandwidth", "64MiB/s"];
 
 impl Path {
     const FORWARDED: [Self; 3] = [Self::Copy, Self::Splice, Self::SpliceAfterBulk];
+    const THROTTLED: [Self; 2] = [Self::ThrottledCopy, Self::ThrottledAfterBulk];
 
     /// Runs `case` for all of them at a time. The thread that fails is named after the path.
     pub(crate) fn each(case: impl Fn(Self) + Sync) {
-        run(&[&[Self::Direct], &Self::FORWARDED[..]].concat(), case);
+        run(&[&[Self::Direct], &Self::FORWARDED[..], &Self::THROTTLED].concat(), case);
     }
 
-    /// Runs `case` for those that go through replug.
+    /// Runs `case` for those that go through replug as fast as they can.
     pub(crate) fn each_forwarded(case: impl Fn(Self) + Sync) {
         run(&Self::FORWARDED, case);
     }
@@ -87,12 +95,19 @@ impl Way {
         let target = Backend::bind();
         let address = target.address().to_string();
         let mode: &[&str] = match path {
-            Path::Copy => &["--no-splice"],
-            Path::Direct | Path::Splice | Path::SpliceAfterBulk => &[],
+            Path::Copy | Path::ThrottledCopy => &["--no-splice"],
+            Path::Direct | Path::Splice | Path::SpliceAfterBulk | Path::ThrottledAfterBulk => &[],
+        };
+        let rate = match path {
+            Path::ThrottledCopy | Path::ThrottledAfterBulk => THROTTLED,
+            Path::Direct | Path::Copy | Path::Splice | Path::SpliceAfterBulk => &[],
         };
         let forwarder = match path {
             Path::Direct => Forwarder::direct(target.address()),
-            _ => Forwarder::start(REPLUG, &[mode, options, &["127.0.0.1:0", &address]].concat()),
+            _ => Forwarder::start(
+                REPLUG,
+                &[mode, rate, options, &["127.0.0.1:0", &address]].concat(),
+            ),
         };
         Self { forwarder, target, path }
     }
@@ -102,7 +117,7 @@ impl Way {
     pub(crate) fn connect(&self) -> (Peer, Peer) {
         let client = Peer::connect(self.forwarder.address());
         let backend = self.target.accept();
-        if self.path == Path::SpliceAfterBulk {
+        if self.bulk() > 0 {
             exchange(&client, &backend, BULK_BYTES);
         }
         (client, backend)
@@ -131,8 +146,8 @@ impl Way {
     /// Bytes in each direction that each session begins with.
     pub(crate) fn bulk(&self) -> u64 {
         match self.path {
-            Path::SpliceAfterBulk => BULK_BYTES as u64,
-            Path::Direct | Path::Copy | Path::Splice => 0,
+            Path::SpliceAfterBulk | Path::ThrottledAfterBulk => BULK_BYTES as u64,
+            Path::Direct | Path::Copy | Path::Splice | Path::ThrottledCopy => 0,
         }
     }
 }
