@@ -115,12 +115,12 @@ mod tests {
         );
         check(
             &samples::flow(),
-            "{\"ts\":\"2026-07-30T11:50:25.678Z\",\"id\":20,\"listener\":\"web\",\
+            "{\"ts\":\"2026-07-30T11:50:25.678Z\",\"id\":20,\"event\":\"end\",\"listener\":\"web\",\
              \"client\":\"10.0.0.9:51234\",\"backend\":\"10.0.0.11:80\",\"route\":\"web\",\
              \"bytes_to_backend\":78,\"bytes_to_client\":480,\"datagrams_to_backend\":2,\
              \"datagrams_to_client\":3,\"datagrams_lost\":1,\"duration_ms\":1204.5,\
-             \"connect_ms\":null,\"first_byte_ms\":3,\"attempts\":[],\"reason\":\"done\",\
-             \"side\":\"replug\",\"tcp_rtt_us\":{\"client\":null,\"backend\":null},\
+             \"queue_ms\":null,\"connect_ms\":null,\"first_byte_ms\":3,\"attempts\":[],\"reason\":\"done\",\
+             \"code\":\"--\",\"side\":\"replug\",\"tcp_rtt_us\":{\"client\":null,\"backend\":null},\
              \"retrans\":{\"client\":null,\"backend\":null}}",
         );
         check(

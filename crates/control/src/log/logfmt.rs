@@ -82,10 +82,10 @@ mod tests {
         );
         check(
             &samples::flow(),
-            "ts=2026-07-30T11:50:25.678Z id=20 listener=web client=10.0.0.9:51234 \
+            "ts=2026-07-30T11:50:25.678Z id=20 event=end listener=web client=10.0.0.9:51234 \
              backend=10.0.0.11:80 route=web bytes_to_backend=78 bytes_to_client=480 \
              datagrams_to_backend=2 datagrams_to_client=3 datagrams_lost=1 duration_ms=1204.5 \
-             first_byte_ms=3 reason=done side=replug",
+             first_byte_ms=3 reason=done code=-- side=replug",
         );
         check(
             &samples::denied(),
