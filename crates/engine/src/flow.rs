@@ -549,17 +549,14 @@ impl Flow {
         shard.seats.wake(&seat);
         shard.seats.leave(&seat);
         drop(room);
-        self.account(outcome);
         self.listener.load.leave();
+        let Outcome { reason, by } = outcome;
+        self.write(Event::End { reason, by });
         self.inlet.flow_ended();
         shard.session_ended();
     }
 
-    fn account(&self, outcome: Outcome) {
-        let Outcome { reason, by } = outcome;
-        self.write(Event::End { reason, by });
-    }
-
+    /// Writes down what is known, if anybody wants that.
     fn write(&self, event: Event) {
         let shard = &self.inlet.shard;
         let wants = shard.journal.wants();
@@ -567,13 +564,12 @@ impl Flow {
             return;
         }
         let trail = self.trail.borrow();
-        let backend = trail.last.map(|(index, _)| self.pool().backend(index));
         let pool = self.pool();
         let duration = self.began.elapsed();
         let Carried { to_backend, to_client, lost, first_answer } = &self.carried;
         shard.journal.record(Record {
-            id: self.id,
             event,
+            id: self.id,
             accepted: SystemTime::now() - duration,
             listener: self.listener.name.clone(),
             bind: self.listener.bind.clone(),
@@ -597,11 +593,9 @@ impl Flow {
                 to_client: to_client.datagrams.get(),
                 lost: lost.get(),
             }),
-            counts: wants.counts.then(|| Counts {
-                process: u32::try_from(shard.ceiling.sessions()).unwrap_or(u32::MAX),
-                listener: self.listener.load.sessions(),
-                pool: pool.sessions(),
-                backend: backend.map_or(0, |backend| backend.load.sessions()),
+            counts: wants.counts.then(|| {
+                let backend = trail.last.map(|(index, _)| pool.backend(index));
+                Counts::around(event, shard.ceiling.sessions(), &self.listener, pool, backend)
             }),
         });
     }

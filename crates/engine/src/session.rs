@@ -62,7 +62,8 @@ struct Session {
     /// Whether it got as far as to have a pool.
     is_routed: bool,
     held: Held,
-    _permit: Permit,
+    /// `None`: it is accounted.
+    permit: Option<Permit>,
 }
 
 /// What the relay has to say.
@@ -161,7 +162,7 @@ impl Session {
             is_recorded: false,
             is_routed: false,
             held: place.keep(),
-            _permit: permit,
+            permit: Some(permit),
         };
         (session, Socket::new(socket))
     }
@@ -326,6 +327,8 @@ impl Session {
             self.listener.pool_of(self.chosen).leave(index);
         }
         self.listener.gates.leave(std::mem::take(&mut self.held), self.client_ip());
+        self.listener.load.leave();
+        self.permit = None;
         let Outcome { reason, by } = outcome;
         self.write(Event::End { reason, by }, carried);
     }
@@ -363,11 +366,8 @@ impl Session {
             client_tcp: carried.client_tcp,
             backend_tcp: carried.backend_tcp,
             datagrams: None,
-            counts: wants.counts.then(|| Counts {
-                process: u32::try_from(self.shard.ceiling.sessions()).unwrap_or(u32::MAX),
-                listener: self.listener.load.sessions(),
-                pool: pool.sessions(),
-                backend: backend.map_or(0, |backend| backend.load.sessions()),
+            counts: wants.counts.then(|| {
+                Counts::around(event, self.shard.ceiling.sessions(), &self.listener, pool, backend)
             }),
         });
     }
@@ -387,7 +387,6 @@ impl Drop for Session {
             let outcome = Outcome { reason: Reason::Internal, by: By::Replug };
             self.account(outcome, &Carried::default());
         }
-        self.listener.load.leave();
         self.shard.seats.leave(&self.seat);
         self.shard.session_ended();
     }

@@ -41,7 +41,10 @@ pub(super) fn session(out: &mut String, record: &Record) {
     }
     let goes_on = if matches!(record.event, Event::End { .. }) { "" } else { "+" };
     let queued = record.queued;
-    let tried = record.connect.is_some() || !record.attempts.is_empty() || queued.is_some();
+    let reached = record.backend.is_some();
+    let tried = reached || !record.attempts.is_empty() || queued.is_some();
+    // A flow has its backend at once.
+    let connect = record.connect.or_else(|| reached.then_some(Duration::ZERO));
     // One that waits still has waited for as long as it has been here.
     let wait = |queued: Queued| queued.waited.unwrap_or(record.duration);
     let waited = queued.map_or(Duration::ZERO, wait);
@@ -53,8 +56,7 @@ pub(super) fn session(out: &mut String, record: &Record) {
             " {queue}/{connect}/{goes_on}{total} {goes_on}{bytes} {code} \
              {process}/{listener}/{pool}/{backend}/{moved}{attempts} 0/{ahead}",
             queue = if tried { whole_millis(waited) } else { -1 },
-            connect =
-                record.connect.map_or(-1, |connect| whole_millis(connect.saturating_sub(waited))),
+            connect = connect.map_or(-1, |connect| whole_millis(connect.saturating_sub(waited))),
             total = whole_millis(record.duration),
             bytes = record.bytes_to_client,
             code = record.code(),
@@ -119,6 +121,10 @@ mod tests {
             &samples::waited(),
             "10.0.0.9:51234 [DATE] web web/10.0.0.11:80 900/100/1204 1234567 -- \
              4/3/2/1/0 0/7",
+        );
+        check(
+            &samples::flow(),
+            "10.0.0.9:51234 [DATE] web web/10.0.0.11:80 0/0/1204 480 -- 4/3/2/1/0 0/0",
         );
         let gave_up = Record {
             event: Event::End { reason: Reason::Limited, by: By::Replug },

@@ -23,7 +23,7 @@ use super::{Flow, ROW, Refused, Room};
 use crate::gate::{Held, Place, Scope};
 use crate::journal::{Loss, Notice};
 use crate::phase::accept::{Duty, REST};
-use crate::phase::account::{By, ClientAddress, Datagrams, Event, Reason, Record};
+use crate::phase::account::{By, ClientAddress, Counts, Datagrams, Event, Reason, Record};
 use crate::phase::admit::{Admission, admit};
 use crate::phase::carry::Outcome;
 use crate::phase::route::Chosen;
@@ -276,17 +276,17 @@ impl Inlet {
         now: Tick,
     ) {
         let Refused { outcome, attempts } = refused;
-        let Outcome { reason, by } = outcome;
         let journal = &self.shard.journal;
-        if !journal.wants().records
-            || !self.refusals.borrow_mut().is_news(client.ip(), outcome.reason, now)
-        {
+        let wants = journal.wants();
+        if !wants.records || !self.refusals.borrow_mut().is_news(client.ip(), outcome.reason, now) {
             return;
         }
         let is_routed = outcome.reason != Reason::Denied;
+        let Outcome { reason, by } = outcome;
+        let event = Event::End { reason, by };
         journal.record(Record {
+            event,
             id: self.shard.next_id(),
-            event: Event::End { reason, by },
             accepted: SystemTime::now(),
             listener: listener.name.clone(),
             bind: listener.bind.clone(),
@@ -303,7 +303,9 @@ impl Inlet {
             client_tcp: None,
             backend_tcp: None,
             datagrams: Some(Datagrams { lost: 1, ..Datagrams::default() }),
-            counts: None,
+            counts: wants.counts.then(|| {
+                Counts::around(event, self.shard.ceiling.sessions(), listener, pool, None)
+            }),
         });
     }
 

@@ -9,6 +9,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use crate::plan::{Backend, Listener, Pool};
+
 /// One session, at its end or on the way.
 #[derive(Clone, Debug)]
 pub struct Record {
@@ -52,17 +54,6 @@ pub struct Record {
     pub counts: Option<Counts>,
 }
 
-/// The datagrams of a flow.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Datagrams {
-    /// Sent to the backend.
-    pub to_backend: u64,
-    /// Sent to the client.
-    pub to_client: u64,
-    /// Received, but not sent on: there was no room, or nobody to send them to.
-    pub lost: u64,
-}
-
 /// What a record is written for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
@@ -79,6 +70,17 @@ pub enum Event {
     },
 }
 
+/// The datagrams of a flow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Datagrams {
+    /// Sent to the backend.
+    pub to_backend: u64,
+    /// Sent to the client.
+    pub to_client: u64,
+    /// Received, but not sent on: there was no room, or nobody to send them to.
+    pub lost: u64,
+}
+
 /// Sessions at a time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
@@ -90,6 +92,27 @@ pub struct Counts {
     pub pool: u32,
     /// Of its backend, likewise.
     pub backend: u32,
+}
+
+impl Counts {
+    /// Those around a session of `listener` that went to `backend`, if it went anywhere, when the
+    /// process has so many. One that ends has given up its places before, so that whoever reads
+    /// of it finds them free.
+    pub(crate) fn around(
+        event: Event,
+        process: usize,
+        listener: &Listener,
+        pool: &Pool,
+        backend: Option<&Backend>,
+    ) -> Self {
+        let own = u32::from(matches!(event, Event::End { .. }));
+        Self {
+            process: u32::try_from(process).unwrap_or(u32::MAX).saturating_add(own),
+            listener: listener.load.sessions().saturating_add(own),
+            pool: pool.sessions(),
+            backend: backend.map_or(0, |backend| backend.load.sessions()),
+        }
+    }
 }
 
 /// Who a client is.
@@ -231,10 +254,12 @@ impl Record {
     }
 
     fn phase(&self) -> Phase {
-        match (self.connect, self.queued) {
-            (Some(_), _) => Phase::Data,
-            (None, Some(Queued { waited: None, .. })) => Phase::Queue,
-            (None, _) => Phase::Connect,
+        // A flow has its backend without a connection.
+        let is_flow = self.datagrams.is_some() && self.backend.is_some();
+        match self.queued {
+            _ if self.connect.is_some() || is_flow => Phase::Data,
+            Some(Queued { waited: None, .. }) => Phase::Queue,
+            _ => Phase::Connect,
         }
     }
 }
