@@ -4,7 +4,7 @@
 //! be made of them; what is not known is `null`. Left out, not null, are
 //! `backend_address` and an attempt's `address` where the backend is not a
 //! name, the datagrams of what is no flow, and `sni` and `alpn` as long as nothing reads them. `ts`
-//! is the time of the event: the session's start is `duration_ms` earlier. A notice has `level` and
+//! is the time of the event: the start is `duration_ms` earlier. A notice has `level` and
 //! `message` instead, which no session has.
 
 use std::fmt::Display;

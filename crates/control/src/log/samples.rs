@@ -42,23 +42,23 @@ pub(super) fn plain() -> Record {
     }
 }
 
+/// The same session, had it not ended by then.
+pub(super) fn open() -> Record {
+    Record { event: Event::Open, ..plain() }
+}
+
 /// A flow.
 pub(super) fn flow() -> Record {
     Record {
         id: 20,
+        event: Event::End { reason: Reason::Done, by: By::Replug },
         bytes_to_client: 480,
         connect: None,
-        event: Event::End { reason: Reason::Done, by: By::Replug },
         client_tcp: None,
         backend_tcp: None,
         datagrams: Some(Datagrams { to_backend: 2, to_client: 3, lost: 1 }),
         ..plain()
     }
-}
-
-/// The same session, had it not ended by then.
-pub(super) fn open() -> Record {
-    Record { event: Event::Open, ..plain() }
 }
 
 /// The same session, had it waited for its place behind seven others.

@@ -6,7 +6,7 @@ use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::process::Command;
 
 use rig::wait::until;
-use rig::{Backend, Forwarder, PATIENCE, Peer, Scratch};
+use rig::{Backend, Forwarder, PATIENCE, Peer, Scratch, UdpBackend, UdpPeer};
 use rustix::process::Signal;
 
 use crate::named::{Named, ask, ask_times};
@@ -96,6 +96,33 @@ fn a_session_is_told_at_its_start_now_and_then_and_at_its_end() {
         for key in ["id", "client", "backend", "connect_ms"] {
             assert_eq!(value(line, key), value(last, key), "{line}");
         }
+    }
+}
+
+#[test]
+fn flows_are_told_on_the_way_too() {
+    let (backend, scratch) = (UdpBackend::named('A'), Scratch::new());
+    let [path, file] = ["log", "replug.toml"].map(|name| scratch.join(name));
+    let text = format!(
+        "[listener.web]\nbind = \"udp://127.0.0.1:0\"\nto = \"{}\"\ntimeouts = {{ idle = \"4s\" }}\n\
+         [[log]]\n[[log]]\nformat = \"logfmt\"\nto = \"{path}\"\nstart = true\nevery = \"1s\"",
+        backend.target(),
+    );
+    fs::write(&file, text).expect("a scratch file can be written");
+    let forwarder = Forwarder::start_command(Command::new(REPLUG).args(["run", "-c", &file]), 1);
+    assert_eq!(UdpPeer::bind().ask(forwarder.address().udp(), b"who?"), b"A");
+    let events = || -> Vec<String> {
+        lines(&path).into_iter().filter(|line| line.contains(" event=")).collect()
+    };
+    until("the end", || events().last().is_some_and(|line| line.contains(" event=end ")));
+    let events = events();
+    let kinds: Vec<_> = events.iter().map(|line| value(line, "event")).collect();
+    assert!(kinds.len() > 2 && kinds[0] == "start", "{kinds:?}");
+    assert!(kinds[1..kinds.len() - 1].iter().all(|kind| *kind == "open"), "{kinds:?}");
+    assert_eq!(value(&events[0], "datagrams_to_backend"), "0");
+    for line in &events[1..] {
+        assert_eq!(value(line, "datagrams_to_client"), "1");
+        assert_eq!(value(line, "id"), value(&events[0], "id"));
     }
 }
 
