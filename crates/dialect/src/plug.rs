@@ -329,7 +329,7 @@ impl Reader {
         }
         let daemon = !self.foreground && self.debug == 0 && !self.session_to_stdout();
         let notes = self.notes(daemon);
-        let log = self.log(daemon);
+        let logs = self.logs(daemon);
         if self.sticky {
             self.pool.sticky = Some(Sticky { ttl: self.ttl, by: StickyKey::Client });
         }
@@ -338,7 +338,7 @@ impl Reader {
                 *address = self.address;
             }
         }
-        let mut config = Config { logs: vec![log], ..Config::default() };
+        let mut config = Config { logs, ..Config::default() };
         config.listeners.push(self.listener);
         config.pools.push(self.pool);
         if runs && sound(&self.faults) {
@@ -358,20 +358,25 @@ impl Reader {
         self.session.as_ref().is_some_and(|path| path.value == "-")
     }
 
-    /// Where sessions are logged.
-    fn log(&self, daemon: bool) -> Log {
-        let (format, to) = match self.session.as_ref().map(|path| &*path.value) {
-            Some("-") => (LogFormat::PlugSession, LogTarget::Stdout),
-            Some(file) => (LogFormat::PlugSession, LogTarget::File(file.to_owned())),
-            None if daemon || self.syslog => (LogFormat::PlugSyslog, syslog()),
-            None => (LogFormat::PlugSyslog, LogTarget::Stderr),
+    /// What is logged, and where: sessions where `-S` says, connections to syslog, and in the
+    /// foreground what goes wrong to the terminal as well.
+    fn logs(&self, daemon: bool) -> Vec<Log> {
+        let session = self.session.as_ref().map(|path| {
+            let to = match &*path.value {
+                "-" => LogTarget::Stdout,
+                file => LogTarget::File(file.to_owned()),
+            };
+            let to = Spanned { value: to, span: path.span };
+            Log { format: LogFormat::PlugSession, to, ..Log::default() }
+        });
+        let connections = |verbosity, to| {
+            let format = LogFormat::PlugSyslog;
+            Log { format, verbosity, ..Log::to(to) }
         };
-        let verbosity = match (self.session.is_some() || self.syslog, self.debug) {
-            (_, 2..) => Verbosity::Verbose,
-            (true, _) => Verbosity::Normal,
-            (false, _) => Verbosity::Quiet,
-        };
-        Log { format, verbosity, ..Log::to(to) }
+        let told = if self.syslog { Verbosity::Normal } else { Verbosity::Quiet };
+        let shown = if self.debug > 1 { Verbosity::Verbose } else { Verbosity::Quiet };
+        let terminal = (!daemon).then(|| connections(shown, LogTarget::Stderr));
+        session.into_iter().chain([connections(told, syslog())]).chain(terminal).collect()
     }
 
     /// The words of `replug run` that a file cannot hold.
@@ -391,7 +396,6 @@ impl Reader {
     }
 }
 
-/// Where something is written to; plug would fail with the system's word for these.
 /// The syslog of this machine, where plug is known as such.
 fn syslog() -> LogTarget {
     let tag = Tag::new(NAME).expect("letters are a tag");
@@ -399,6 +403,7 @@ fn syslog() -> LogTarget {
     LogTarget::Syslog(Syslog { label, ..Syslog::new(SyslogServer::Local) })
 }
 
+/// Where something is written to; plug would fail with the system's word for these.
 fn path(word: Word<'_>) -> Result<String, Diagnostic> {
     crate::term::value::path(word)
 }

@@ -46,6 +46,16 @@ pub(super) struct Output {
     /// Entries that were not held.
     lost: u64,
     trouble: Option<Trouble>,
+    on_failure: OnFailure,
+}
+
+/// What becomes of entries that a sink does not take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum OnFailure {
+    /// They are held, and the trouble is told.
+    Hold,
+    /// They are let go, and nobody is told.
+    LetGo,
 }
 
 /// A sink that fails.
@@ -74,8 +84,18 @@ pub(super) enum Flushed {
 impl Output {
     /// An output that is in trouble from the start only if nobody is behind its sink yet.
     pub(super) fn new(sink: Sink) -> Self {
-        let absent = sink.absent();
-        let mut output = Self {
+        let mut output = Self::letting_go(sink);
+        output.on_failure = OnFailure::Hold;
+        if let Some(error) = output.sink.absent() {
+            output.failed(error, Instant::now());
+        }
+        output
+    }
+
+    /// An output that lets go, without a word, of what its sink does not take: as syslog(3) does
+    /// where there is no daemon.
+    pub(super) fn letting_go(sink: Sink) -> Self {
+        Self {
             sink,
             held: Vec::new(),
             lengths: VecDeque::new(),
@@ -83,11 +103,8 @@ impl Output {
             taken: 0,
             lost: 0,
             trouble: None,
-        };
-        if let Some(error) = absent {
-            output.failed(error, Instant::now());
+            on_failure: OnFailure::LetGo,
         }
-        output
     }
 
     pub(super) fn sink(&self) -> &Sink {
@@ -155,6 +172,12 @@ impl Output {
         }
         match self.write_or_connect(patience) {
             Ok(()) => self.recovered(now),
+            Err(_) if self.on_failure == OnFailure::LetGo => {
+                self.held.clear();
+                self.lengths.clear();
+                (self.start, self.taken) = (0, 0);
+                Flushed::Whole
+            }
             Err(error) => {
                 self.failed(error, now);
                 Flushed::Held
@@ -273,6 +296,22 @@ mod tests {
 
     /// Of the sinks in these tests.
     const RETRY_EVERY: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn what_nobody_takes_is_let_go_if_nobody_minds() {
+        let dir = Directory::new("letgo");
+        let path = dir.path("log");
+        let mut output = Output::letting_go(Sink::local(&path));
+        output.push("lost");
+        assert_eq!(output.flush(Instant::now()), Flushed::Whole);
+        assert_eq!((output.unwritten(), output.retry_at()), (0, None));
+        let daemon = std::os::unix::net::UnixDatagram::bind(&path).expect("a new socket");
+        output.push("heard");
+        assert_eq!(output.flush(Instant::now()), Flushed::Whole);
+        let mut message = [0; 64];
+        let count = daemon.recv(&mut message).expect("it is there");
+        assert_eq!(&message[..count], b"heard");
+    }
 
     #[test]
     fn a_full_disk_is_waited_out_and_what_was_lost_is_told() {

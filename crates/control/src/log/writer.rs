@@ -106,11 +106,16 @@ impl Writer {
                 Sink::local(Path::new(journald::SOCKET))
             }
         };
+        let records = match (setup.log.format, &setup.log.to.value) {
+            // Its users are used to syslog(3).
+            (LogFormat::PlugSyslog, LogTarget::Syslog(_)) => Output::letting_go(sink),
+            _ => Output::new(sink),
+        };
         Ok(Self {
             wants: setup.wants(),
             setup,
             shape,
-            records: Output::new(sink),
+            records,
             notices,
             dropped: Dropped::default(),
             missed: Arc::default(),

@@ -34,9 +34,8 @@ fn t12_rules_mean_what_they_say() {
 #[test]
 fn t12_a_refusal_is_always_told() {
     let a = name('A');
-    let logged = Logged::start(&["-l", "-a", "127.0.0.2"], &[&a.address().to_string()]);
+    let logged = Logged::start(&["-a", "127.0.0.2"], &[&a.address().to_string()]);
     assert_eq!(logged.plug.ask_from(&[3, 2]), "-A");
-    let _started = logged.next();
     let line = "<29>plug[PID]: (127.0.0.1 PORT): Connect from 127.0.0.3 Refused.";
     assert_eq!(logged.next(), line);
 }

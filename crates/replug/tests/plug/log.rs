@@ -73,6 +73,31 @@ fn t14_a_session_file_that_is_renamed() {
     assert_eq!(lines(&old), 1);
 }
 
+/// 13, 14: with both, each is told its part.
+#[test]
+fn t14_the_session_file_beside_syslog() {
+    let scratch = Scratch::new();
+    let file = scratch.join("sessions");
+    let a = name('A');
+    let logged = Logged::start(&["-l", "-S", &file], &[&a.address().to_string()]);
+    assert_eq!(logged.plug.ask(), 'A');
+    for expected in ["Plugdaemon started.", "Connect from 127.0.0.1 to 127.0.0.1", "Complete."] {
+        assert_eq!(logged.next(), format!("<29>plug[PID]: (127.0.0.1 PORT): {expected}"));
+    }
+    until("the line", || fs::read_to_string(&file).is_ok_and(|text| text.ends_with('\n')));
+    let text = fs::read_to_string(&file).expect("the file");
+    assert_eq!(text.lines().count(), 1, "{text}");
+}
+
+/// Without a session nothing is said at the terminal, syslog daemon or not.
+#[test]
+fn a_plug_that_has_nothing_to_say_says_nothing() {
+    let a = name('A');
+    let plug = Plug::start(&[], &[&a.address().to_string()]);
+    assert_eq!(plug.ask(), 'A');
+    assert_eq!(plug.program.stderr().so_far(), [""; 0]);
+}
+
 /// 14: without an address, a port stands for all.
 #[test]
 fn t14_to_standard_output() {
