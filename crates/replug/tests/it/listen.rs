@@ -179,7 +179,7 @@ fn sessions_leave_by_the_interface_that_was_given() {
 
     // Loopback addresses cannot be reached by an interface that there is not.
     let forwarder = Forwarder::start(REPLUG, &["127.0.0.1:0/no-such-if", &target]);
-    Peer::connect(forwarder.address()).expect_reset();
+    Peer::expect_turned_away(None, forwarder.address());
     assert_eq!(forwarder.record().reason(), "unreachable");
 }
 
