@@ -20,14 +20,34 @@ pub(crate) struct Reading {
     pub(crate) diagnostics: Vec<Diagnostic>,
     /// The texts that the faults are of.
     pub(crate) sources: Sources,
-    /// What it depends on in the file system.
-    pub(crate) watched: Vec<PathBuf>,
+    /// The files, and the directory, that it was read from.
+    pub(crate) files: Vec<PathBuf>,
+    /// The lists of ranges that these name.
+    pub(crate) lists: Vec<PathBuf>,
+}
+
+/// Changes of what are looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Watched {
+    /// Of lists, which somebody else may write.
+    Lists,
+    /// Of the files as well.
+    All,
 }
 
 impl Reading {
+    /// What to look for changes of.
+    pub(crate) fn paths(&self, watched: Watched) -> Vec<PathBuf> {
+        match watched {
+            Watched::Lists => self.lists.clone(),
+            Watched::All => self.files.iter().chain(&self.lists).cloned().collect(),
+        }
+    }
+
     /// The same for a running replug.
-    pub(crate) fn in_lines(self) -> control::Reading {
-        let Self { config, diagnostics, sources, watched } = self;
+    pub(crate) fn in_lines(self, watched: Watched) -> control::Reading {
+        let watched = self.paths(watched);
+        let Self { config, diagnostics, sources, .. } = self;
         let faults = diagnostics.iter().filter(|fault| fault.severity() == Severity::Error);
         control::Reading {
             config,
@@ -43,7 +63,8 @@ pub(crate) fn read(path: &Path) -> Reading {
     let mut sources = Sources::default();
     let mut diagnostics = Vec::new();
     let mut files = Vec::new();
-    let mut watched = vec![path.to_owned()];
+    let mut read_from = vec![path.to_owned()];
+    let mut lists = Vec::new();
     match paths(path) {
         Ok(paths) if paths.is_empty() => {
             let message = format!("there is no *.toml in {}", path.display());
@@ -54,7 +75,7 @@ pub(crate) fn read(path: &Path) -> Reading {
         }
         Ok(paths) => {
             for path in paths {
-                watched.push(path.clone());
+                read_from.push(path.clone());
                 match text(&path) {
                     Ok(text) => files.push(sources.add(path.display().to_string(), text)),
                     Err(error) => diagnostics.push(unread(&path, &error)),
@@ -69,15 +90,16 @@ pub(crate) fn read(path: &Path) -> Reading {
             let environment = |name: &str| std::env::var(name).ok();
             let list = |path: &Path| text(path).map_err(|error| error.to_string());
             let reading = native::read(&files, &mut sources, &environment, &list);
-            watched.extend(reading.lists.iter().map(PathBuf::from));
+            lists = reading.lists.iter().map(PathBuf::from).collect();
             diagnostics = reading.diagnostics;
             Some(reading.config)
         }
         false => None,
     };
     let sound = diagnostics.iter().all(|fault| fault.severity() < Severity::Error);
-    watched.dedup();
-    Reading { config: config.filter(|_| sound), diagnostics, sources, watched }
+    read_from.dedup();
+    let config = config.filter(|_| sound);
+    Reading { config, diagnostics, sources, files: read_from, lists }
 }
 
 /// The files to read: the one that is named, or those of a directory in the order of their names.

@@ -23,6 +23,7 @@ use dialect::render::{Colour, pointer, render};
 use model::{Diagnostic, Sources};
 
 use cli::Order;
+use file::Watched;
 
 fn main() -> ExitCode {
     let mut words = std::env::args_os();
@@ -56,21 +57,17 @@ fn forward(run: &cli::Run) -> Exit {
     if !control::is_launched() {
         tell(&shown(&reading.diagnostics, &reading.sources));
     }
+    let watched = if run.watch { Watched::All } else { Watched::Lists };
+    let paths = reading.paths(watched);
     let Some(config) = reading.config else {
         return Exit::Configuration;
     };
     let process = &run.process.0;
     // From then on it is read by the process as it has become.
     let inside = |path: &std::path::PathBuf| process.path_inside(path);
-    let (path, watch) = (inside(&run.config), run.watch);
-    let read = move || {
-        let mut reading = file::read(&path).in_lines();
-        if !watch {
-            reading.watched.clear();
-        }
-        reading
-    };
-    let watched = if watch { reading.watched.iter().map(inside).collect() } else { Vec::new() };
+    let path = inside(&run.config);
+    let read = move || file::read(&path).in_lines(watched);
+    let watched = paths.iter().map(inside).collect();
     let files = control::Files { read: Box::new(read), watched };
     control::run(config, Some(files), process, |_| {})
 }

@@ -243,6 +243,19 @@ fn the_lists_of_a_file_are_read_again_too() {
 }
 
 #[test]
+fn a_list_of_clients_is_read_again_when_it_changes() {
+    let backend = Backend::bind();
+    let scratch = Scratch::new();
+    let list = scratch.join("office.txt");
+    fs::write(&list, "10.0.0.0/8\n").expect("a scratch file can be written");
+    let rig = Rig::start(&web(&[&backend], &format!("allow = \"file:{list}\"")), 1);
+    Peer::connect(rig.forwarder.address()).expect_reset();
+    fs::write(&list, "10.0.0.0/8\n127.0.0.0/8\n").expect("a scratch file can be written");
+    rig.forwarder.messages().expect("reloaded: ~ listener.web.allow");
+    session(rig.forwarder.address(), &backend);
+}
+
+#[test]
 fn orders_find_nobody_or_nothing_to_do() {
     let scratch = Scratch::new();
     let run = |words: &[&str]| {

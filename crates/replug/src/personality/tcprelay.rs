@@ -189,7 +189,7 @@ fn again(path: &str, options: &Options) -> control::Reading {
             ..file::Reading::default()
         },
     };
-    file::Reading { sources, ..reading }.in_lines()
+    file::Reading { sources, ..reading }.in_lines(file::Watched::Lists)
 }
 
 /// Waits until all addresses can be had, which is told once.
