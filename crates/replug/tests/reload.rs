@@ -249,7 +249,7 @@ fn a_list_of_clients_is_read_again_when_it_changes() {
     let list = scratch.join("office.txt");
     fs::write(&list, "10.0.0.0/8\n").expect("a scratch file can be written");
     let rig = Rig::start(&web(&[&backend], &format!("allow = \"file:{list}\"")), 1);
-    Peer::connect(rig.forwarder.address()).expect_reset();
+    Peer::expect_turned_away(None, rig.forwarder.address());
     fs::write(&list, "10.0.0.0/8\n127.0.0.0/8\n").expect("a scratch file can be written");
     rig.forwarder.messages().expect("reloaded: ~ listener.web.allow");
     session(rig.forwarder.address(), &backend);
