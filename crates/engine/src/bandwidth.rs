@@ -60,14 +60,14 @@ impl Bandwidth {
     }
 
     /// What holds a new session's bytes to the backend.
-    pub fn to_backend(&self) -> Option<Box<Throttle>> {
+    pub fn to_backend(&self) -> Option<Throttle> {
         let session = self.session.to_backend.map(|rate| Meter::new(rate.get()));
         let shared = [&self.listener.to_backend, &self.process.to_backend];
         Throttle::new(session.into_iter().chain(shared.into_iter().flatten().cloned()))
     }
 
     /// What holds a new session's bytes to the client.
-    pub fn to_client(&self) -> Option<Box<Throttle>> {
+    pub fn to_client(&self) -> Option<Throttle> {
         let session = self.session.to_client.map(|rate| Meter::new(rate.get()));
         let shared = [&self.listener.to_client, &self.process.to_client];
         Throttle::new(session.into_iter().chain(shared.into_iter().flatten().cloned()))

@@ -8,6 +8,7 @@
 //!     └───────────────────────▶ Cut ─────────────────────────────────┘
 //!                                     what was received is delivered
 //! ```
+//! `Last` stands between `Cut` and `Ended` while something is held.
 //!
 //! What the receiver would not take is held, and nothing is read meanwhile: that
 //! is the back-pressure. Held bytes are at most one buffer or one pipe.
@@ -16,7 +17,8 @@
 //! bulk; then they go through a pipe (`splice(2)`), until three moves in a row
 //! were small. When a direction has moved its share (see [`turn`]) it gives way, so
 //! that bulk does not keep small messages waiting. A direction whose bandwidth is limited
-//! asks its [`Throttle`] before each read, and reads no more than that grants.
+//! asks its [`Throttle`] before each read, and reads no more than that grants. One that has a
+//! [`Rewrite`] copies, and delivers what that makes of the bytes.
 
 use std::io;
 use std::task::{Context, Poll, ready};
@@ -24,6 +26,7 @@ use std::task::{Context, Poll, ready};
 use crate::buffer::{self, BUFFER_BYTES};
 use crate::pace::Pace;
 use crate::pipe::Pipe;
+use crate::rewrite::{Next, Rewrite};
 use crate::socket::{self, Found, Socket};
 use crate::throttle::Throttle;
 use crate::turn;
@@ -35,9 +38,16 @@ pub struct Direction {
     /// Boxed: most directions hold nothing, and every idle session has two of them.
     held: Option<Box<Held>>,
     /// Boxed for the same reason; most directions have none.
-    throttle: Option<Box<Throttle>>,
+    treatment: Option<Box<Treatment>>,
     phase: Phase,
     pace: Pace,
+}
+
+/// What else is done with the bytes than to move them.
+#[derive(Debug, Default)]
+struct Treatment {
+    throttle: Option<Throttle>,
+    rewriter: Option<Box<dyn Rewrite>>,
 }
 
 /// What was received and not yet taken by the receiver.
@@ -59,14 +69,25 @@ enum Phase {
     Open,
     Fin,
     Cut,
+    Last,
     Ended,
 }
 
-/// One of the two sockets of a direction is broken.
+/// A direction cannot go on: one of its two sockets is broken, or what its sender has sent is
+/// refused.
 #[derive(Debug)]
 pub(crate) struct Broken {
     pub(crate) end: Socketward,
-    pub(crate) error: io::Error,
+    pub(crate) fault: Fault,
+}
+
+/// What a peer has done.
+#[derive(Debug)]
+pub(crate) enum Fault {
+    /// Its socket says so.
+    Socket(io::Error),
+    /// It has sent what the rewriter refuses.
+    Refused,
 }
 
 /// Which socket of a direction.
@@ -93,13 +114,34 @@ impl Direction {
 
     /// The same direction, moving bytes as `throttle` lets it.
     #[must_use]
-    pub fn throttled(self, throttle: Option<Box<Throttle>>) -> Self {
-        Self { throttle, ..self }
+    pub fn throttled(mut self, throttle: Option<Throttle>) -> Self {
+        if throttle.is_some() {
+            self.treatment.get_or_insert_default().throttle = throttle;
+        }
+        self
+    }
+
+    /// The same direction, delivering what `rewriter` makes of its bytes, the prefix included.
+    #[must_use]
+    pub fn rewritten(mut self, rewriter: Option<Box<dyn Rewrite>>) -> Self {
+        if rewriter.is_some() {
+            self.treatment.get_or_insert_default().rewriter = rewriter;
+        }
+        self
+    }
+
+    fn throttle(&mut self) -> Option<&mut Throttle> {
+        self.treatment.as_deref_mut()?.throttle.as_mut()
+    }
+
+    fn rewriter(&mut self) -> Option<&mut Box<dyn Rewrite>> {
+        self.treatment.as_deref_mut()?.rewriter.as_mut()
     }
 
     /// Whether bytes wait for nothing but bandwidth.
     pub(crate) fn waits_for_bandwidth(&self) -> bool {
-        self.throttle.as_deref().is_some_and(Throttle::is_waiting)
+        let throttle = self.treatment.as_deref().and_then(|treatment| treatment.throttle.as_ref());
+        throttle.is_some_and(Throttle::is_waiting)
     }
 
     /// Bytes that the receiving socket has taken.
@@ -125,7 +167,7 @@ impl Direction {
     /// The sender's socket is broken: only what was received before is still delivered, and
     /// no FIN follows it.
     pub(crate) fn cut(&mut self) {
-        if self.phase != Phase::Ended {
+        if !matches!(self.phase, Phase::Last | Phase::Ended) {
             self.phase = Phase::Cut;
         }
     }
@@ -133,7 +175,7 @@ impl Direction {
     /// The receiver is gone: what is held for it is thrown away.
     pub(crate) fn abandon(&mut self) {
         self.held = None;
-        self.throttle = None;
+        self.treatment = None;
         self.phase = Phase::Ended;
     }
 
@@ -152,8 +194,7 @@ impl Direction {
         loop {
             match self.deliver(cx, to) {
                 Poll::Ready(Ok(())) => {}
-                Poll::Ready(Err(error)) => return broken(Socketward::To, error),
-                Poll::Pending => return Poll::Pending,
+                other => return other,
             }
             match self.phase {
                 Phase::Open | Phase::Cut => {}
@@ -161,11 +202,13 @@ impl Direction {
                     self.phase = Phase::Ended;
                     return match fin_by_close {
                         true => Poll::Ready(Ok(())),
-                        false => Poll::Ready(to.shutdown_write())
-                            .map_err(|error| Broken { end: Socketward::To, error }),
+                        false => Poll::Ready(to.shutdown_write().map_err(Broken::receiver)),
                     };
                 }
-                Phase::Ended => return Poll::Ready(Ok(())),
+                Phase::Last | Phase::Ended => {
+                    self.phase = Phase::Ended;
+                    return Poll::Ready(Ok(()));
+                }
             }
             if self.delivered >= turn_ends {
                 give_way(cx);
@@ -173,8 +216,14 @@ impl Direction {
             }
             match self.take(cx, from, to) {
                 Poll::Ready(Ok(Took::Bytes(_))) => {}
-                Poll::Ready(Ok(Took::Fin)) => self.phase = Phase::Fin,
-                Poll::Ready(Ok(Took::Last)) => self.phase = Phase::Ended,
+                Poll::Ready(Ok(Took::Fin)) => {
+                    self.finish(to)?;
+                    self.phase = Phase::Fin;
+                }
+                Poll::Ready(Ok(Took::Last)) => {
+                    self.finish(to)?;
+                    self.phase = Phase::Last;
+                }
                 Poll::Ready(Err(broken)) => return Poll::Ready(Err(broken)),
                 Poll::Pending => return Poll::Pending,
             }
@@ -182,7 +231,7 @@ impl Direction {
     }
 
     /// Delivers what is held; ready when nothing is.
-    fn deliver(&mut self, cx: &mut Context<'_>, to: &mut Socket) -> Poll<io::Result<()>> {
+    fn deliver(&mut self, cx: &mut Context<'_>, to: &mut Socket) -> Poll<Result<(), Broken>> {
         loop {
             let Some(held) = &mut self.held else { return Poll::Ready(Ok(())) };
             let sent = match &mut **held {
@@ -190,7 +239,7 @@ impl Direction {
                     // Readiness may have been forgotten before the relay began.
                     let prefix = std::mem::take(prefix);
                     self.held = None;
-                    self.send_or_hold(to, &prefix)?;
+                    self.pass_on(to, &prefix)?;
                     continue;
                 }
                 Held::Bytes { bytes, taken } => {
@@ -201,8 +250,10 @@ impl Direction {
             match sent {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Ok(sent)) => self.account(sent),
-                Poll::Ready(Err(error)) if self.pipe_is_refused(&error) => self.leave_pipe()?,
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Ready(Err(error)) if self.pipe_is_refused(&error) => {
+                    self.leave_pipe().map_err(Broken::receiver)?;
+                }
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(Broken::receiver(error))),
             }
         }
     }
@@ -230,20 +281,18 @@ impl Direction {
         from: &mut Socket,
         to: &Socket,
     ) -> Poll<Result<Took, Broken>> {
-        if self.throttle.is_none() {
+        if self.treatment.is_none() {
             return self.take_up_to(usize::MAX, cx, from, to);
         }
-        let limit = match ready!(self.poll_grant(cx, from)) {
-            Ok(limit) => limit,
-            Err(error) => return broken(Socketward::From, error),
-        };
+        let limit = ready!(self.poll_grant(cx, from)).map_err(Broken::sender)?;
         let took = self.take_up_to(limit, cx, from, to);
-        if let Some(throttle) = &mut self.throttle {
+        let holds = self.holds();
+        if let Some(throttle) = self.throttle() {
             match took {
                 Poll::Ready(Ok(Took::Bytes(bytes))) => throttle.moved(bytes),
                 _ => throttle.release(),
             }
-            if self.held.is_some() {
+            if holds {
                 throttle.release();
             }
         }
@@ -253,8 +302,9 @@ impl Direction {
     /// Ready when something may be read, with how much. Bandwidth is asked for only when there
     /// is something to spend it on; a broken sender is known to have something, or to end.
     fn poll_grant(&mut self, cx: &mut Context<'_>, from: &mut Socket) -> Poll<io::Result<usize>> {
-        let Some(throttle) = &mut self.throttle else { return Poll::Ready(Ok(usize::MAX)) };
-        if self.phase == Phase::Open && !throttle.is_waiting() {
+        let is_open = self.phase == Phase::Open;
+        let Some(throttle) = self.throttle() else { return Poll::Ready(Ok(usize::MAX)) };
+        if is_open && !throttle.is_waiting() {
             match from.poll_readable(cx) {
                 Poll::Ready(readable) => readable?,
                 Poll::Pending => {
@@ -279,6 +329,7 @@ impl Direction {
         // Splice stops at urgent data and cannot go past it; receiving can.
         if matches!(self.pace, Pace::Splice { .. })
             && !from.has_urgent()
+            && self.rewriter().is_none()
             && let Some(pipe) = Pipe::take()
         {
             return self.take_by_pipe(limit, cx, from, to, pipe);
@@ -300,13 +351,11 @@ impl Direction {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Ok(0)) => return Poll::Ready(Ok(Took::Fin)),
                 Poll::Ready(Ok(received)) => received,
-                Poll::Ready(Err(error)) => return broken(Socketward::From, error),
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(Broken::sender(error))),
             };
             self.pace.note_read(received, limit);
-            match self.send_or_hold(to, &buffer[..received]) {
-                Ok(()) => Poll::Ready(Ok(Took::Bytes(received))),
-                Err(error) => broken(Socketward::To, error),
-            }
+            self.pass_on(to, &buffer[..received])?;
+            Poll::Ready(Ok(Took::Bytes(received)))
         })
     }
 
@@ -332,12 +381,10 @@ impl Direction {
                 self.pace = Pace::CopyOnly;
                 0
             }
-            Poll::Ready(Err(error)) => return broken(Socketward::From, error),
+            Poll::Ready(Err(error)) => return Poll::Ready(Err(Broken::sender(error))),
         };
-        match self.empty_or_hold(to, pipe) {
-            Ok(()) => Poll::Ready(Ok(Took::Bytes(moved))),
-            Err(error) => broken(Socketward::To, error),
-        }
+        self.empty_or_hold(to, pipe).map_err(Broken::receiver)?;
+        Poll::Ready(Ok(Took::Bytes(moved)))
     }
 
     /// Receives what a broken socket still has. Its error was taken already, so whatever ends
@@ -347,10 +394,10 @@ impl Direction {
             let buffer = &mut buffer[..limit.min(BUFFER_BYTES)];
             match socket::receive(from.descriptor(), buffer).map(|found| found.bytes()) {
                 Ok(0) | Err(_) => Ok(Took::Last),
-                Ok(received) => match self.send_or_hold(to, &buffer[..received]) {
-                    Ok(()) => Ok(Took::Bytes(received)),
-                    Err(error) => Err(Broken { end: Socketward::To, error }),
-                },
+                Ok(received) => {
+                    self.pass_on(to, &buffer[..received])?;
+                    Ok(Took::Bytes(received))
+                }
             }
         })
     }
@@ -372,6 +419,45 @@ impl Direction {
             self.held = Some(Held::Pipe(pipe).into());
         }
         Ok(())
+    }
+
+    /// Delivers what was received, or what the rewriter makes of it.
+    fn pass_on(&mut self, to: &Socket, received: &[u8]) -> Result<(), Broken> {
+        let Some(rewriter) = self.rewriter() else {
+            return self.send_or_hold(to, received).map_err(Broken::receiver);
+        };
+        let mut out = Vec::new();
+        let next = rewriter.rewrite(received, &mut out);
+        if next != Next::Rewrite {
+            self.drop_rewriter();
+        }
+        self.pass_on_rewritten(to, &out)?;
+        match next {
+            Next::Rewrite | Next::Pass => Ok(()),
+            Next::Refuse => {
+                self.phase = Phase::Last;
+                Err(Broken { end: Socketward::From, fault: Fault::Refused })
+            }
+        }
+    }
+
+    /// Delivers what the rewriter has held back: nothing more is received.
+    fn finish(&mut self, to: &Socket) -> Result<(), Broken> {
+        let Some(mut rewriter) = self.drop_rewriter() else { return Ok(()) };
+        let mut out = Vec::new();
+        rewriter.finish(&mut out);
+        self.pass_on_rewritten(to, &out)
+    }
+
+    fn pass_on_rewritten(&mut self, to: &Socket, out: &[u8]) -> Result<(), Broken> {
+        match out.is_empty() {
+            true => Ok(()),
+            false => self.send_or_hold(to, out).map_err(Broken::receiver),
+        }
+    }
+
+    fn drop_rewriter(&mut self) -> Option<Box<dyn Rewrite>> {
+        self.treatment.as_deref_mut()?.rewriter.take()
     }
 
     fn send_or_hold(&mut self, to: &Socket, bytes: &[u8]) -> io::Result<()> {
@@ -427,6 +513,12 @@ fn give_way(cx: &mut Context<'_>) {
     let _ = yielding.poll(cx);
 }
 
-fn broken<T>(end: Socketward, error: io::Error) -> Poll<Result<T, Broken>> {
-    Poll::Ready(Err(Broken { end, error }))
+impl Broken {
+    fn sender(error: io::Error) -> Self {
+        Self { end: Socketward::From, fault: Fault::Socket(error) }
+    }
+
+    fn receiver(error: io::Error) -> Self {
+        Self { end: Socketward::To, fault: Fault::Socket(error) }
+    }
 }

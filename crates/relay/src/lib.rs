@@ -11,6 +11,7 @@
 //! - [`pipe`](mod@pipe) and [`buffer`](mod@buffer): what a thread lends to the
 //!   direction that is moving bytes right now;
 //! - [`throttle`](mod@throttle): when it may move them, if that is limited;
+//! - [`rewrite`](mod@rewrite): what they are turned into, if they do not stay what they were;
 //! - [`turn`](mod@turn): how much a direction moves before others get their turn;
 //! - [`clock`](mod@clock): time in one word;
 //! - [`watched`](mod@watched): the same for a listening socket;
@@ -20,7 +21,7 @@
 //! Absent on purpose: addresses, policies, timeouts, logs. Whoever owns a
 //! [`Relay`] decides how long it may go on, by looking at its stamps.
 //!
-//! Rules that hold for every mechanism (copy, splice), throttled or not:
+//! Rules that hold for every mechanism (copy, splice), throttled or rewritten or not:
 //!
 //! 1. Each direction ends on its own; the session ends when both have.
 //! 2. A FIN is sent only for a FIN received. A reset is passed on as a reset,
@@ -35,6 +36,7 @@ pub mod direction;
 mod pace;
 pub mod pipe;
 pub mod relay;
+pub mod rewrite;
 pub mod socket;
 mod sys;
 pub mod throttle;
@@ -45,6 +47,7 @@ pub use clock::{Stamp, Tick};
 pub use datagram::DatagramSocket;
 pub use direction::Direction;
 pub use relay::{End, Relay};
+pub use rewrite::{Next, Rewrite};
 pub use socket::Socket;
 pub use sys::{
     TcpFigures, bind_address_no_port, defer_accept, fast_open_queue, local_offset, take_inherited,

@@ -4,9 +4,9 @@
 //!             both directions have ended
 //!   Open ───────────────────────────────────────────────▶ End::Done
 //!     │
-//!     │ one socket broke: reset, timed out, unreachable
+//!     │ one socket broke (reset, timed out, unreachable), or its bytes are refused
 //!     ▼
-//!   Breaking ───────────────────────────────────────────▶ End::Reset
+//!   Breaking ───────────────────────────────▶ End::Reset, End::Refused
 //!             what had come from it is delivered and
 //!             acknowledged; then the other peer is reset
 //! ```
@@ -25,7 +25,7 @@ use tokio::time::{Sleep, sleep};
 
 use crate::Side;
 use crate::clock::{Stamp, Tick};
-use crate::direction::{Broken, Direction, Socketward};
+use crate::direction::{Broken, Direction, Fault, Socketward};
 use crate::socket::Socket;
 
 /// How long a peer may take without acknowledging a single byte of what is left for it, once
@@ -75,13 +75,18 @@ pub enum End {
         /// What its socket said.
         error: io::Error,
     },
+    /// A rewriter refuses what one side has sent; both peers have been, or are about to be, reset.
+    Refused {
+        /// The side that sent it.
+        by: Side,
+    },
 }
 
 /// One side is gone; the other still has to get what came from it.
 #[derive(Debug)]
 struct Breaking {
     side: Side,
-    error: Option<io::Error>,
+    fault: Option<Fault>,
     look: Pin<Box<Sleep>>,
     pause: Duration,
     unacknowledged: usize,
@@ -161,14 +166,14 @@ impl Relay {
                     });
                 }
                 Ok(false) => return Poll::Pending,
-                Err((side, error)) => self.start_breaking(side, error),
+                Err((side, fault)) => self.start_breaking(side, fault),
             }
         }
         self.poll_breaking(cx)
     }
 
     /// Both sides alive: whether both directions have ended, or which side broke.
-    fn poll_open(&mut self, cx: &mut Context<'_>) -> Result<bool, (Side, io::Error)> {
+    fn poll_open(&mut self, cx: &mut Context<'_>) -> Result<bool, (Side, Fault)> {
         let Self { client, backend, state } = self;
         let State { to_backend, to_client, first_fin, last_activity, .. } = &mut **state;
         if !to_backend.has_ended() {
@@ -197,19 +202,19 @@ impl Relay {
             && !to_client.holds()
             && let Poll::Ready(error) = client.poll_broken(cx)
         {
-            return Err((Side::Client, error));
+            return Err((Side::Client, Fault::Socket(error)));
         }
         if to_client.has_fin()
             && !to_backend.has_ended()
             && !to_backend.holds()
             && let Poll::Ready(error) = backend.poll_broken(cx)
         {
-            return Err((Side::Backend, error));
+            return Err((Side::Backend, Fault::Socket(error)));
         }
         Ok(to_backend.has_ended() && to_client.has_ended())
     }
 
-    fn start_breaking(&mut self, side: Side, error: io::Error) {
+    fn start_breaking(&mut self, side: Side, fault: Fault) {
         let (from_it, to_it) = match side {
             Side::Client => (&mut self.state.to_backend, &mut self.state.to_client),
             Side::Backend => (&mut self.state.to_client, &mut self.state.to_backend),
@@ -218,7 +223,7 @@ impl Relay {
         to_it.abandon();
         self.state.breaking = Some(Box::new(Breaking {
             side,
-            error: Some(error),
+            fault: Some(fault),
             look: Box::pin(sleep(FLUSH_LOOKS.0)),
             pause: FLUSH_LOOKS.0,
             unacknowledged: usize::MAX,
@@ -285,19 +290,23 @@ impl Relay {
 
 impl Breaking {
     fn end(&mut self) -> End {
-        let error = self.error.take().unwrap_or_else(|| io::ErrorKind::ConnectionReset.into());
-        End::Reset { by: self.side, error }
+        let by = self.side;
+        match self.fault.take() {
+            Some(Fault::Refused) => End::Refused { by },
+            Some(Fault::Socket(error)) => End::Reset { by, error },
+            None => End::Reset { by, error: io::ErrorKind::ConnectionReset.into() },
+        }
     }
 }
 
 impl Broken {
     /// Which side broke, for a direction that receives from `from`.
-    fn on(self, from: Side) -> (Side, io::Error) {
+    fn on(self, from: Side) -> (Side, Fault) {
         let side = match self.end {
             Socketward::From => from,
             Socketward::To => from.other(),
         };
-        (side, self.error)
+        (side, self.fault)
     }
 }
 

@@ -118,10 +118,10 @@ struct Stage {
 impl Throttle {
     /// Passes `meters` in this order; give that of the session first, that of the process last.
     /// `None` without any.
-    pub fn new(meters: impl IntoIterator<Item = Meter>) -> Option<Box<Self>> {
+    pub fn new(meters: impl IntoIterator<Item = Meter>) -> Option<Self> {
         let stages = meters.into_iter().map(|meter| Stage { meter, credit: 0 });
         let stages: Box<[_]> = stages.collect();
-        (!stages.is_empty()).then(|| Box::new(Self { stages, due: None, sleep: None }))
+        (!stages.is_empty()).then_some(Self { stages, due: None, sleep: None })
     }
 
     /// Whether bytes that are there wait for their turn.
@@ -209,7 +209,7 @@ mod tests {
     }
 
     fn throttle(meters: &[&Meter]) -> Throttle {
-        *Throttle::new(meters.iter().copied().cloned()).expect("there are meters")
+        Throttle::new(meters.iter().copied().cloned()).expect("there are meters")
     }
 
     /// A moment well behind the start of the clock, in milliseconds.

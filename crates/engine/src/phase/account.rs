@@ -235,6 +235,8 @@ pub enum Reason {
     /// A limit was reached: of sessions, of their rate, of a session's lifetime. Or a flow made
     /// room for another.
     Limited,
+    /// What a peer has sent is not what its protocol allows.
+    BadRequest,
     /// The time to drain was over.
     Drained,
     /// An operator ended it.
@@ -297,7 +299,7 @@ impl Reason {
             (Self::HalfClosedIdle, _) => "sD",
             (Self::ConnectTimeout, _) => "sC",
             (Self::Refused | Self::Unreachable | Self::NoBackend, _) => "SC",
-            (Self::Denied, _) => "PR",
+            (Self::Denied | Self::BadRequest, _) => "PR",
             (Self::Limited, Phase::Queue) => "sQ",
             (Self::Limited, Phase::Connect) => "PC",
             (Self::Limited, Phase::Data) => "PD",
@@ -323,6 +325,7 @@ impl Reason {
             Self::NoBackend => "no_backend",
             Self::Denied => "denied",
             Self::Limited => "limited",
+            Self::BadRequest => "bad_request",
             Self::Drained => "drained",
             Self::Killed => "killed",
             Self::Internal => "internal",
@@ -414,6 +417,7 @@ mod tests {
             Reason::NoBackend,
             Reason::Denied,
             Reason::Limited,
+            Reason::BadRequest,
             Reason::Drained,
             Reason::Killed,
             Reason::Internal,

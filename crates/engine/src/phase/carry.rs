@@ -80,6 +80,8 @@ impl Outcome {
             }
             End::Reset { by: Side::Client, .. } => (Reason::ClientReset, By::Client),
             End::Reset { by: Side::Backend, .. } => (Reason::BackendReset, By::Backend),
+            End::Refused { by: Side::Client } => (Reason::BadRequest, By::Client),
+            End::Refused { by: Side::Backend } => (Reason::BadRequest, By::Backend),
         };
         Self { reason, by }
     }
@@ -146,5 +148,7 @@ mod tests {
         assert_eq!(backend, (Reason::BackendReset, By::Backend));
         let ours = reset(Side::Client, Errno::NOSPC);
         assert_eq!(ours, (Reason::Internal, By::Replug));
+        let refused = Outcome::of(&End::Refused { by: Side::Client });
+        assert_eq!((refused.reason, refused.by), (Reason::BadRequest, By::Client));
     }
 }

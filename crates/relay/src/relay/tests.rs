@@ -11,6 +11,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::*;
+use crate::rewrite::{Next, Rewrite};
 use crate::throttle::{Meter, Throttle};
 
 /// Longest wait of a test for anything.
@@ -45,13 +46,21 @@ fn relayed(
     mechanism: Mechanism,
     peers: impl FnOnce(TcpStream, TcpStream) + Send + 'static,
 ) -> (End, (u64, u64)) {
+    relayed_by(|| mechanism.direction(), || mechanism.direction(), peers)
+}
+
+fn relayed_by(
+    to_backend: impl FnOnce() -> Direction,
+    to_client: impl FnOnce() -> Direction,
+    peers: impl FnOnce(TcpStream, TcpStream) + Send + 'static,
+) -> (End, (u64, u64)) {
     let (client, accepted) = connection();
     let (connected, backend) = connection();
     let peers = thread::spawn(move || peers(client, backend));
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let ended = runtime.block_on(async {
-        let (to_backend, to_client) = (mechanism.direction(), mechanism.direction());
+        let (to_backend, to_client) = (to_backend(), to_client());
         let mut relay = Relay::new(socket(accepted), socket(connected), to_backend, to_client);
         let end = std::future::poll_fn(|cx| relay.poll(cx));
         let end = tokio::time::timeout(DEADLINE, end).await.expect("the session ends");
@@ -220,6 +229,113 @@ fn data_and_fin_in_one_wake_up_end_the_stream() {
         });
         peers.join().expect("the backend sees it all");
     });
+}
+
+/// Holds back until a line is whole, doubles it, and does what some lines say.
+#[derive(Debug, Default)]
+struct Doubling {
+    line: Vec<u8>,
+}
+
+impl Rewrite for Doubling {
+    fn rewrite(&mut self, received: &[u8], out: &mut Vec<u8>) -> Next {
+        for (at, &byte) in received.iter().enumerate() {
+            self.line.push(byte);
+            if byte != b'\n' {
+                continue;
+            }
+            match &*std::mem::take(&mut self.line) {
+                b"pass\n" => {
+                    out.extend_from_slice(&received[at + 1..]);
+                    return Next::Pass;
+                }
+                b"refuse\n" => return Next::Refuse,
+                line => out.extend_from_slice(&[line, line].concat()),
+            }
+        }
+        Next::Rewrite
+    }
+
+    fn finish(&mut self, out: &mut Vec<u8>) {
+        out.append(&mut self.line);
+    }
+}
+
+/// Runs a relay with a rewriter towards the backend. The prefix is what came before.
+fn rewritten(
+    prefix: &'static [u8],
+    peers: impl FnOnce(TcpStream, TcpStream) + Send + 'static,
+) -> (End, (u64, u64)) {
+    let to_backend = move || {
+        let rewriter: Box<dyn Rewrite> = Box::new(Doubling::default());
+        Direction::with_prefix(prefix.into()).rewritten(Some(rewriter))
+    };
+    relayed_by(to_backend, Direction::default, peers)
+}
+
+#[test]
+fn a_rewritten_stream_ends_with_what_was_held_back() {
+    let (end, delivered) = rewritten(b"fir", |mut client, mut backend| {
+        client.write_all(b"st\nsec").expect("sends");
+        let mut got = [0; 12];
+        backend.read_exact(&mut got).expect("a line that was split arrives");
+        assert_eq!(&got, b"first\nfirst\n");
+        client.write_all(b"ond\nrest").expect("sends");
+        client.shutdown(Shutdown::Write).expect("sends a FIN");
+        let (got, end) = read_all(&mut backend);
+        end.expect("a FIN, not a reset");
+        assert_eq!(got, b"second\nsecond\nrest");
+        backend.write_all(b"as it is\n").expect("sends");
+        drop(backend);
+        assert_eq!(read_all(&mut client).0, b"as it is\n");
+    });
+    assert!(matches!(end, End::Done { first: Side::Client }), "{end:?}");
+    assert_eq!(delivered, (30, 9));
+}
+
+#[test]
+fn a_reset_sends_on_what_was_held_back() {
+    let (end, _) = rewritten(b"", |mut client, mut backend| {
+        client.write_all(b"a\nb").expect("sends");
+        reset(client);
+        let (got, end) = read_all(&mut backend);
+        assert_eq!(end.expect_err("a reset").kind(), io::ErrorKind::ConnectionReset);
+        assert_eq!(got, b"a\na\nb");
+    });
+    assert!(matches!(end, End::Reset { by: Side::Client, .. }), "{end:?}");
+}
+
+#[test]
+fn a_rewriter_that_has_done_its_work_lets_bulk_through() {
+    let (end, delivered) = rewritten(b"pass\n", |mut client, mut backend| {
+        let sending = thread::spawn(move || {
+            client.write_all(&bytes(2_000_000)).expect("sends");
+            client
+        });
+        let mut got = vec![0; 2_000_000];
+        backend.read_exact(&mut got).expect("all of it");
+        assert!(got == bytes(2_000_000));
+        drop((sending.join().expect("no panic"), backend));
+    });
+    assert!(matches!(end, End::Done { .. }), "{end:?}");
+    assert_eq!(delivered.0, 2_000_000);
+}
+
+#[test]
+fn what_a_rewriter_refuses_resets_both_peers() {
+    let (end, delivered) = rewritten(b"", |mut client, mut backend| {
+        backend.write_all(b"greeting").expect("sends");
+        let mut greeting = [0; 8];
+        client.read_exact(&mut greeting).expect("the greeting");
+        client.write_all(b"good\nrefuse\nmore\n").expect("sends");
+        let (got, end) = read_all(&mut backend);
+        assert_eq!(got, b"good\ngood\n");
+        assert_eq!(end.expect_err("a reset").kind(), io::ErrorKind::ConnectionReset);
+        let (_, end) = read_all(&mut client);
+        assert_eq!(end.expect_err("a reset").kind(), io::ErrorKind::ConnectionReset);
+    });
+    assert!(matches!(end, End::Refused { by: Side::Client }), "{end:?}");
+    assert_eq!(delivered.0, 10);
 }
 
 #[test]
