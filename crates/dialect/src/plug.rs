@@ -19,7 +19,7 @@ use model::unit::DURATION_MAX;
 use model::{
     AllDown, Backend, Balance, Bind, Code, Config, Diagnostic, Idle, Listener, Log, LogFormat,
     LogTarget, Pool, Proxy, ProxyProtocol, Refusal, Severity, Source, Sources, Span, Spanned,
-    Sticky, StickyKey, Syslog, SyslogLabel, SyslogServer, Tcp, Timeouts, Verbosity, check,
+    Sticky, Syslog, SyslogLabel, SyslogServer, Tcp, Timeouts, Verbosity, check,
 };
 
 use crate::line::{Line, Word};
@@ -331,7 +331,7 @@ impl Reader {
         let notes = self.notes(daemon);
         let logs = self.logs(daemon);
         if self.sticky {
-            self.pool.sticky = Some(Sticky { ttl: self.ttl, by: StickyKey::Client });
+            self.pool.sticky = Some(Sticky { ttl: self.ttl, ..Sticky::default() });
         }
         for bind in &mut self.listener.bind {
             if let Bind::Tcp { address, .. } = &mut bind.value {

@@ -18,7 +18,7 @@ use std::num::NonZeroU32;
 
 use model::{
     Balance, Bandwidth, Bind, Code, Config, Diagnostic, Idle, Listener, Log, LogTarget, Pool,
-    Sources, Span, Spanned, Sticky, StickyKey, Syslog, SyslogServer, Verbosity, check,
+    Sources, Span, Spanned, Sticky, Syslog, SyslogServer, Verbosity, check,
 };
 
 use crate::line::{Line, Word};
@@ -197,7 +197,7 @@ impl Reader {
         match given.id {
             Id::First => self.pool.balance = Balance::First,
             Id::Sticky => {
-                self.pool.sticky = Some(Sticky { ttl: Sticky::TTL, by: StickyKey::Client });
+                self.pool.sticky = Some(Sticky::default());
             }
             Id::Numeric => self.numeric = true,
             Id::NoSplice => self.config.runtime.splice = false,
@@ -212,7 +212,7 @@ impl Reader {
         let (times, tcp) = (&mut self.listener.timeouts, &mut self.listener.tcp);
         let read = match id {
             Id::Sticky => value::duration_not_zero(word, "leave --sticky out to spread clients")
-                .map(|ttl| self.pool.sticky = Some(Sticky { ttl, by: StickyKey::Client })),
+                .map(|ttl| self.pool.sticky = Some(Sticky { ttl, ..Sticky::default() })),
             Id::Balance => value::balance(word).map(|balance| self.pool.balance = balance),
             Id::Retry => value::duration(word).map(|time| self.pool.retry_down = time),
             Id::SlowStart => value::duration_or_never(word).map(|time| self.pool.slow_start = time),

@@ -77,6 +77,7 @@ fn a_difference_names_each_key_that_changes() {
             "~ pool.db.backends: in another order",
             "~ pool.db.balance: \"round-robin\" -> \"maglev\"",
             "~ pool.db.sticky.by: unset -> \"client\"",
+            "~ pool.db.sticky.entries: unset -> 32768",
             "~ pool.db.sticky.ttl: unset -> \"1h\"",
             "- listener.old",
         ]

@@ -257,7 +257,8 @@ mod tests {
     use crate::plan::Plan;
     use crate::sticky::BackendNumber;
 
-    const STICKY: Sticky = Sticky { ttl: Duration::from_secs(60), by: StickyKey::Client };
+    const STICKY: Sticky =
+        Sticky { ttl: Duration::from_secs(60), by: StickyKey::Client, entries: Sticky::ENTRIES };
     const RETRY: Duration = Duration::from_secs(10);
 
     fn now() -> Tick {

@@ -436,7 +436,7 @@ impl<'a> Names<'a> {
 mod tests {
     use super::*;
     use crate::pick::Pick;
-    use model::{Balance, Spanned, Sticky, StickyKey};
+    use model::{Balance, Spanned, Sticky};
 
     fn now() -> Tick {
         Tick::from_millis(1_000_000)
@@ -448,7 +448,7 @@ mod tests {
             model::Backend::new(Spanned::default_of(address))
         };
         let name = || Spanned::default_of("main".to_owned());
-        let sticky = Sticky { ttl: Duration::from_secs(60), by: StickyKey::Client };
+        let sticky = Sticky { ttl: Duration::from_secs(60), ..Sticky::default() };
         Config {
             listeners: vec![model::Listener::new("main", name())],
             pools: vec![model::Pool {

@@ -460,11 +460,24 @@ pub struct Sticky {
     pub ttl: Duration,
     /// What counts as one client.
     pub by: StickyKey,
+    /// How many clients are remembered, at most [`Sticky::ENTRIES_MAX`]; further ones make the
+    /// oldest forgotten.
+    pub entries: NonZeroUsize,
 }
 
 impl Sticky {
     /// How long a client is remembered, unless told.
     pub const TTL: Duration = Duration::from_secs(3600);
+    /// How many clients are remembered, unless told: half a MiB.
+    pub const ENTRIES: NonZeroUsize = NonZeroUsize::new(32_768).expect("it is not zero");
+    /// The greatest number of clients: 64 MiB.
+    pub const ENTRIES_MAX: usize = 4_194_304;
+}
+
+impl Default for Sticky {
+    fn default() -> Self {
+        Self { ttl: Self::TTL, by: StickyKey::default(), entries: Self::ENTRIES }
+    }
 }
 
 /// What counts as one client.

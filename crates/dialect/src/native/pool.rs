@@ -115,9 +115,15 @@ const STICKY: Schema = Schema {
             "How long after its last session began a client is remembered.",
         )
         .default("\"1h\""),
+        Key::new(
+            "entries",
+            Takes::Count(Sticky::ENTRIES_MAX),
+            "How many clients are remembered; further ones make the oldest forgotten.",
+        )
+        .default("32768"),
     ],
     also: &[],
-    later: &["entries"],
+    later: &[],
 };
 
 /// More backends than this no session tries.
@@ -189,7 +195,12 @@ impl Reader<'_> {
         let ttl = self.duration(&table, "ttl", |word| {
             value::duration_not_zero(word, "leave `sticky` out to spread clients")
         });
-        Some(Sticky { ttl: ttl.unwrap_or(Sticky::TTL), by: by.unwrap_or_default() })
+        let entries = self.count(&table, "entries", Sticky::ENTRIES_MAX);
+        Some(Sticky {
+            ttl: ttl.unwrap_or(Sticky::TTL),
+            by: by.unwrap_or_default(),
+            entries: entries.unwrap_or(Sticky::ENTRIES),
+        })
     }
 
     fn queue(&mut self, table: &Table<'_>) -> Option<Spanned<Queue>> {

@@ -175,10 +175,15 @@ impl Writer {
         let balance = BALANCES.iter().find(|(_, balance)| *balance == pool.balance);
         let (name, balance) = balance.expect("each way to pick has a name in the table");
         self.value("balance", &quoted(name), *balance == Default::default());
-        let sticky = pool.sticky.map(|Sticky { ttl, by }| {
+        let sticky = pool.sticky.map(|Sticky { ttl, by, entries }| {
             let named = STICKY_BY.iter().find(|(_, key)| *key == by);
             let (by, _) = named.expect("each key of stickiness has a name in the table");
-            format!("{{ by = {}, ttl = {} }}", quoted(by), time(Some(ttl)))
+            let (by, ttl) = (quoted(by), time(Some(ttl)));
+            let entries = match entries == Sticky::ENTRIES && self.defaults == Defaults::Omit {
+                true => String::new(),
+                false => format!(", entries = {entries}"),
+            };
+            format!("{{ by = {by}, ttl = {ttl}{entries} }}")
         });
         self.optional("sticky", sticky, "clients are spread");
         self.optional("tries", pool.tries.map(|tries| tries.to_string()), "each backend once");

@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use model::{
     Access, Balance, Bind, Code, Config, Diagnostic, Idle, Limits, Listener, Log, LogTarget, Pool,
-    Refusal, Source, Span, Spanned, Sticky, StickyKey, Syslog, SyslogServer, Tcp, Timeouts,
-    WhenFull, check,
+    Refusal, Source, Span, Spanned, Sticky, Syslog, SyslogServer, Tcp, Timeouts, WhenFull, check,
 };
 
 use super::anywhere::Anywhere;
@@ -185,7 +184,7 @@ impl Parts<'_> {
             },
             sticky: period
                 .filter(|period| !period.is_zero())
-                .map(|ttl| Sticky { ttl, by: StickyKey::Client }),
+                .map(|ttl| Sticky { ttl, ..Sticky::default() }),
             source: self.relay.local.as_ref().map(|local| Spanned {
                 value: Source::Addresses([local.value].into()),
                 span: local.span,

@@ -205,7 +205,10 @@ fn pool() -> impl Strategy<Value = Pool> {
     );
     let balance = select(Balance::NAMES.map(|(_, balance)| balance).to_vec());
     let by = select(vec![StickyKey::Client, StickyKey::Network]);
-    let sticky = option::of((time(), by).prop_map(|(ttl, by)| Sticky { ttl, by }));
+    let entries =
+        (1..=Sticky::ENTRIES_MAX).prop_map(|count| NonZeroUsize::new(count).expect("positive"));
+    let sticky = (time(), by, entries).prop_map(|(ttl, by, entries)| Sticky { ttl, by, entries });
+    let sticky = option::of(sticky);
     let address = select(vec!["10.0.0.9", "::1", "10.0.0.10"]);
     let addresses = vec(address.prop_map(|text| text.parse().expect("an address")), 1..4);
     let source = option::of(prop_oneof![
