@@ -52,6 +52,7 @@ use crate::plan::{Listener, Pool};
 use crate::queue::Queue;
 use crate::seats::{Order, Seat};
 use crate::socket;
+use crate::socket::source::Departure;
 use inlet::Inlet;
 use link::Link;
 use table::Key;
@@ -247,6 +248,11 @@ impl Flow {
             // Sessions that came before wait for what becomes free, and a datagram cannot wait.
             return Err(Outcome { reason: Reason::Limited, by: By::Replug });
         }
+        let departure = Departure {
+            sources: pool.source.as_ref(),
+            client: Some(socket::canonical(self.client)),
+            keeps_port: true,
+        };
         let mut pick = Pick::new(pool, Some(client), self.id).of_datagrams();
         let mut why = Outcome { reason: Reason::NoBackend, by: By::Replug };
         while let Some(place) = pick.next(now) {
@@ -254,7 +260,7 @@ impl Flow {
                 continue;
             }
             let backend = place.backend();
-            match Link::open(backend, pool.source.as_ref(), now) {
+            match Link::open(backend, departure, now) {
                 Ok(opened) => {
                     if let Some(sticky) = &pool.sticky {
                         sticky.remember(client, backend.number, now);
@@ -352,7 +358,9 @@ impl Flow {
 /// What a flow has that ends for a failure to get a backend.
 fn blame(failure: ConnectFailure) -> Outcome {
     let by = match failure {
-        ConnectFailure::Ours(_) | ConnectFailure::Unresolved => By::Replug,
+        ConnectFailure::Ours(_) | ConnectFailure::Unresolved | ConnectFailure::Source(_) => {
+            By::Replug
+        }
         _ => By::Backend,
     };
     Outcome { reason: failure.reason(), by }

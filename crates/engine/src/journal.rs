@@ -281,6 +281,17 @@ pub enum Notice {
         /// What it was over.
         limit: Limit,
     },
+    /// A client could not be sent where it meant to go.
+    Astray {
+        /// The listener.
+        listener: Arc<str>,
+        /// Who came.
+        client: ClientAddress,
+        /// Where it meant to go: to us; `None`: it was not diverted.
+        original: Option<SocketAddr>,
+        /// How often since the last such notice.
+        times: u64,
+    },
     /// Datagrams of clients were lost before they came to a flow.
     DatagramsLost {
         /// The listener.
@@ -357,6 +368,7 @@ impl Notice {
             Self::BackendDown { .. }
             | Self::AcceptRests { .. }
             | Self::AtCeiling { .. }
+            | Self::Astray { .. }
             | Self::DatagramsLost { .. }
             | Self::CeilingLowered { .. }
             | Self::ListenerFull { .. }
@@ -380,6 +392,17 @@ impl fmt::Display for Notice {
                 self.fmt_attempt(f)
             }
             Self::BackendDown { .. } | Self::BackendUp { .. } => self.fmt_backend(f),
+            Self::Astray { listener, client, original: None, times } => write!(
+                f,
+                "{client} came to {listener} without being diverted, so that nothing tells where \
+                 it meant to go ({times} times); `replug doctor transparent` looks at the rules"
+            ),
+            Self::Astray { listener, client, original: Some(original), times } => write!(
+                f,
+                "{client} came to {listener} and meant to go to {original}, where replug listens: \
+                 sent on, it would come back without end ({times} times); \
+                 `replug doctor transparent` looks at the rules"
+            ),
             Self::AcceptRests { .. }
             | Self::AtCeiling { .. }
             | Self::DatagramsLost { .. }

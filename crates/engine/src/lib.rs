@@ -46,6 +46,8 @@ mod shard;
 mod socket;
 
 use std::io;
+use std::net::{Ipv6Addr, SocketAddr};
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
@@ -143,7 +145,12 @@ impl Engine {
             threads: Vec::new(),
         };
         let client = bound.client.take();
-        let (first, _) = engine.adoptions_of(bound, Arc::default());
+        // Whoever was given one client is where that came to, on whatever address.
+        let came_to = client.as_ref().and_then(|(client, _)| {
+            let port = socket::local_address(client.socket.as_fd())?.port();
+            Some(SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port))
+        });
+        let (first, _) = engine.adoptions_of(bound, came_to, Arc::default());
         for (index, (first, arrivals)) in first.into_iter().zip(arrivals_out).enumerate() {
             let (tell, adoptions) = mpsc::unbounded_channel();
             let start = Start {
@@ -211,7 +218,7 @@ impl Engine {
         let ends = self.plan.retire(&plan, relay::Tick::now());
         self.plan = plan;
         self.ceiling.set_max(sessions_max);
-        let (adoptions, done) = self.adoptions_of(bound, ends.into());
+        let (adoptions, done) = self.adoptions_of(bound, None, ends.into());
         for (shard, adoption) in self.adoptions.iter().zip(adoptions) {
             // A shard that has died takes no clients; the others go on.
             let _ = shard.send(adoption);
@@ -222,10 +229,12 @@ impl Engine {
         }
     }
 
-    /// What each shard is to change for `bound` to be open, and when it has.
+    /// What each shard is to change for `bound` to be open, and when it has. `came_to`: where a
+    /// client was met that has come already.
     fn adoptions_of(
         &mut self,
         bound: Bound,
+        came_to: Option<SocketAddr>,
         ends: Arc<[relay::Tick]>,
     ) -> (Vec<Adoption>, Vec<oneshot::Receiver<()>>) {
         for door in bound.doors.iter().filter(|door| bound.is_new(door)) {
@@ -234,12 +243,14 @@ impl Engine {
         }
         let doors: Arc<[_]> =
             bound.doors.iter().map(|door| (door.opening.id, door.listener)).collect();
+        let places = bound.doors.iter().filter_map(|door| door.opening.place);
+        let own: Arc<[_]> = places.chain(came_to).collect();
         self.doors = bound.doors;
         let adoption = |sockets| {
             let (done, is_done) = oneshot::channel();
-            let (plan, doors, ends) =
-                (Arc::clone(&self.plan), Arc::clone(&doors), Arc::clone(&ends));
-            (Adoption { plan, doors, sockets, ends, done }, is_done)
+            let (plan, doors) = (Arc::clone(&self.plan), Arc::clone(&doors));
+            let (own, ends) = (Arc::clone(&own), Arc::clone(&ends));
+            (Adoption { plan, doors, own, sockets, ends, done }, is_done)
         };
         bound.shards.into_iter().map(adoption).unzip()
     }

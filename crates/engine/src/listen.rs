@@ -71,6 +71,10 @@ pub(crate) struct Opening {
     tcp: Tcp,
     /// By which their clients come.
     interface: Option<Interface>,
+    /// Whether clients are diverted to them by `tproxy`.
+    is_transparent: bool,
+    /// As the kernel has it, of a TCP socket; an address that stands for all if it is on all.
+    pub(crate) place: Option<SocketAddr>,
     /// As the kernel chose it, if it was to; 0 for a socket that has none, or that was inherited.
     port: u16,
     /// As the kernel has it.
@@ -83,7 +87,8 @@ pub(crate) struct Opening {
 impl Opening {
     /// Whether its sockets are what `listener` wants of them.
     fn serves(&self, listener: &Listener) -> bool {
-        matches!(self.bind, Bind::Unix(_) | Bind::Udp { .. }) || self.tcp == listener.tcp
+        matches!(self.bind, Bind::Unix(_) | Bind::Udp { .. })
+            || self.tcp == listener.tcp && self.is_transparent == listener.is_tproxied()
     }
 }
 
@@ -158,7 +163,8 @@ impl Bound {
             // What the kernel refuses to all of its sockets is told once.
             let first = listener.bind.iter().find(|bind| matches!(bind.value, Bind::Tcp { .. }));
             if let Some(Spanned { value: bind, span }) = first
-                && let Err(error) = socket::probe_listening(&listener.tcp, by)
+                && let Err(error) =
+                    socket::probe_listening(&listener.tcp, by, listener.is_tproxied())
             {
                 let (listener, bind, span) = (listener.name.clone(), bind.clone(), *span);
                 failures.push(BindFailure { listener, bind, span, error });
@@ -254,23 +260,37 @@ impl Bound {
         let inherited = self.inherited.meant_by(bind)?;
         match inherited.is_empty() {
             true => Ok(vec![self.open_one(bind, listener, port)?]),
-            false => {
-                inherited.into_iter().map(|index| self.adopt(bind, index, &listener.tcp)).collect()
-            }
+            false => inherited.into_iter().map(|index| self.adopt(bind, index, listener)).collect(),
         }
     }
 
-    fn adopt(&mut self, bind: &Bind, index: usize, tcp: &Tcp) -> io::Result<Arc<Opening>> {
+    fn adopt(
+        &mut self,
+        bind: &Bind,
+        index: usize,
+        listener: &Listener,
+    ) -> io::Result<Arc<Opening>> {
         let inherited = Arc::clone(&self.inherited);
         let (socket, address) = inherited.socket(index)?;
-        socket::adopt_listening(socket, tcp)?;
+        let (tcp, is_transparent) = (listener.tcp, listener.is_tproxied());
+        socket::adopt_listening(socket, &tcp, is_transparent)?;
+        let place = socket.local_addr()?.as_socket();
         let id = DoorId::next();
         for shard in &mut self.shards {
             shard.push((Opened::Streams(socket.try_clone()?.into()), id));
         }
-        let inherited = Some(index);
-        let (bind, tcp, interface) = (bind.clone(), *tcp, None);
-        Ok(Arc::new(Opening { id, bind, tcp, interface, port: 0, address, path: None, inherited }))
+        Ok(Arc::new(Opening {
+            id,
+            bind: bind.clone(),
+            tcp,
+            interface: None,
+            is_transparent,
+            place,
+            port: 0,
+            address,
+            path: None,
+            inherited: Some(index),
+        }))
     }
 
     fn open_one(
@@ -281,11 +301,14 @@ impl Bound {
     ) -> io::Result<Arc<Opening>> {
         let id = DoorId::next();
         let interface = listener.interface.as_ref().map(|interface| &interface.value);
-        let mut path = None;
+        let is_transparent = listener.is_tproxied();
+        let (mut path, mut place) = (None, None);
         let mut open = |address: IpAddr, port_number, dual_stack| {
             let address = SocketAddr::new(address, port_number);
-            let place = Place { address, dual_stack, interface };
-            self.open_tcp(id, place, &listener.tcp, port)
+            let wanted = Place { address, dual_stack, interface, is_transparent };
+            let opened = self.open_tcp(id, wanted, &listener.tcp, port)?;
+            place = Some(opened);
+            Ok(opened)
         };
         let (address, port) = match bind {
             Bind::Unix(name) => {
@@ -304,14 +327,7 @@ impl Bound {
                 (format!(":{}", address.port()), address.port())
             }
             Bind::Udp { address, port: number } => {
-                let mut open = |address: IpAddr, dual_stack| {
-                    let address = SocketAddr::new(address, *number);
-                    self.open_udp(id, Place { address, dual_stack, interface }, port)
-                };
-                let opened = match address {
-                    Some(address) => open(*address, false)?,
-                    None => on_all_addresses(open)?,
-                };
+                let opened = self.open_datagrams(id, *address, *number, interface, port)?;
                 let shown = match address {
                     Some(_) => format!("{}{opened}", Bind::UDP),
                     None => format!("{}:{}", Bind::UDP, opened.port()),
@@ -322,8 +338,38 @@ impl Bound {
                 unreachable!("these are never opened: that they were not inherited is a fault")
             }
         };
-        let (bind, tcp, interface) = (bind.clone(), listener.tcp, interface.cloned());
-        Ok(Arc::new(Opening { id, bind, tcp, interface, port, address, path, inherited: None }))
+        Ok(Arc::new(Opening {
+            id,
+            bind: bind.clone(),
+            tcp: listener.tcp,
+            interface: interface.cloned(),
+            is_transparent,
+            place,
+            port,
+            address,
+            path,
+            inherited: None,
+        }))
+    }
+
+    /// Opens a UDP port on one address, or on all.
+    fn open_datagrams(
+        &mut self,
+        id: DoorId,
+        address: Option<IpAddr>,
+        number: u16,
+        interface: Option<&Interface>,
+        port: Port,
+    ) -> io::Result<SocketAddr> {
+        let mut open = |address: IpAddr, dual_stack| {
+            let address = SocketAddr::new(address, number);
+            let place = Place { address, dual_stack, interface, is_transparent: false };
+            self.open_udp(id, place, port)
+        };
+        match address {
+            Some(address) => open(address, false),
+            None => on_all_addresses(open),
+        }
     }
 
     fn open_tcp(

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use model::{
     AllDown, BackendAddress, Config, Limits, OnRemoved, ProxyProtocol, Refusal, Role, Tcp,
-    Timeouts, UnixName, WhenFull,
+    Timeouts, Transparent, UnixName, WhenFull,
 };
 use relay::Tick;
 
@@ -27,6 +27,7 @@ use crate::name::Name;
 use crate::phase::admit::Access;
 use crate::phase::route::{Chosen, Routes};
 use crate::queue::Queue;
+use crate::seldom::Seldom;
 use crate::socket::source::Sources;
 use crate::sticky::{BackendNumber, StickyTable};
 
@@ -70,6 +71,10 @@ pub struct Listener {
     pub refuse: Refusal,
     /// What becomes of a client beyond the sessions that there may be.
     pub when_full: WhenFull,
+    /// How its clients are diverted to it that meant to go elsewhere.
+    pub transparent: Option<Transparent>,
+    /// Clients that could not be sent where they meant to go.
+    pub(crate) astray: Seldom,
     /// Where it listens, as configured; the first place, if there are several.
     pub bind: Arc<str>,
     /// What it carries.
@@ -116,7 +121,7 @@ pub struct Pool {
 /// The proxy before the backends of a pool.
 #[derive(Debug)]
 pub struct Via {
-    /// Where it is reached: never [`Target::Beyond`].
+    /// Where it is reached: never [`Target::Beyond`] nor [`Target::Original`].
     pub target: Target,
     /// As what it stands in records, if no address is known.
     pub label: Arc<str>,
@@ -152,6 +157,8 @@ pub enum Target {
     Unix(UnixName),
     /// By the proxy of its pool, which takes its label for an address.
     Beyond,
+    /// Where the client meant to go; by the proxy of its pool, if that has one.
+    Original,
 }
 
 impl Target {
@@ -160,11 +167,17 @@ impl Target {
             BackendAddress::Ip(address) => Self::Ip(*address),
             BackendAddress::Name { host, port } => Self::Name(names.get(host), *port),
             BackendAddress::Unix(name) => Self::Unix(name.clone()),
+            BackendAddress::Original => Self::Original,
         }
     }
 }
 
 impl Backend {
+    /// Whether it is another one for each client: where that meant to go.
+    pub(crate) fn is_original(&self) -> bool {
+        matches!(self.target, Target::Original)
+    }
+
     /// Whether it can be reached with what is to be carried.
     pub fn mark(&self, carries: Carries) -> &Mark {
         match carries {
@@ -222,6 +235,8 @@ impl Plan {
                 tcp: listener.tcp,
                 refuse: listener.refuse,
                 when_full: listener.when_full,
+                transparent: listener.transparent.as_ref().map(|mode| mode.value),
+                astray: Seldom::default(),
                 bind: listener
                     .bind
                     .first()
@@ -304,9 +319,11 @@ impl Pool {
             let (number, marks, load) = known.take(&label);
             let [mark, datagram_mark] = marks;
             load.take_on(backend.max);
-            let target = match pool.via {
-                None => Target::compile(&backend.address.value, names),
-                Some(_) => Target::Beyond,
+            let target = match (&pool.via, &backend.address.value) {
+                (None, address) | (Some(_), address @ BackendAddress::Original) => {
+                    Target::compile(address, names)
+                }
+                (Some(_), _) => Target::Beyond,
             };
             Backend { label, target, number, mark, datagram_mark, load }
         });

@@ -5,9 +5,10 @@
 //! opened the listening sockets.
 
 use std::collections::BTreeSet;
+use std::io;
 use std::net::{SocketAddr, UdpSocket};
 
-use model::{BackendAddress, Config, Listener, Pool, Source};
+use model::{BackendAddress, Config, Listener, Pool, Source, Tcp};
 use socket2::Domain;
 
 use crate::socket::options::{self, Refused, Role};
@@ -69,6 +70,7 @@ impl Probe {
                     vec![format!("there is no interface {name}; there are: {}", there.join(", "))]
                 }
             },
+            Source::Client => return self.as_client(pool),
             Source::Addresses(all) => all
                 .iter()
                 .filter(|address| UdpSocket::bind((**address, 0)).is_err())
@@ -78,6 +80,26 @@ impl Probe {
         let name = &pool.name.value;
         self.remarks.extend(missing.into_iter().map(|text| format!("source of {name}: {text}")));
     }
+
+    /// Without this right every connect would fail.
+    fn as_client(&mut self, pool: &Pool) {
+        if let Err(error) = may_be_transparent() {
+            let name = &pool.name.value;
+            let text = format!("pool {name} cannot leave from its clients' addresses: {error}");
+            self.failures.push(text);
+        }
+    }
+}
+
+/// Whether this process may have sockets with addresses that are not this machine's
+/// (`IP_TRANSPARENT`, ip(7)).
+///
+/// # Errors
+/// What the system says, and what to do about it.
+pub fn may_be_transparent() -> io::Result<()> {
+    let socket = options::open(Domain::IPV4, Role::Connected, &Tcp::default());
+    let set = socket.and_then(|socket| options::be_transparent(&socket, Domain::IPV4));
+    set.map_err(Refused::explained)
 }
 
 /// The families of what sessions of `listener` connect to, `true` for IPv6.
@@ -90,7 +112,7 @@ fn families(config: &Config, listener: &Listener) -> BTreeSet<bool> {
     let family = |address: BackendAddress| match address {
         BackendAddress::Ip(SocketAddr::V4(_)) | BackendAddress::Name { .. } => Some(false),
         BackendAddress::Ip(SocketAddr::V6(_)) => Some(true),
-        BackendAddress::Unix(_) => None,
+        BackendAddress::Unix(_) | BackendAddress::Original => None,
     };
     config.pools.iter().filter(is_used).flat_map(dialled).filter_map(family).collect()
 }

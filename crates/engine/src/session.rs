@@ -21,7 +21,7 @@ use crate::ceiling::Permit;
 use crate::gate::{Held, Place, Scope};
 use crate::journal::{Level, Notice};
 use crate::phase::account::{
-    By, ClientAddress, Counts, Event, Reached, Reason, Record, TcpFigures,
+    By, ClientAddress, ConnectFailure, Counts, Event, Reached, Reason, Record, TcpFigures,
 };
 use crate::phase::admit::{self, Admission};
 use crate::phase::carry::{self, Outcome, Rest};
@@ -31,6 +31,7 @@ use crate::plan::Listener;
 use crate::seats::{Order, Seat};
 use crate::shard::Shard;
 use crate::socket;
+use crate::socket::original::Original;
 
 /// A client that was accepted, on its way to the shard that serves it.
 #[derive(Debug)]
@@ -107,8 +108,8 @@ pub(crate) async fn open(arrival: Arrival, shard: Rc<Shard>) -> Option<Carry> {
         session.account(outcome, &Carried::default());
         return None;
     }
-    session.route(&client);
-    match session.connect(&mut client).await {
+    let original = session.route(&client);
+    match session.connect(&mut client, original).await {
         Ok((backend, early)) => {
             let relay = session.join(client, backend, early);
             if session.shard.journal.wants().start {
@@ -193,23 +194,36 @@ impl Session {
         }
     }
 
-    /// Phase *route*: which pool it goes to.
-    fn route(&mut self, client: &Socket) {
-        let here = || socket::local_address(client.descriptor());
+    /// Phase *route*: which pool it goes to, and where the client meant to go, if the listener is
+    /// one that has such clients.
+    fn route(&mut self, client: &Socket) -> Option<Original> {
+        let original = self.listener.transparent.map(|transparent| {
+            Original::of(client.descriptor(), transparent, &self.shard.own.borrow())
+        });
+        let here = || {
+            let meant = original.and_then(Original::address);
+            meant.or_else(|| socket::local_address(client.descriptor()))
+        };
         self.chosen = self.listener.routes.choose(self.client_ip(), here);
         self.is_routed = true;
+        original
     }
 
     /// Phase *connect*. Ends early for a client
     /// that has reset its connection, unless it has brought something that is to be delivered; one
     /// that has only sent its FIN still wants its answer.
-    async fn connect(&mut self, client: &mut Socket) -> Result<(Socket, Box<[u8]>), Outcome> {
+    async fn connect(
+        &mut self,
+        client: &mut Socket,
+        original: Option<Original>,
+    ) -> Result<(Socket, Box<[u8]>), Outcome> {
         let mut trail = Trail::default();
         let found = {
             let search = Search {
                 listener: &self.listener,
                 pool: self.listener.pool_of(self.chosen),
                 client: self.client,
+                original,
                 id: self.id,
                 journal: &self.shard.journal,
                 ceiling: &self.shard.ceiling,
@@ -237,7 +251,7 @@ impl Session {
                 (socket, early)
             })
         });
-        let last = trail.attempts.last().map(|attempt| attempt.failure.reason());
+        let last = trail.last_failure().map(ConnectFailure::reason);
         self.trail = (!trail.is_empty()).then(|| trail.into());
         match found? {
             Ok((socket, early)) => {
@@ -245,7 +259,9 @@ impl Session {
                 Ok((socket, early))
             }
             Err(why) => Err(match (last, why) {
-                (Some(Reason::Internal), _) => Outcome { reason: Reason::Internal, by: By::Replug },
+                (Some(reason @ (Reason::Internal | Reason::Denied)), _) => {
+                    Outcome { reason, by: By::Replug }
+                }
                 (_, Unreached::Full) => Outcome { reason: Reason::Limited, by: By::Replug },
                 (Some(reason), Unreached::Failed) => Outcome { reason, by: By::Backend },
                 (None, Unreached::Failed) => Outcome { reason: Reason::NoBackend, by: By::Replug },
@@ -354,7 +370,9 @@ impl Session {
             pool: self.is_routed.then(|| pool.name.clone()),
             connect: backend.map(|_| Duration::from_micros(self.connect_us.into())),
             backend: backend.map(|backend| Reached {
-                backend: backend.label.clone(),
+                backend: trail
+                    .and_then(|trail| trail.original.clone())
+                    .unwrap_or_else(|| backend.label.clone()),
                 address: trail.and_then(|trail| trail.address),
             }),
             queued: trail.and_then(|trail| trail.queued),

@@ -7,6 +7,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::io;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -81,6 +82,8 @@ pub(crate) struct Shard {
     pub(crate) inbox: RefCell<Batch>,
     /// What backends have answered to them.
     pub(crate) post: Post,
+    /// The TCP addresses that the engine listens on; one that stands for all if it is on all.
+    pub(crate) own: RefCell<Arc<[SocketAddr]>>,
     /// Whether bulk may go through `splice(2)`.
     pub(crate) splice: Cell<bool>,
     /// Whether there may be sessions that have to end because their backend was removed.
@@ -114,6 +117,8 @@ pub(crate) struct Adoption {
     /// The doors that are open from now on, each with the place of its listener in the plan.
     /// Any other is closed.
     pub(crate) doors: Arc<[(DoorId, usize)]>,
+    /// The TCP addresses of all of them.
+    pub(crate) own: Arc<[SocketAddr]>,
     /// The listening sockets of those that are new.
     pub(crate) sockets: Vec<(Opened, DoorId)>,
     /// When sessions end whose backends are not in the plan any more.
@@ -144,6 +149,7 @@ impl Start {
             inlets: Inlets::default(),
             inbox: RefCell::default(),
             post: Post::default(),
+            own: RefCell::new(Arc::new([])),
             splice: Cell::new(true),
             has_retired: Cell::new(false),
             sweep_period: Cell::new(sweep_period([])),
@@ -201,7 +207,8 @@ impl Doors {
 impl Shard {
     /// Carries out a plan from now on. Sessions keep the one they began with.
     fn adopt(self: &Rc<Self>, adoption: Adoption, doors: &mut Doors) {
-        let Adoption { plan, doors: open, sockets, ends, done } = adoption;
+        let Adoption { plan, doors: open, own, sockets, ends, done } = adoption;
+        self.own.replace(own);
         let mut before = std::mem::take(doors);
         let mut sockets: HashMap<_, _> = sockets.into_iter().map(|(open, id)| (id, open)).collect();
         for (id, listener) in open.iter() {

@@ -4,6 +4,7 @@
 //! what leaves this module are outcomes that say what to do next.
 
 pub(crate) mod options;
+pub(crate) mod original;
 pub(crate) mod source;
 
 use std::io;
@@ -17,7 +18,7 @@ use rustix::net::SocketFlags;
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 
 use options::{Refused, Role};
-use source::{Leave, Sources};
+use source::Departure;
 
 use crate::phase::account::{ClientAddress, ConnectFailure};
 
@@ -77,6 +78,8 @@ pub(crate) struct Place<'a> {
     pub(crate) dual_stack: bool,
     /// The only one by which clients may come.
     pub(crate) interface: Option<&'a Interface>,
+    /// Whether clients are diverted to it by `tproxy`.
+    pub(crate) is_transparent: bool,
 }
 
 /// Opens a TCP socket that listens at `place`. The options that clients inherit from it spare
@@ -101,20 +104,31 @@ pub(crate) fn probe_tcp(place: Place<'_>) -> io::Result<u16> {
 }
 
 /// Fails if the kernel refuses what the listening sockets of a listener are to have, with what to do.
-pub(crate) fn probe_listening(tcp: &Tcp, interface: Option<&Interface>) -> io::Result<()> {
+pub(crate) fn probe_listening(
+    tcp: &Tcp,
+    interface: Option<&Interface>,
+    is_transparent: bool,
+) -> io::Result<()> {
     let probe = || {
         let socket = options::open(Domain::IPV4, Role::Listens, tcp)?;
+        if is_transparent {
+            options::be_transparent(&socket, Domain::IPV4)?;
+        }
         interface.map_or(Ok(()), |name| options::bind_to(&socket, name))
     };
     probe().map_err(Refused::explained)
 }
 
 fn bind_tcp(socket: &Socket, place: Place<'_>) -> io::Result<()> {
-    let Place { address, dual_stack, interface } = place;
+    let Place { address, dual_stack, interface, is_transparent } = place;
     // A restart need not wait for old connections of this port to be forgotten.
     socket.set_reuse_address(true)?;
     if let Some(name) = interface {
         options::bind_to(socket, name).map_err(Refused::explained)?;
+    }
+    if is_transparent {
+        let domain = Domain::for_address(address);
+        options::be_transparent(socket, domain).map_err(Refused::explained)?;
     }
     if address.is_ipv6() {
         socket.set_only_v6(!dual_stack)?;
@@ -152,7 +166,7 @@ pub(crate) fn probe_udp(place: Place<'_>) -> io::Result<u16> {
 
 /// Without `SO_REUSEADDR`: with it two UDP sockets may have one port, and one of them hears nothing.
 fn bound_udp(place: Place<'_>, shared: bool) -> io::Result<Socket> {
-    let Place { address, dual_stack, interface } = place;
+    let Place { address, dual_stack, interface, .. } = place;
     let socket = datagrams(Domain::for_address(address))?;
     if shared {
         socket.set_reuse_port(true)?;
@@ -170,22 +184,18 @@ fn bound_udp(place: Place<'_>, shared: bool) -> io::Result<Socket> {
 /// A UDP socket that is connected to `target`: it sends to it, and hears nobody else.
 pub(crate) fn dial_udp(
     target: SocketAddr,
-    sources: Option<&Sources>,
-) -> io::Result<DatagramSocket> {
+    departure: Departure<'_>,
+) -> Result<DatagramSocket, Undialled> {
     let domain = Domain::for_address(target);
-    let attempt = |leave: Leave<'_>| {
-        let socket = datagrams(domain)?;
+    let socket = departure.each(domain, |leave| {
+        let socket = datagrams(domain).map_err(Undialled::System)?;
         leave.apply(&socket)?;
-        socket.connect(&target.into())?;
+        socket.connect(&target.into()).map_err(Undialled::System)?;
         Ok(socket)
-    };
-    let socket = match sources {
-        None => attempt(Leave::Anywhere),
-        Some(sources) => sources.each(domain, attempt),
-    }?;
+    })?;
     datagram::take_joined(&socket);
-    datagram::make_room(&socket, FLOW_BUFFER)?;
-    DatagramSocket::new(socket.into())
+    let made = datagram::make_room(&socket, FLOW_BUFFER);
+    made.and_then(|()| DatagramSocket::new(socket.into())).map_err(Undialled::System)
 }
 
 /// Opens a unix socket that listens at `name`. A file that a dead process left behind is
@@ -221,21 +231,53 @@ pub(crate) enum Dialled {
     Connecting(OwnedFd),
 }
 
+/// Why there is no connection.
+#[derive(Debug)]
+pub(crate) enum Undialled {
+    /// It cannot leave from the client's address.
+    Source(io::Error),
+    /// Anything else that the system has said.
+    System(io::Error),
+}
+
+impl Undialled {
+    pub(crate) fn errno(&self) -> Option<Errno> {
+        let (Self::Source(error) | Self::System(error)) = self;
+        Errno::from_io_error(error)
+    }
+
+    /// See [`is_scarcity`].
+    pub(crate) fn is_scarcity(&self) -> bool {
+        let (Self::Source(error) | Self::System(error)) = self;
+        is_scarcity(error)
+    }
+
+    /// What it says about the backend.
+    pub(crate) fn failure(&self, is_unix: bool) -> ConnectFailure {
+        match self {
+            Self::Source(_) => ConnectFailure::Source(self.errno().map_or(0, Errno::raw_os_error)),
+            Self::System(error) => connect_failure(error, is_unix),
+        }
+    }
+}
+
 /// Begins to connect to `target`.
-pub(crate) fn dial(target: &SockAddr, sources: Option<&Sources>, tcp: &Tcp) -> io::Result<Dialled> {
+pub(crate) fn dial(
+    target: &SockAddr,
+    departure: Departure<'_>,
+    tcp: &Tcp,
+) -> Result<Dialled, Undialled> {
     let domain = target.domain();
     if domain == Domain::UNIX {
-        return connect(stream(domain, None)?, target);
+        let connecting = stream(domain, None).and_then(|socket| connect(socket, target));
+        return connecting.map_err(Undialled::System);
     }
-    let attempt = |leave: Leave<'_>| {
-        let socket = options::open(domain, Role::Connected, tcp).map_err(Refused::into_error)?;
+    departure.each(domain, |leave| {
+        let socket = options::open(domain, Role::Connected, tcp).map_err(Refused::into_error);
+        let socket = socket.map_err(Undialled::System)?;
         leave.apply(&socket)?;
-        connect(socket, target)
-    };
-    match sources {
-        None => attempt(Leave::Anywhere),
-        Some(sources) => sources.each(domain, attempt),
-    }
+        connect(socket, target).map_err(Undialled::System)
+    })
 }
 
 fn connect(socket: Socket, target: &SockAddr) -> io::Result<Dialled> {
@@ -268,8 +310,12 @@ pub(crate) fn unix_name(address: &SockAddr) -> Option<UnixName> {
 }
 
 /// Makes an inherited socket that listens as one of [`listen_tcp`], whoever shares it.
-pub(crate) fn adopt_listening(socket: &Socket, tcp: &Tcp) -> io::Result<()> {
+pub(crate) fn adopt_listening(socket: &Socket, tcp: &Tcp, is_transparent: bool) -> io::Result<()> {
     socket.set_nonblocking(true)?;
+    if is_transparent {
+        let domain = socket.local_addr()?.domain();
+        options::be_transparent(socket, domain).map_err(Refused::explained)?;
+    }
     options::set(socket, Role::Listens, tcp).map_err(Refused::explained)
 }
 

@@ -60,6 +60,9 @@ pub enum BackendAddress {
     },
     /// A unix stream socket.
     Unix(UnixName),
+    /// Where the client meant to go before it was diverted to us: of clients of a listener that
+    /// is [transparent](crate::Transparent).
+    Original,
 }
 
 /// A service on another machine.
@@ -192,6 +195,10 @@ impl Bind {
 }
 
 impl BackendAddress {
+    /// The text for [`BackendAddress::Original`] in native files. [`BackendAddress::parse`] takes
+    /// it for a host: whether it is one depends on the dialect.
+    pub const ORIGINAL: &str = "original";
+
     /// Reads `host:port`, `host` (then with `default_port`), `[v6]:port`, `unix:/path`.
     ///
     /// # Errors
@@ -231,7 +238,9 @@ impl HostPort {
         match BackendAddress::parse(text, Some(default_port))? {
             BackendAddress::Ip(address) => Ok(Self::Ip(address)),
             BackendAddress::Name { host, port } => Ok(Self::Name { host, port }),
-            BackendAddress::Unix(_) => Err(Fault::new(FaultKind::Host, 0..text.len())),
+            BackendAddress::Unix(_) | BackendAddress::Original => {
+                Err(Fault::new(FaultKind::Host, 0..text.len()))
+            }
         }
     }
 }
@@ -290,6 +299,7 @@ impl fmt::Display for BackendAddress {
             Self::Ip(address) => address.fmt(f),
             Self::Name { host, port } => write!(f, "{host}:{port}"),
             Self::Unix(name) => name.fmt(f),
+            Self::Original => f.write_str(Self::ORIGINAL),
         }
     }
 }

@@ -8,6 +8,7 @@ mod binds;
 mod loops;
 mod ranges;
 mod routes;
+mod transparent;
 
 use std::collections::{HashMap, HashSet};
 
@@ -27,11 +28,13 @@ pub fn check(config: &Config) -> Vec<Diagnostic> {
         config.pools.iter().map(|pool| (&*pool.name.value, pool)).collect();
     for listener in &config.listeners {
         binds::interface(listener, &mut faults);
+        transparent::listener(listener, &mut faults);
         access(listener, &mut faults);
         routes::check(listener, &mut faults);
         for pool in listener.pools() {
             if let Some(pool) = known.get(&*pool.value) {
                 streams_only(listener, pool, &mut faults);
+                transparent::pool(listener, pool, &mut faults);
                 continue;
             }
             let message = format!("there is no pool `{}`", pool.value);
@@ -237,7 +240,7 @@ mod tests {
     use super::*;
     use crate::address::Bind;
     use crate::address::source::Interface;
-    use crate::config::{Backend, Proxy, ProxyProtocol, Route, When};
+    use crate::config::{Backend, Proxy, ProxyProtocol, Route, Transparent, When};
     use crate::log::{Log, LogTarget};
     use crate::source::Spanned;
     use std::net::IpAddr;
@@ -469,6 +472,20 @@ mod tests {
         codes(&chain(&[(":1", "127.0.0.1:1"), (":2", "127.0.0.1:1")]), &["E0203"]);
         codes(&chain(&[("0.0.0.0:1", "[::1]:1")]), &[]);
         codes(&chain(&[("0.0.0.0:1", "127.0.0.1:1")]), &["E0203"]);
+    }
+
+    #[test]
+    fn where_nobody_is_diverted_nothing_is_original() {
+        let mut config = config(&[":80"], &["10.0.0.1:80"], None);
+        let original = Backend::new(Spanned::default_of(BackendAddress::Original));
+        config.pools[0].backends.push(original);
+        codes(&config, &["E0208"]);
+        config.listeners[0].transparent = Some(Spanned::default_of(Transparent::Redirect));
+        codes(&config, &[]);
+        let bind = |text| Spanned::default_of(Bind::parse(text).expect("a legal bind"));
+        config.listeners[0].bind.push(bind("udp://:81"));
+        config.listeners[0].bind.push(bind("unix:/x"));
+        codes(&config, &["E0205", "E0205"]);
     }
 
     fn when(client: &[&str], address: &[&str], port: &[u16]) -> When {

@@ -34,6 +34,16 @@ pub struct Config {
     pub admin: Admin,
 }
 
+impl Config {
+    /// Whether it needs sockets with addresses that are not this machine's, which the kernel gives
+    /// to few (`IP_TRANSPARENT`, ip(7)).
+    pub fn needs_transparent_sockets(&self) -> bool {
+        let as_client =
+            |pool: &Pool| pool.source.as_ref().is_some_and(|source| source.value == Source::Client);
+        self.listeners.iter().any(Listener::is_tproxied) || self.pools.iter().any(as_client)
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -79,6 +89,8 @@ pub struct Listener {
     pub refuse: Refusal,
     /// What becomes of a client beyond the sessions that there may be.
     pub when_full: WhenFull,
+    /// How it is known where a client meant to go; `None`: to this listener.
+    pub transparent: Option<Spanned<Transparent>>,
 }
 
 impl Listener {
@@ -96,15 +108,37 @@ impl Listener {
             tcp: Tcp::default(),
             refuse: Refusal::default(),
             when_full: WhenFull::default(),
+            transparent: None,
         }
     }
 }
 
 impl Listener {
+    /// Whether its clients are diverted by `tproxy`.
+    pub fn is_tproxied(&self) -> bool {
+        self.transparent.as_ref().is_some_and(|mode| mode.value == Transparent::Tproxy)
+    }
+
     /// The names of all pools that its sessions may go to: its own first.
     pub fn pools(&self) -> impl Iterator<Item = &Spanned<String>> {
         std::iter::once(&self.pool).chain(self.routes.iter().map(|route| &route.pool))
     }
+}
+
+/// How the kernel diverts clients to a listener that meant to go elsewhere, and tells where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transparent {
+    /// By address translation: `redirect` or `dnat` of nftables, `REDIRECT` of iptables. Connection
+    /// tracking remembers where to (`SO_ORIGINAL_DST`).
+    Redirect,
+    /// By `tproxy`, which leaves packets as they are (`IP_TRANSPARENT`, ip(7)): the client's socket
+    /// has the address it meant.
+    Tproxy,
+}
+
+impl Transparent {
+    /// Both, by the names under which they are configured.
+    pub const NAMES: [(&str, Self); 2] = [("redirect", Self::Redirect), ("tproxy", Self::Tproxy)];
 }
 
 /// What a client sees that is not served: it may not come, or no backend could be reached.
@@ -143,9 +177,10 @@ impl Route {
 pub struct When {
     /// Ranges that the client's address is in.
     pub client: Vec<Spanned<IpNet>>,
-    /// Addresses of the listener that the client came to.
+    /// Addresses that the client came to: of the listener, or where it meant to go if that is
+    /// transparent.
     pub address: Vec<IpAddr>,
-    /// Ports of the listener that the client came to.
+    /// Ports that the client came to, likewise.
     pub port: Vec<u16>,
 }
 

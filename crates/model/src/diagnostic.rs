@@ -171,6 +171,8 @@ codes! {
     NameTwice = "E0206" Error,
     /// UDP is to go to a unix socket.
     UdpToUnix = "E0207" Error,
+    /// The target `original` where nobody is diverted.
+    Original = "E0208" Error,
     /// An address range has bits set beyond its length.
     HostBits = "W0301" Warning,
     /// The same target is named twice in a pool.

@@ -29,7 +29,7 @@ pub use address::{BackendAddress, Bind, HostPort, UnixName};
 pub use config::{
     Access, Admin, AllDown, Backend, Balance, Bandwidth, Config, Idle, Limits, Listener, OnRemoved,
     Pool, Proxy, ProxyProtocol, Queue, Refusal, Role, Route, Runtime, Sticky, StickyKey, Timeouts,
-    Weight, When, WhenFull,
+    Transparent, Weight, When, WhenFull,
 };
 pub use diagnostic::{Code, Diagnostic, Severity};
 pub use log::{Log, LogFormat, LogTarget, Syslog, SyslogLabel, SyslogServer, Verbosity};

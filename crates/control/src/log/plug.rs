@@ -156,7 +156,12 @@ fn failed(out: &mut String, failure: ConnectFailure, phrase: Option<&str>) {
         ConnectFailure::Refused => "proxy connect: Connection refused",
         ConnectFailure::Timeout => "proxy connect: Connection timed out",
         ConnectFailure::Unreachable => "proxy connect: Network is unreachable",
-        ConnectFailure::Unresolved | ConnectFailure::Ours(_) | ConnectFailure::Other(_) => {
+        ConnectFailure::Unresolved
+        | ConnectFailure::Source(_)
+        | ConnectFailure::Undiverted
+        | ConnectFailure::Ourselves
+        | ConnectFailure::Ours(_)
+        | ConnectFailure::Other(_) => {
             // The number behind the words is Rust's.
             let words = failure.to_string();
             let words = words.split(" (os error").next().unwrap_or_default();

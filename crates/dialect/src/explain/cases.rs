@@ -279,6 +279,12 @@ cases! {
         Line(&[b"udp://:5353", b"unix:/run/dns.sock"]) =>
         Line(&[b"udp://:5353", b"10.0.0.11:53"]);
 
+    Original:
+        "The target `original` is where a client meant to go before the kernel diverted it to replug. \
+         Only a listener with `transparent` knows that; to others every client meant to come.",
+        File("[listener.web]\nbind = \":3129\"\nto = \"original\"\n") =>
+        File("[listener.web]\nbind = \":3129\"\ntransparent = \"redirect\"\nto = \"original\"\n");
+
     IncludeMissing:
         "An `include` that names no file, or one that cannot be read, includes nothing; what stands \
          around it is read all the same, as tcprelay does it.",

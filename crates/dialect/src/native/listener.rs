@@ -5,8 +5,10 @@ use std::net::IpAddr;
 use model::address::{Fault, FaultKind};
 use model::{
     Access, Backend, Bind, Code, Diagnostic, Idle, Interface, Listener, Refusal, Spanned, Timeouts,
-    WhenFull,
+    Transparent, WhenFull,
 };
+
+use toml::de::DeValue;
 
 use super::keys::{self, Key, Schema, Takes};
 use super::pool::POOL_KEYS;
@@ -39,10 +41,16 @@ pub(super) const LISTENER: Schema = Schema {
             "The only network interface by which clients may come; any if it is left out.",
         ),
         Key::new(
+            "transparent",
+            Takes::Choice(&keys::names(&Transparent::NAMES)),
+            "How clients are diverted here that meant to go elsewhere: by `redirect` or `tproxy` of \
+             nftables. `to = \"original\"` sends them on there, and routes go by it.",
+        ),
+        Key::new(
             "to",
             Takes::Texts("10.0.0.11:80 weight=2"),
-            "The backends of a pool of the listener's own: `host:port`, `[v6]:port` or \
-             `unix:/path`, and behind it `weight=N`, `max=N` and `backup`. Instead of `pool`.",
+            "The backends of a pool of the listener's own: `host:port`, `[v6]:port`, `unix:/path` or \
+             `original`, and behind it `weight=N`, `max=N` and `backup`. Instead of `pool`.",
         )
         .or("pool"),
         Key::new("pool", Takes::Text("web"), "The pool that sessions go to. Instead of `to`."),
@@ -88,7 +96,6 @@ pub(super) const LISTENER: Schema = Schema {
         "script",
         "on_silence",
         "otherwise",
-        "transparent",
         "send_proxy",
         "health",
         "on_down",
@@ -195,6 +202,7 @@ impl Reader<'_> {
         let pool = self.pool_of(name, table, &bind);
         let routes = self.routes(table);
         let interface = self.interface(table);
+        let transparent = self.transparent(table);
         self.config.listeners.push(Listener {
             bind,
             interface,
@@ -205,8 +213,23 @@ impl Reader<'_> {
             tcp,
             refuse: refuse.unwrap_or_default(),
             when_full: when_full.unwrap_or_default(),
+            transparent,
             ..Listener::new(name, pool)
         });
+    }
+
+    fn transparent(&mut self, table: &Table<'_>) -> Option<Spanned<Transparent>> {
+        let entry = table.get("transparent")?;
+        let mode = match entry.value() {
+            DeValue::Boolean(_) => {
+                let help = "write `\"redirect\"` or `\"tproxy\"`, or leave it out";
+                self.wrong(entry, "the way in which clients are diverted", help);
+                None
+            }
+            _ => self.choice(table, "transparent", &Transparent::NAMES, &[]),
+        };
+        // Whichever was meant: clients are diverted, and nothing else is at fault.
+        Some(Spanned::at(mode.unwrap_or(Transparent::Redirect), entry.value_span()))
     }
 
     fn interface(&mut self, table: &Table<'_>) -> Option<Spanned<Interface>> {

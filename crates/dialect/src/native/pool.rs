@@ -67,8 +67,9 @@ pub(super) const POOL_KEYS: &[Key] = &[
     Key::new(
         "source",
         Takes::Texts("10.0.3.1"),
-        "What connections to the backends leave from: an interface of this machine, or one of its \
-         addresses or several in turn; as the kernel chooses if it is left out.",
+        "What connections to the backends leave from: an interface of this machine, one of its \
+         addresses or several in turn, or `client`, the client's own address and port; as the kernel \
+         chooses if it is left out.",
     ),
     Key::new(
         "via",
@@ -82,8 +83,8 @@ pub(super) const POOL: Schema = Schema {
     keys: &[Key::new(
         "backends",
         Takes::Texts("10.0.0.11:80 weight=2"),
-        "`host:port`, `[v6]:port` or `unix:/path`, and behind it `weight=N`, `max=N` (sessions) \
-             and `backup` (only in need).",
+        "`host:port`, `[v6]:port`, `unix:/path` or `original`, and behind it `weight=N`, `max=N` \
+             (sessions) and `backup` (only in need).",
     )
     .required()],
     also: POOL_KEYS,
@@ -280,15 +281,6 @@ impl Reader<'_> {
     fn source(&mut self, table: &Table<'_>) -> Option<Spanned<Source>> {
         let entry = table.get("source")?;
         let texts = self.texts(table, "source")?;
-        if let Some(text) = texts.iter().find(|text| &*text.value == "client") {
-            let message = "leaving from the client's own address is not in this version";
-            self.faults.push(
-                Diagnostic::new(Code::NotYet, text.span, message)
-                    .label("not in this version")
-                    .help("write addresses of this machine, or one interface"),
-            );
-            return None;
-        }
         let span = match (entry.value(), &*texts) {
             (DeValue::String(_), [text]) => text.span,
             (DeValue::Array(items), _) if items.len() == texts.len() => entry.value_span(),

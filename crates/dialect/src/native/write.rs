@@ -8,7 +8,7 @@ use model::log::{Sample, SyslogLabel, SyslogProtocol};
 use model::{
     AllDown, Backend, Bandwidth, Bind, ByteSize, Config, Idle, Limits, Listener, Log, LogFormat,
     LogTarget, Mptcp, OnRemoved, Pool, Queue, Refusal, Role, Route, Runtime, Source, Sticky,
-    Syslog, SyslogServer, Tcp, Timeouts, Verbosity, Weight, When, WhenFull, unit,
+    Syslog, SyslogServer, Tcp, Timeouts, Transparent, Verbosity, Weight, When, WhenFull, unit,
 };
 
 use super::pool::{BALANCES, STICKY_BY};
@@ -79,6 +79,9 @@ impl Writer {
         let interface = listener.interface.as_ref();
         let interface = interface.map(|interface| quoted(interface.value.as_str()));
         self.optional("interface", interface, "any");
+        let transparent = listener.transparent.as_ref();
+        let transparent = transparent.map(|mode| quoted(named(&Transparent::NAMES, mode.value)));
+        self.optional("transparent", transparent, "clients meant to come here");
         self.value("pool", &quoted(&listener.pool.value), false);
         let ranges = |ranges: &[model::Spanned<ipnet::IpNet>]| {
             list(ranges.iter().map(|range| range.value.to_string()))
@@ -206,6 +209,7 @@ impl Writer {
             Source::Addresses(one) if one.len() == 1 => quoted(&one[0].to_string()),
             Source::Addresses(all) => list(all.iter().map(ToString::to_string)),
             Source::Interface(name) => quoted(name.as_str()),
+            Source::Client => quoted(Source::CLIENT),
         });
         self.optional("source", source, "as the kernel chooses");
         let via = pool.via.as_ref().map(|via| quoted(&proxy::show(&via.value)));

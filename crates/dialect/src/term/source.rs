@@ -14,11 +14,12 @@ pub(crate) fn read<'w>(
 ) -> Option<Spanned<Source>> {
     let before = faults.len();
     let mut addresses = Vec::new();
-    let mut interface = None;
+    let (mut interface, mut client) = (None, None);
     for item in items {
         match SourceAddress::parse(item.text) {
             Ok(SourceAddress::Address(address)) => addresses.push(address),
             Ok(SourceAddress::Interface(name)) => interface = Some((name, item.span)),
+            Ok(SourceAddress::Client) => client = Some(item.span),
             Err(fault) => faults.push(address::fault(item, &fault, purpose)),
         }
     }
@@ -26,6 +27,18 @@ pub(crate) fn read<'w>(
         return None;
     }
     let fault = |span, message: &str| Diagnostic::new(Code::Source, span, message);
+    match client {
+        Some(at) if at == span => return Some(Spanned::at(Source::Client, span)),
+        Some(at) => {
+            faults.push(
+                fault(at, "`client` cannot stand in a list of sources")
+                    .label("the client's own address")
+                    .help("write `client` alone, or a list of addresses"),
+            );
+            return None;
+        }
+        None => {}
+    }
     let source = match (interface, addresses.len()) {
         (Some((name, at)), _) if at == span => Source::Interface(name),
         (Some((name, at)), _) => {

@@ -50,6 +50,7 @@ pub(crate) fn read_one(
     let address = parts.next().unwrap_or(word);
     let read = match foreign(address) {
         Some(fault) => Err(fault),
+        None if address.text == BackendAddress::ORIGINAL => Ok(Some(BackendAddress::Original)),
         None => read_address(address, port, false, Purpose::Backend),
     };
     let Terms { weight, max, role } = read_terms(parts, faults);

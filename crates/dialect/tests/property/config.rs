@@ -11,7 +11,7 @@ use model::{
     Config, Congestion, Dscp, HostPort, Idle, Interface, Limits, Listener, Log, LogFormat,
     LogTarget, Mptcp, OnRemoved, Pool, Proxy, ProxyProtocol, Queue, Rate, Refusal, Role, Route,
     Runtime, Source, Sources, Spanned, Sticky, StickyKey, Syslog, SyslogLabel, SyslogServer, Tcp,
-    Timeouts, Verbosity, Weight, When, WhenFull,
+    Timeouts, Transparent, Verbosity, Weight, When, WhenFull,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -113,10 +113,11 @@ fn listener() -> impl Strategy<Value = Listener> {
     let access = (ranges(), ranges());
     let full = select(WhenFull::NAMES.map(|(_, full)| full).to_vec());
     let by = option::of(select(vec!["eth0", "br-lan.7"]));
-    let more = (tcp(), refuse, full, by);
+    let transparent = option::of(select(Transparent::NAMES.map(|(_, mode)| mode).to_vec()));
+    let more = (tcp(), refuse, full, by, transparent);
     (vec(bind, 1..9), 0usize..3, vec(route(), 0..3), access, limits(), timeouts, more).prop_map(
         |(bind, pool, routes, (allow, deny), limits, timeouts, more)| {
-            let (tcp, refuse, when_full, by) = more;
+            let (tcp, refuse, when_full, by, transparent) = more;
             Listener {
                 bind,
                 routes,
@@ -127,6 +128,7 @@ fn listener() -> impl Strategy<Value = Listener> {
                 refuse,
                 when_full,
                 interface: by.map(|name| unwritten(interface(name))),
+                transparent: transparent.map(unwritten),
                 ..Listener::new("", unwritten(format!("p-{pool}")))
             }
         },
@@ -193,11 +195,15 @@ fn bandwidth() -> impl Strategy<Value = Bandwidth> {
 }
 
 fn pool() -> impl Strategy<Value = Pool> {
-    let address = select(vec!["10.0.0.1:80", "[2001:db8::1]:22", "a-b.example:1", "unix:@x"]);
+    let address = prop_oneof![
+        select(vec!["10.0.0.1:80", "[2001:db8::1]:22", "original:1", "unix:@x"])
+            .prop_map(|text| BackendAddress::parse(text, None).expect("a legal address")),
+        Just(BackendAddress::Original),
+    ];
     let max = option::of((1u32..=1000).prop_map(|max| max.try_into().expect("not zero")));
     let backend = (address, 1u32..=Weight::MAX, max, proptest::bool::ANY).prop_map(
         |(address, weight, max, backup)| Backend {
-            address: unwritten(BackendAddress::parse(address, None).expect("a legal address")),
+            address: unwritten(address),
             weight: Weight::new(weight).expect("the range is that of weights"),
             max,
             role: if backup { Role::Backup } else { Role::Primary },
@@ -214,6 +220,7 @@ fn pool() -> impl Strategy<Value = Pool> {
     let source = option::of(prop_oneof![
         addresses.prop_map(|addresses| unwritten(Source::Addresses(addresses))),
         Just(unwritten(Source::Interface(interface("eth0")))),
+        Just(unwritten(Source::Client)),
     ]);
     let retry = prop_oneof![Just(Duration::ZERO), time()];
     let on_removed =

@@ -1,7 +1,6 @@
 //! The socket of one flow towards its backend.
 
 use std::cell::Cell;
-use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -12,7 +11,7 @@ use crate::balance::BackendIndex;
 use crate::phase::account::ConnectFailure;
 use crate::plan::{Backend, Target};
 use crate::socket;
-use crate::socket::source::Sources;
+use crate::socket::source::Departure;
 
 /// A backend that has taken datagrams for this long, and of which the network has told nothing,
 /// is there, even if it never answers: a log server, say.
@@ -52,34 +51,33 @@ impl Link {
     /// Opens a socket to a backend: at its address, or the first of its name that will do.
     pub(super) fn open(
         backend: &Backend,
-        sources: Option<&Sources>,
+        departure: Departure<'_>,
         now: Tick,
     ) -> Result<Opened, Failure> {
         let opened = |socket, address| Opened { socket, address, since: now };
-        let failure = |error: &io::Error| socket::connect_failure(error, false);
         let (name, port) = match &backend.target {
             Target::Ip(target) => {
-                return socket::dial_udp(*target, sources)
+                return socket::dial_udp(*target, departure)
                     .map(|socket| opened(socket, None))
-                    .map_err(|error| Failure { address: None, failure: failure(&error) });
+                    .map_err(|error| Failure { address: None, failure: error.failure(false) });
             }
             Target::Name(name, port) => (name, *port),
             // A checked configuration has none.
-            Target::Unix(_) | Target::Beyond => {
+            Target::Unix(_) | Target::Beyond | Target::Original => {
                 return Err(Failure { address: None, failure: ConnectFailure::Unresolved });
             }
         };
         let mut addresses = name.addresses_now();
-        if let Some(sources) = sources {
+        if let Some(sources) = departure.sources {
             addresses.retain(|address| sources.has_family(address.is_ipv6()));
         }
         let mut last = Failure { address: None, failure: ConnectFailure::Unresolved };
         for address in addresses {
             let target = SocketAddr::new(address, port);
-            match socket::dial_udp(target, sources) {
+            match socket::dial_udp(target, departure) {
                 Ok(socket) => return Ok(opened(socket, Some(target))),
                 Err(error) => {
-                    last = Failure { address: Some(target), failure: failure(&error) };
+                    last = Failure { address: Some(target), failure: error.failure(false) };
                 }
             }
         }

@@ -9,6 +9,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use rustix::io::Errno;
+
 use crate::plan::{Backend, Listener, Pool};
 
 /// One session, at its end or on the way.
@@ -127,7 +129,7 @@ pub enum ClientAddress {
 /// The backend that served a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reached {
-    /// As configured.
+    /// As configured; an address, where that is wherever the client meant to go.
     pub backend: Arc<str>,
     /// The address that was connected to, where `backend` is a name: its own, or that of the proxy
     /// before it.
@@ -171,6 +173,13 @@ pub enum ConnectFailure {
     Unresolved,
     /// The proxy before it was reached and did not connect us.
     Proxy(ProxyFailure),
+    /// The connection cannot leave from the client's own address, with the system's error number.
+    /// Says nothing about the backend.
+    Source(i32),
+    /// It is where the client meant to go, and the client was not diverted to us.
+    Undiverted,
+    /// It is where the client meant to go, and that is one of our own listeners.
+    Ourselves,
     /// Something of our own was exhausted (descriptors, ports, memory), with the system's error
     /// number. Says nothing about the backend.
     Ours(i32),
@@ -188,6 +197,9 @@ pub enum ProxyFailure {
     /// It ended the connection before its answer was whole.
     Closed,
 }
+
+/// The error number of [`ConnectFailure::Source`] for a client that has no address of the family.
+pub(crate) const NO_SUCH_FAMILY: i32 = Errno::AFNOSUPPORT.raw_os_error();
 
 /// The kernel's figures of one TCP connection (`TCP_INFO`, tcp(7)).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -230,7 +242,7 @@ pub enum Reason {
     Unreachable,
     /// There was no backend to try.
     NoBackend,
-    /// An access rule refused the client.
+    /// An access rule refused the client, or it meant to go to us.
     Denied,
     /// A limit was reached: of sessions, of their rate, of a session's lifetime. Or a flow made
     /// room for another.
@@ -334,6 +346,11 @@ impl Reason {
 }
 
 impl ConnectFailure {
+    /// Whether the client is the reason, and what it was diverted from.
+    pub(crate) fn is_of_original(self) -> bool {
+        matches!(self, Self::Undiverted | Self::Ourselves)
+    }
+
     /// The word in logs and metrics.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -342,6 +359,9 @@ impl ConnectFailure {
             Self::Unreachable => "unreachable",
             Self::Unresolved => "unresolved",
             Self::Proxy(_) => "proxy_refused",
+            Self::Source(_) => "no_source",
+            Self::Undiverted => "not_diverted",
+            Self::Ourselves => "loop",
             Self::Ours(_) => "out_of_resources",
             Self::Other(_) => "failed",
         }
@@ -353,7 +373,8 @@ impl ConnectFailure {
             Self::Refused | Self::Proxy(_) => Reason::Refused,
             Self::Timeout => Reason::ConnectTimeout,
             Self::Unreachable | Self::Other(_) => Reason::Unreachable,
-            Self::Unresolved => Reason::NoBackend,
+            Self::Unresolved | Self::Source(_) => Reason::NoBackend,
+            Self::Undiverted | Self::Ourselves => Reason::Denied,
             Self::Ours(_) => Reason::Internal,
         }
     }
@@ -392,6 +413,15 @@ impl fmt::Display for ConnectFailure {
             }
             Self::Proxy(ProxyFailure::Malformed) => f.write_str("the proxy did not speak HTTP"),
             Self::Proxy(ProxyFailure::Closed) => f.write_str("the proxy closed the connection"),
+            Self::Source(errno) if *errno == NO_SUCH_FAMILY => {
+                f.write_str("the client has no address of that family to leave from")
+            }
+            Self::Source(errno) => {
+                let error = std::io::Error::from_raw_os_error(*errno);
+                write!(f, "cannot leave from the client's address: {error}")
+            }
+            Self::Undiverted => f.write_str("the client was not diverted"),
+            Self::Ourselves => f.write_str("the client meant to go where replug listens"),
             Self::Ours(errno) | Self::Other(errno) => {
                 std::io::Error::from_raw_os_error(*errno).fmt(f)
             }

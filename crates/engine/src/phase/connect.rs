@@ -10,9 +10,11 @@
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
+use model::Transparent;
 use relay::{Socket, Tick};
 use socket2::SockAddr;
 use tokio::time::{sleep_until, timeout};
@@ -26,7 +28,9 @@ use crate::phase::via::{self, Reached, Refused};
 use crate::pick::{Pick, Place};
 use crate::plan::{Backend, Listener, Pool, Target};
 use crate::queue::{LOOK_EVERY, Queue};
-use crate::socket::{self, Dialled};
+use crate::socket::original::Original;
+use crate::socket::source::Departure;
+use crate::socket::{self, Dialled, Undialled};
 
 /// Longest time that is spent on trying backends for a client, however many there are. What it
 /// waits in a queue comes on top.
@@ -48,13 +52,23 @@ pub(crate) struct Trail {
     pub(crate) attempts: Vec<Attempt>,
     /// Where the backend was reached, if it is configured by name, or its proxy.
     pub(crate) address: Option<SocketAddr>,
+    /// What the backend is called, if it is where the client meant to go.
+    pub(crate) original: Option<Arc<str>>,
     /// The wait for a place.
     pub(crate) queued: Option<Queued>,
 }
 
 impl Trail {
     pub(crate) fn is_empty(&self) -> bool {
-        self.attempts.is_empty() && self.address.is_none() && self.queued.is_none()
+        let Self { attempts, address, original, queued } = self;
+        attempts.is_empty() && address.is_none() && original.is_none() && queued.is_none()
+    }
+
+    /// Why the search failed, if it did: what the last backend said, rather than that there is none
+    /// for this client behind it.
+    pub(crate) fn last_failure(&self) -> Option<ConnectFailure> {
+        let failures = || self.attempts.iter().rev().map(|attempt| attempt.failure);
+        failures().find(|failure| !failure.is_of_original()).or_else(|| failures().next())
     }
 }
 
@@ -74,6 +88,8 @@ pub(crate) struct Search<'a> {
     pub(crate) listener: &'a Listener,
     pub(crate) pool: &'a Pool,
     pub(crate) client: ClientAddress,
+    /// Where it meant to go; `None`: to this listener.
+    pub(crate) original: Option<Original>,
     pub(crate) id: u64,
     pub(crate) journal: &'a Journal,
     pub(crate) ceiling: &'a Ceiling,
@@ -114,8 +130,9 @@ pub(crate) async fn connect<'a>(
                 sticky.remember(address, backend.number, now);
             }
             if journal.wants_notices(Level::Debug) {
-                journal.notice(Notice::Connected { id, backend: backend.label.clone() });
+                journal.notice(Notice::Connected { id, backend: search.label(backend) });
             }
+            trail.original = backend.is_original().then(|| search.label(backend));
             trail.address = address_reached;
             return Ok(Connected { socket, place, early });
         }
@@ -124,6 +141,7 @@ pub(crate) async fn connect<'a>(
         match trail.attempts.last().map(|last| last.failure) {
             // Says something about this client and this backend only, or nothing for sure.
             None | Some(ConnectFailure::Proxy(_)) => {}
+            Some(failure) if failure.is_of_original() => {}
             Some(ConnectFailure::Timeout) if pool.via.is_some() => {}
             // The proxy was not reached, and the other backends are behind it as well.
             Some(_) if pool.via.is_some() => break,
@@ -207,6 +225,45 @@ impl<'a> Turns<'a> {
 }
 
 impl Search<'_> {
+    /// What records call a backend: its address, if that is where the client meant to go.
+    fn label(&self, backend: &Backend) -> Arc<str> {
+        match self.original.and_then(Original::address) {
+            Some(address) if backend.is_original() => address.to_string().into(),
+            _ => backend.label.clone(),
+        }
+    }
+
+    /// Where the client meant to go, if it can be sent there; tells, now and then, if not.
+    fn original(&self) -> Result<SocketAddr, ConnectFailure> {
+        let (original, failure) = match self.original {
+            Some(Original::At(address)) => return Ok(address),
+            Some(Original::Ours(address)) => (Some(address), ConnectFailure::Ourselves),
+            Some(Original::Undiverted) | None => (None, ConnectFailure::Undiverted),
+        };
+        if let Some(times) = self.listener.astray.happened(Tick::now()) {
+            let (listener, client) = (self.listener.name.clone(), self.client);
+            self.journal.notice(Notice::Astray { listener, client, original, times });
+        }
+        Err(failure)
+    }
+
+    /// What the connection to `backend`, or to the proxy before it, may leave from.
+    fn departure(&self, backend: &Backend) -> Departure<'_> {
+        // Behind address translation a packet from there to there is one of the client's, and
+        // would be diverted to us like all of them.
+        let is_taken = self.listener.transparent == Some(Transparent::Redirect)
+            && self.pool.via.is_none()
+            && backend.is_original();
+        Departure {
+            sources: self.pool.source.as_ref(),
+            client: match self.client {
+                ClientAddress::Ip(address) => Some(address),
+                ClientAddress::Unix => None,
+            },
+            keeps_port: !is_taken,
+        }
+    }
+
     fn tell_attempt(&self, backend: &Backend) {
         if self.journal.wants_notices(Level::Debug) {
             let via = self.pool.via.as_ref();
@@ -214,8 +271,8 @@ impl Search<'_> {
                 id: self.id,
                 bind: self.listener.bind.clone(),
                 client: self.client,
-                dialled: via.map_or(&backend.label, |via| &via.label).clone(),
-                backend: backend.label.clone(),
+                dialled: via.map_or_else(|| self.label(backend), |via| via.label.clone()),
+                backend: self.label(backend),
             });
         }
     }
@@ -244,12 +301,26 @@ async fn reach(
     let patience = listener.timeouts.connect;
     let begin = Instant::now();
     let mut failed = |address, Refused { failure, phrase }| {
-        let (backend, took) = (backend.label.clone(), begin.elapsed());
+        let (backend, took) = (search.label(backend), begin.elapsed());
         attempts.push(Attempt { backend, address, took, failure, phrase });
+    };
+    let original = match backend.target {
+        Target::Original => match search.original() {
+            Ok(address) => Some(address),
+            Err(failure) => {
+                failed(None, failure.into());
+                return None;
+            }
+        },
+        _ => None,
     };
     let target = search.pool.via.as_ref().map_or(&backend.target, |via| &via.target);
     let (name, port) = match target {
         Target::Name(name, port) => (name, *port),
+        Target::Original => {
+            let opened = open(&SockAddr::from(original?), backend, search).await;
+            return opened.map(|reached| (reached, None)).map_err(|why| failed(None, why)).ok();
+        }
         Target::Ip(address) => {
             let is_proxy = search.pool.via.is_some();
             let told = is_proxy.then_some(*address);
@@ -294,20 +365,20 @@ async fn open(
     search: Search<'_>,
 ) -> Result<Reached, Refused> {
     let connecting = async {
-        let connected = match dial(target, search).await {
+        let connected = match dial(target, search.departure(backend), search).await {
             Ok(Dialled::Connected(socket)) => Ok(Socket::new(socket)),
             Ok(Dialled::Connecting(socket)) => {
                 let mut socket = Socket::new(socket);
-                socket.connected().await.map(|()| socket)
+                let connected = socket.connected().await;
+                connected.map(|()| socket).map_err(Undialled::System)
             }
             Err(error) => Err(error),
         };
-        let socket =
-            connected.map_err(|error| socket::connect_failure(&error, target.is_unix()))?;
+        let socket = connected.map_err(|error| error.failure(target.is_unix()))?;
         match &search.pool.via {
             None => Ok(Reached { socket, early: Box::default() }),
             // Boxed: most sessions go without.
-            Some(via) => Box::pin(via::ask(socket, &backend.label, via.protocol)).await,
+            Some(via) => Box::pin(via::ask(socket, &search.label(backend), via.protocol)).await,
         }
     };
     match timeout(search.listener.timeouts.connect, connecting).await {
@@ -317,21 +388,25 @@ async fn open(
 }
 
 /// Begins to connect; waits while there is no descriptor to do it with.
-async fn dial(target: &SockAddr, search: Search<'_>) -> std::io::Result<Dialled> {
-    let (source, tcp) = (search.pool.source.as_ref(), &search.listener.tcp);
-    let first = socket::dial(target, source, tcp);
+async fn dial(
+    target: &SockAddr,
+    departure: Departure<'_>,
+    search: Search<'_>,
+) -> Result<Dialled, Undialled> {
+    let tcp = &search.listener.tcp;
+    let first = socket::dial(target, departure, tcp);
     match first {
-        Err(error) if socket::is_scarcity(&error) => {}
+        Err(error) if error.is_scarcity() => {}
         result => return result,
     }
     let _starving = search.ceiling.starve();
     let begin = Instant::now();
     loop {
         tokio::time::sleep(REST).await;
-        match socket::dial(target, source, tcp) {
+        match socket::dial(target, departure, tcp) {
             // Given up before the connect timeout says that the backend was slow: it was not.
             Err(error)
-                if socket::is_scarcity(&error)
+                if error.is_scarcity()
                     && begin.elapsed() + 2 * REST < search.listener.timeouts.connect => {}
             result => return result,
         }
@@ -347,8 +422,15 @@ pub(crate) fn mark_down(
     journal: &Journal,
 ) {
     match failure {
+        // What one client cannot reach another may mean to: these are many backends, not one.
+        _ if backend.is_original() => return,
         // Says nothing about the backend, or will be over as soon as the name is resolved.
-        ConnectFailure::Ours(_) | ConnectFailure::Unresolved | ConnectFailure::Proxy(_) => return,
+        ConnectFailure::Ours(_)
+        | ConnectFailure::Unresolved
+        | ConnectFailure::Proxy(_)
+        | ConnectFailure::Source(_)
+        | ConnectFailure::Undiverted
+        | ConnectFailure::Ourselves => return,
         ConnectFailure::Refused
         | ConnectFailure::Timeout
         | ConnectFailure::Unreachable

@@ -54,6 +54,16 @@ pub(crate) fn bind_to(socket: &Socket, interface: &Interface) -> Result<(), Refu
     refuse("interface", name, socket.bind_device(Some(name.as_bytes())))
 }
 
+/// Lets a socket have addresses that are not this machine's: it may be bound to them, and may
+/// listen to clients that were diverted from them by `tproxy`.
+pub(crate) fn be_transparent(socket: &Socket, domain: Domain) -> Result<(), Refused> {
+    let set = match domain {
+        Domain::IPV6 => socket.set_ip_transparent_v6(true),
+        _ => socket.set_ip_transparent_v4(true),
+    };
+    refuse("transparent", "", set)
+}
+
 /// The names of the network interfaces that there are (proc(5), `/proc/net/dev`).
 pub(crate) fn interfaces() -> Vec<String> {
     let text = fs::read_to_string("/proc/net/dev").unwrap_or_default();
@@ -190,6 +200,12 @@ impl Refused {
             ("interface", _) => {
                 text = format!("cannot take clients by `{value}` only: {error}");
             }
+            ("transparent", _) => {
+                text = format!(
+                    "addresses of others (IP_TRANSPARENT) are refused: {error}; they need root, \
+                     CAP_NET_ADMIN or CAP_NET_RAW (AmbientCapabilities= in a unit)"
+                );
+            }
             ("mptcp", _) => {
                 text += "; this kernel has no Multipath TCP, or it is off: \
                          `sysctl net.mptcp.enabled=1`";
@@ -277,7 +293,8 @@ mod tests {
     #[track_caller]
     fn check_sides(listen: &str, target: &str) {
         let listen: SocketAddr = listen.parse().expect("an address");
-        let place = Place { address: listen, dual_stack: true, interface: None };
+        let place =
+            Place { address: listen, dual_stack: true, interface: None, is_transparent: false };
         let listening = Socket::from(listen_tcp(place, &tcp()).expect("a listening socket"));
         let bound = listening.local_addr().expect("a bound address").as_socket();
         let mut target: SocketAddr = target.parse().expect("an address");

@@ -13,17 +13,22 @@ pub enum Source {
     Addresses(Vec<IpAddr>),
     /// This network interface (`SO_BINDTODEVICE`, socket(7)).
     Interface(Interface),
+    /// The address and port of the client itself (`IP_TRANSPARENT`, ip(7)).
+    Client,
 }
 
 impl Source {
     /// Most addresses: a connect may have to try each of them.
     pub const ADDRESSES_MAX: usize = 64;
 
+    /// The text for [`Source::Client`], which no interface can be called therefore.
+    pub const CLIENT: &str = "client";
+
     /// Whether connections of this family can leave from it.
     pub fn has_family(&self, is_ipv6: bool) -> bool {
         match self {
             Self::Addresses(all) => all.iter().any(|address| address.is_ipv6() == is_ipv6),
-            Self::Interface(_) => true,
+            Self::Interface(_) | Self::Client => true,
         }
     }
 }
@@ -35,14 +40,19 @@ pub enum SourceAddress {
     Address(IpAddr),
     /// A network interface.
     Interface(Interface),
+    /// Whatever the client comes from.
+    Client,
 }
 
 impl SourceAddress {
-    /// Reads an address (IPv6 with or without brackets) or an interface name.
+    /// Reads `client`, an address (IPv6 with or without brackets) or an interface name.
     ///
     /// # Errors
-    /// When it can be neither.
+    /// When it can be none of them.
     pub fn parse(text: &str) -> Result<Self, Fault> {
+        if text == Source::CLIENT {
+            return Ok(Self::Client);
+        }
         let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
         if let Ok(address) = bare.parse() {
             return Ok(Self::Address(address));
@@ -85,6 +95,7 @@ impl fmt::Display for SourceAddress {
         match self {
             Self::Address(address) => address.fmt(f),
             Self::Interface(name) => name.fmt(f),
+            Self::Client => f.write_str(Source::CLIENT),
         }
     }
 }
@@ -100,6 +111,7 @@ impl fmt::Display for Source {
                 Ok(())
             }
             Self::Interface(name) => name.fmt(f),
+            Self::Client => f.write_str(Self::CLIENT),
         }
     }
 }
@@ -120,6 +132,7 @@ mod tests {
             ("10.0.3.1", Some("10.0.3.1")),
             ("[::1]", Some("::1")),
             ("eth0", Some("eth0")),
+            ("client", Some("client")),
             ("10.0.3", None),
             ("eth0,eth1", None),
             ("a-name-far-too-long", None),

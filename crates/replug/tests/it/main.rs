@@ -7,7 +7,7 @@
 //!   [`named`] has the backends that say who they are.
 //! * Datagrams instead of streams: [`udp`].
 //! * Who may come, where and how many: [`access`], [`listen`], [`interface`], [`limits`].
-//! * From where sessions leave: [`source`].
+//! * From where sessions leave: [`source`]. Where they meant to go: [`transparent`].
 //! * How fast: [`bandwidth`]. By which sockets: [`sockets`].
 //! * The life of the process: [`signal`], [`daemon`], [`process`], [`systemd`], [`inetd`].
 //! * What is written down, and where: [`record`], [`log`].
@@ -44,6 +44,7 @@ mod source;
 mod sticky;
 mod systemd;
 mod timeout;
+mod transparent;
 mod udp;
 mod urgent;
 mod via;

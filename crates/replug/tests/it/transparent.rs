@@ -1,0 +1,279 @@
+//! Clients that were diverted to us, and connections that leave from their addresses.
+//!
+//! Three networks in a row: clients, replug, and what the clients mean to reach. That they would
+//! reach it without replug is of no use here, so the one in the middle forwards nothing by itself.
+
+use std::process::Command;
+
+use rig::{Address, Backend, Forwarder, Namespace, Peer, Program, Record, Scratch};
+
+use crate::file;
+use crate::path::{REPLUG, exchange};
+
+/// Exit code: cannot listen, or not permitted.
+const NOT_PERMITTED: i32 = 4;
+
+/// What diverts clients of port 80 and 81 to port 3129.
+const REDIRECT: &str = "table inet t { chain c { type nat hook prerouting priority dstnat; \
+                        tcp dport { 80, 81 } redirect to :3129; }; }";
+
+/// The same, and what belongs to connections of ours that leave from clients' addresses.
+const TPROXY: &str = "table inet t { chain c { type filter hook prerouting priority mangle; \
+                      socket transparent 1 socket wildcard 0 meta mark set 1 accept; \
+                      iifname c0 meta nfproto ipv4 tcp dport { 80, 81 } tproxy ip to :3129 meta mark set 1 accept; \
+                      iifname c0 meta nfproto ipv6 tcp dport { 80, 81 } tproxy ip6 to :3129 meta mark set 1 accept; }; }";
+
+/// The same for connections of ours only.
+const RETURN: &str = "table inet r { chain c { type filter hook prerouting priority mangle; \
+                      socket transparent 1 socket wildcard 0 meta mark set 1 accept; }; }";
+
+/// Clients at 10.81.0.2 and fd81::2, replug at .1 and ::1, and others behind it at 10.82.0.2 and
+/// fd82::2.
+struct Road {
+    clients: Namespace,
+    ours: Namespace,
+    others: Namespace,
+}
+
+impl Road {
+    #[track_caller]
+    fn new() -> Self {
+        let road =
+            Self { clients: Namespace::new(), ours: Namespace::new(), others: Namespace::new() };
+        for (side, name, net) in [(&road.clients, "c0", 81), (&road.others, "o0", 82)] {
+            road.ours.ip(&format!("link add {name} type veth peer name e0 netns {}", side.name()));
+            for (namespace, name, host) in [(&road.ours, name, 1), (side, "e0", 2)] {
+                namespace.ip(&format!("address add 10.{net}.0.{host}/24 dev {name}"));
+                namespace.ip(&format!("address add fd{net}::{host}/64 dev {name} nodad"));
+                namespace.ip(&format!("link set {name} up"));
+            }
+            side.ip(&format!("route add default via 10.{net}.0.1"));
+            side.ip(&format!("-6 route add default via fd{net}::1"));
+        }
+        road
+    }
+
+    /// Has clients diverted by rules of nftables, and what they mark delivered to this machine.
+    #[track_caller]
+    fn divert(&self, rules: &str) {
+        self.ours.inside(|| {
+            let status = Command::new("nft").arg(rules).status().expect("nft is there");
+            assert!(status.success(), "nft refuses {rules}");
+        });
+        if rules.contains("mark") {
+            for (family, all) in [("-4", "0.0.0.0/0"), ("-6", "::/0")] {
+                self.ours.ip(&format!("{family} rule add fwmark 1 lookup 100"));
+                self.ours.ip(&format!("{family} route add local {all} dev lo table 100"));
+            }
+        }
+    }
+
+    #[track_caller]
+    fn replug(&self, config: &str) -> Forwarder {
+        self.ours.inside(|| file::start(config, 1))
+    }
+
+    #[track_caller]
+    fn listens(&self, address: &str) -> Backend {
+        self.others.inside(|| Backend::bind_to(&Address::parse(address)))
+    }
+
+    #[track_caller]
+    fn connect(&self, address: &str) -> Peer {
+        self.clients.inside(|| Peer::connect(&Address::parse(address)))
+    }
+
+    #[track_caller]
+    fn expect_turned_away(&self, address: &str) {
+        self.clients.inside(|| Peer::expect_turned_away(None, &Address::parse(address)));
+    }
+}
+
+const TARGETS: [&str; 2] = ["10.82.0.2:80", "[fd82::2]:80"];
+
+fn listener(mode: &str, more: &str) -> String {
+    format!("[listener.a]\nbind = \":3129\"\ntransparent = \"{mode}\"\n{more}\n")
+}
+
+/// Serves a client of `target`; who its backend sees, and what is recorded.
+#[track_caller]
+fn serve(road: &Road, target: &str, backend: &Backend) -> [Address; 2] {
+    let client = road.connect(target);
+    let peer = backend.accept();
+    exchange(&client, &peer, 100_000);
+    let seen = [client.local_address(), peer.remote_address()];
+    client.close();
+    peer.expect_fin();
+    seen
+}
+
+/// Clients of both families get where they meant to go, from the address of replug.
+#[track_caller]
+fn check_original(mode: &str, rules: &str) {
+    let road = Road::new();
+    road.divert(rules);
+    let forwarder = road.replug(&listener(mode, "to = \"original\""));
+    for (target, ours) in TARGETS.into_iter().zip(["10.82.0.1", "fd82::1"]) {
+        let [_, seen] = serve(&road, target, &road.listens(target));
+        assert_eq!(seen.tcp().ip().to_string(), ours);
+    }
+    let records = forwarder.records(2);
+    assert_eq!(records.iter().map(Record::backend).collect::<Vec<_>>(), TARGETS.map(Some));
+    assert!(records.iter().all(|record| record.reason() == "done"));
+}
+
+#[test]
+fn redirected_clients_get_where_they_meant_to_go() {
+    check_original("redirect", REDIRECT);
+}
+
+#[test]
+fn tproxied_clients_get_where_they_meant_to_go() {
+    check_original("tproxy", TPROXY);
+}
+
+/// What a backend sees is the client's address and port.
+#[track_caller]
+fn check_source(mode: &str, rules: &str, to: &str, keeps_port: bool) {
+    let road = Road::new();
+    road.divert(rules);
+    let forwarder = road.replug(&listener(mode, &format!("{to}\nsource = \"client\"\n")));
+    for target in TARGETS {
+        let [client, seen] = serve(&road, target, &road.listens(target));
+        assert_eq!(client.tcp().ip(), seen.tcp().ip(), "{target}");
+        assert_eq!(client == seen, keeps_port, "{client} {seen}");
+    }
+    assert!(forwarder.records(2).iter().all(|record| record.reason() == "done"));
+}
+
+#[test]
+fn tproxied_clients_are_seen_as_themselves() {
+    check_source("tproxy", TPROXY, "to = \"original\"", true);
+}
+
+/// A port of theirs would be diverted again on its way from here.
+#[test]
+fn redirected_clients_are_seen_with_another_port() {
+    check_source("redirect", &format!("{REDIRECT}; {RETURN}"), "to = \"original\"", false);
+}
+
+#[test]
+fn clients_of_a_plain_listener_are_seen_as_themselves() {
+    let road = Road::new();
+    road.divert(RETURN);
+    let config = "[listener.a]\nbind = \":3129\"\nto = [\"10.82.0.2:80\", \"[fd82::2]:80\"]\n\
+                  balance = \"first\"\nsource = \"client\"\n";
+    let forwarder = road.replug(config);
+    let backends = TARGETS.map(|target| road.listens(target));
+    let [client, seen] = serve(&road, "10.81.0.1:3129", &backends[0]);
+    assert_eq!(client, seen);
+    // To the first of them this client has no address of its own to leave from.
+    let [client, seen] = serve(&road, "[fd81::1]:3129", &backends[1]);
+    assert_eq!(client, seen);
+    let records = forwarder.records(2);
+    let [attempt] = &*records[1].attempts() else { panic!("{:?}", records[1]) };
+    assert_eq!(attempt.failure, "no_source");
+}
+
+#[test]
+fn a_port_that_is_taken_is_left_to_its_owner() {
+    let road = Road::new();
+    let config = "[listener.a]\nbind = \":3129\"\nto = \"10.82.0.1:80\"\nsource = \"client\"\n";
+    let forwarder = road.replug(config);
+    // On the machine of replug the client's own socket has the port.
+    let backend = road.ours.inside(|| Backend::bind_to(&Address::parse("10.82.0.1:80")));
+    let client = road.ours.inside(|| Peer::connect(&Address::parse("10.81.0.1:3129")));
+    let peer = backend.accept();
+    exchange(&client, &peer, 1000);
+    let (mine, seen) = (client.local_address().tcp(), peer.remote_address().tcp());
+    assert_eq!(mine.ip(), seen.ip());
+    assert_ne!(mine.port(), seen.port());
+    drop((client, peer));
+    forwarder.record();
+}
+
+#[test]
+fn whoever_is_not_diverted_has_no_original_destination() {
+    for (mode, rules) in [("redirect", REDIRECT), ("tproxy", TPROXY)] {
+        let road = Road::new();
+        road.divert(rules);
+        let forwarder = road.replug(&listener(mode, "to = \"original\""));
+        for target in ["10.81.0.1:3129", "[fd81::1]:3129", "10.82.0.1:3129"] {
+            road.expect_turned_away(target);
+        }
+        let records = forwarder.records(3);
+        for record in records {
+            assert_eq!((record.reason(), record.side()), ("denied", "replug"), "{record:?}");
+        }
+        let told = forwarder.messages().expect("replug doctor transparent");
+        let words =
+            if mode == "redirect" { "without being diverted" } else { "where replug listens" };
+        assert!(told.contains(words), "{told}");
+    }
+}
+
+#[test]
+fn whoever_meant_to_go_to_a_listener_of_ours_is_refused() {
+    let road = Road::new();
+    road.divert(REDIRECT);
+    // The second is where the rule diverts from.
+    let config = listener("redirect", "to = \"original\"")
+        + "[listener.b]\nbind = \"10.81.0.1:81\"\nto = \"10.82.0.2:80\"\n";
+    let forwarder = road.ours.inside(|| file::start(&config, 2));
+    road.expect_turned_away("10.81.0.1:81");
+    let record = forwarder.record();
+    assert_eq!(record.reason(), "denied");
+    assert_eq!(record.attempts()[0].failure, "loop");
+    forwarder.messages().expect("meant to go to 10.81.0.1:81, where replug listens");
+}
+
+#[test]
+fn the_original_destination_stands_in_for_a_backend() {
+    let road = Road::new();
+    road.divert(TPROXY);
+    let forwarder =
+        road.replug(&listener("tproxy", "to = [\"10.82.0.2:3128\", \"original backup\"]"));
+    let original = road.listens("10.82.0.2:80");
+    serve(&road, "10.82.0.2:80", &original);
+    // A destination that is down says nothing about any other.
+    road.expect_turned_away("10.82.0.2:81");
+    serve(&road, "10.82.0.2:80", &original);
+    let records = forwarder.records(3);
+    let backends: Vec<_> = records.iter().map(Record::backend).collect();
+    assert_eq!(backends, [Some("10.82.0.2:80"), None, Some("10.82.0.2:80")]);
+    assert_eq!(records[1].reason(), "refused");
+}
+
+#[test]
+fn routes_go_by_where_clients_meant_to_go() {
+    let road = Road::new();
+    road.divert(REDIRECT);
+    let forwarder = road.replug(
+        &(listener("redirect", "to = \"10.82.0.2:90\"")
+            + "[[listener.a.route]]\nwhen = { port = 81, address = \"10.82.0.2\" }\npool = \"direct\"\n\
+               [pool.direct]\nbackends = [\"original\"]\n"),
+    );
+    let (direct, other) = (road.listens("10.82.0.2:81"), road.listens("10.82.0.2:90"));
+    serve(&road, "10.82.0.2:81", &direct);
+    serve(&road, "10.82.0.2:80", &other);
+    assert_eq!(forwarder.records(2).len(), 2);
+}
+
+/// Runs `config` as a root that has been left without the rights that are needed.
+#[test]
+fn a_process_without_the_right_says_so_at_the_start() {
+    let scratch = Scratch::new();
+    let as_client =
+        "[listener.a]\nbind = \"127.0.0.1:0\"\nto = \"127.0.0.1:1\"\nsource = \"client\"\n";
+    for (at, config) in
+        [as_client.to_owned(), listener("tproxy", "to = \"original\"")].iter().enumerate()
+    {
+        let path = scratch.join(&format!("{at}.toml"));
+        std::fs::write(&path, config).expect("a scratch file can be written");
+        let mut command = Command::new("setpriv");
+        command.args(["--bounding-set=-net_admin,-net_raw", REPLUG, "run", "-c", &path]);
+        let mut program = Program::start(&mut command);
+        program.expect_exit(NOT_PERMITTED);
+        program.stderr().expect("CAP_NET_ADMIN or CAP_NET_RAW");
+    }
+}
