@@ -4,12 +4,20 @@
 //! file. Ids belong to threads in the kernel; the calls here are libc's, which
 //! change every thread of the process. That there is no way back is tried, not
 //! assumed.
+//!
+//! One right may be kept (capabilities(7)): that to sockets with addresses of others, which a
+//! configuration asks for again with each connection or reload. Capabilities belong to threads,
+//! and those that are started later inherit them: there must be no other yet.
 
 use std::ffi::CString;
 use std::fmt;
 
+use model::Config;
 use nix::errno::Errno;
 use nix::unistd::{self, Gid, Group, Uid, User};
+use rustix::thread::{
+    CapabilitySet, CapabilitySets, capabilities, set_capabilities, set_keep_capabilities,
+};
 
 /// Somebody of the user database.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +26,38 @@ pub(crate) struct Identity {
     group: Gid,
     /// All groups, looked up at once: behind `--chroot` there is no group database.
     groups: Vec<Gid>,
+}
+
+/// What root leaves to whom it becomes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Leaves {
+    /// Nothing.
+    Nothing,
+    /// Sockets with addresses that are not this machine's (`IP_TRANSPARENT`, ip(7)), as far as root
+    /// has the right itself.
+    TransparentSockets,
+}
+
+impl Leaves {
+    /// What sessions and reloads of `config` will need.
+    pub(crate) fn needed_by(config: &Config) -> Self {
+        match config.needs_transparent_sockets() {
+            true => Self::TransparentSockets,
+            false => Self::Nothing,
+        }
+    }
+
+    /// The least that will do of what there is.
+    fn of(self, permitted: CapabilitySet) -> CapabilitySet {
+        let enough = [CapabilitySet::NET_RAW, CapabilitySet::NET_ADMIN];
+        match self {
+            Self::Nothing => CapabilitySet::empty(),
+            Self::TransparentSockets => {
+                let kept = enough.into_iter().find(|one| permitted.contains(*one));
+                kept.unwrap_or(CapabilitySet::empty())
+            }
+        }
+    }
 }
 
 /// Why a process cannot go on as somebody.
@@ -83,7 +123,7 @@ impl Identity {
     ///
     /// # Errors
     /// When the process may not, or could go back. It must end then: it may be half changed.
-    pub(crate) fn assume(&self) -> Result<(), Fault> {
+    pub(crate) fn assume(&self, leaves: Leaves) -> Result<(), Fault> {
         self.check()?;
         if !unistd::geteuid().is_root() {
             return Ok(());
@@ -91,7 +131,20 @@ impl Identity {
         // The user last: it takes the right to do the other two.
         unistd::setgroups(&self.groups).map_err(refused("setgroups"))?;
         unistd::setgid(self.group).map_err(refused("setgid"))?;
+        let kept = match self.user.is_root() {
+            true => CapabilitySet::empty(),
+            false => leaves.of(rights()?),
+        };
+        if !kept.is_empty() {
+            set_keep_capabilities(true).map_err(no_rights("prctl"))?;
+        }
         unistd::setuid(self.user).map_err(refused("setuid"))?;
+        if !kept.is_empty() {
+            let inheritable = CapabilitySet::empty();
+            let sets = CapabilitySets { effective: kept, permitted: kept, inheritable };
+            set_capabilities(None, sets).map_err(no_rights("capset"))?;
+            set_keep_capabilities(false).map_err(no_rights("prctl"))?;
+        }
         match self.user.is_root() || unistd::setuid(Uid::from_raw(0)).is_err() {
             true => Ok(()),
             false => Err(Fault::NotForGood),
@@ -101,6 +154,15 @@ impl Identity {
     fn is_ours(&self) -> bool {
         unistd::geteuid() == self.user && unistd::getegid() == self.group
     }
+}
+
+/// What this process may at the most.
+fn rights() -> Result<CapabilitySet, Fault> {
+    Ok(capabilities(None).map_err(no_rights("capget"))?.permitted)
+}
+
+fn no_rights(call: &'static str) -> impl Fn(rustix::io::Errno) -> Fault {
+    move |errno| Fault::Refused(call, Errno::from_raw(errno.raw_os_error()))
 }
 
 fn refused(call: &'static str) -> impl Fn(Errno) -> Fault {
@@ -151,6 +213,16 @@ mod tests {
         assert_eq!(Identity::find("root:"), Err(Fault::NoGroup(String::new())));
         assert_eq!(Identity::find(""), Err(Fault::NoUser(String::new())));
         assert_eq!(Identity::find("root\0"), Err(Fault::NoUser("root\0".to_owned())));
+    }
+
+    #[test]
+    fn the_least_right_that_will_do_is_left() {
+        let (raw, admin) = (CapabilitySet::NET_RAW, CapabilitySet::NET_ADMIN);
+        let (none, all) = (CapabilitySet::empty(), CapabilitySet::all());
+        for (permitted, left) in [(all, raw), (raw, raw), (admin, admin), (none, none)] {
+            assert_eq!(Leaves::TransparentSockets.of(permitted), left, "{permitted:?}");
+            assert_eq!(Leaves::Nothing.of(permitted), none, "{permitted:?}");
+        }
     }
 
     #[test]

@@ -26,7 +26,7 @@ use crate::log::{self, Logs, Streams};
 use crate::manners::{Manners, PidfileHolds};
 use crate::names::{Names, Sources};
 use crate::pidfile::{self, PidFile};
-use crate::privileges::Identity;
+use crate::privileges::{Identity, Leaves};
 use crate::reload::{Files, Running};
 use crate::supervise::{End, Signals, Supervisor};
 use crate::systemd::{Contact, Manager};
@@ -183,7 +183,7 @@ fn start(config: &Config, process: &Process) -> Result<Started, Fault> {
         }
     }
     if let Some(identity) = identity {
-        identity.assume().map_err(Fault::privileges)?;
+        identity.assume(Leaves::needed_by(config)).map_err(Fault::privileges)?;
     }
     let probed = probe(config);
     if !probed.failures.is_empty() {

@@ -5,7 +5,9 @@
 
 use std::process::Command;
 
-use rig::{Address, Backend, Forwarder, Namespace, Peer, Program, Record, Scratch};
+use rig::{
+    Address, Backend, Forwarder, Namespace, Peer, Program, Record, Scratch, UdpBackend, UdpPeer,
+};
 
 use crate::file;
 use crate::path::{REPLUG, exchange};
@@ -176,6 +178,20 @@ fn clients_of_a_plain_listener_are_seen_as_themselves() {
 }
 
 #[test]
+fn flows_leave_as_their_clients_too() {
+    let road = Road::new();
+    road.divert(RETURN);
+    let config =
+        "[listener.a]\nbind = \"udp://:3129\"\nto = \"10.82.0.2:53\"\nsource = \"client\"\n";
+    let _forwarder = road.replug(config);
+    let backend = road.others.inside(|| UdpBackend::echo_at("10.82.0.2:53"));
+    let client = road.clients.inside(|| UdpPeer::bind_to("10.81.0.2"));
+    let ours = "10.81.0.1:3129".parse().expect("an address");
+    assert_eq!(client.ask(ours, b"who am I"), b"who am I");
+    assert_eq!(backend.senders().into_iter().collect::<Vec<_>>(), [client.address()]);
+}
+
+#[test]
 fn a_port_that_is_taken_is_left_to_its_owner() {
     let road = Road::new();
     let config = "[listener.a]\nbind = \":3129\"\nto = \"10.82.0.1:80\"\nsource = \"client\"\n";
@@ -247,6 +263,24 @@ fn the_original_destination_stands_in_for_a_backend() {
 }
 
 #[test]
+fn a_proxy_is_asked_for_the_original_destination() {
+    let road = Road::new();
+    road.divert(REDIRECT);
+    let pool = "to = \"original\"\nvia = \"http://10.82.0.2:3128\"";
+    let forwarder = road.replug(&listener("redirect", pool));
+    let proxy = road.listens("10.82.0.2:3128");
+    let client = road.connect("[fd82::2]:80");
+    let peer = proxy.accept();
+    peer.expect(b"CONNECT [fd82::2]:80 HTTP/1.1\r\nHost: [fd82::2]:80\r\n\r\n");
+    peer.send(b"HTTP/1.1 200 OK\r\n\r\n");
+    exchange(&client, &peer, 1000);
+    client.close();
+    peer.expect_fin();
+    peer.close();
+    assert_eq!(forwarder.record().backend(), Some("[fd82::2]:80"));
+}
+
+#[test]
 fn routes_go_by_where_clients_meant_to_go() {
     let road = Road::new();
     road.divert(REDIRECT);
@@ -277,5 +311,49 @@ fn a_process_without_the_right_says_so_at_the_start() {
         let mut program = Program::start(&mut command);
         program.expect_exit(NOT_PERMITTED);
         program.stderr().expect("CAP_NET_ADMIN or CAP_NET_RAW");
+    }
+}
+
+/// The rights of each thread of a process, in bits (proc_pid_status(5)).
+fn rights(forwarder: &Forwarder) -> Vec<String> {
+    let tasks = format!("/proc/{}/task", forwarder.pid());
+    let tasks = std::fs::read_dir(tasks).expect("it runs");
+    let shown = tasks.map(|task| {
+        let status = task.expect("a thread").path().join("status");
+        let status = std::fs::read_to_string(status).expect("threads do not end");
+        let line = status.lines().find_map(|line| line.strip_prefix("CapPrm:"));
+        line.expect("there are capabilities").trim().to_owned()
+    });
+    shown.collect()
+}
+
+/// CAP_NET_RAW and nothing else (capabilities(7)).
+const NET_RAW: &str = "0000000000002000";
+
+#[test]
+fn somebody_else_keeps_the_one_right_that_is_needed() {
+    let road = Road::new();
+    road.divert(TPROXY);
+    let scratch = Scratch::new();
+    let as_nobody = |config: &str| {
+        let mut command = file::command(&scratch, config);
+        command.args(["--user", "nobody"]);
+        road.ours.inside(|| Forwarder::start_command(&mut command, 1))
+    };
+    let forwarder = as_nobody(&listener("tproxy", "to = \"original\"\nsource = \"client\""));
+    for rights in rights(&forwarder) {
+        assert_eq!(rights, NET_RAW);
+    }
+    let [client, seen] = serve(&road, TARGETS[0], &road.listens(TARGETS[0]));
+    assert_eq!(client, seen);
+    // Sockets that are opened by a reload need it as well.
+    let other =
+        listener("tproxy", "to = \"original\"\nsource = \"client\"").replace("3129", "3130");
+    drop(file::command(&scratch, &other));
+    forwarder.signal(rustix::process::Signal::HUP);
+    forwarder.messages().expect("a listens on :3130");
+    drop(forwarder);
+    for rights in rights(&as_nobody("[listener.a]\nbind = \":3129\"\nto = \"10.82.0.2:80\"\n")) {
+        assert_eq!(rights, "0000000000000000");
     }
 }
