@@ -37,6 +37,7 @@ mod watchdog;
 
 pub use admin::ask;
 pub use daemon::is_launched;
+pub use engine::probe::may_be_transparent;
 pub use exit::{Exit, complain};
 pub use manners::Manners;
 pub use process::{Process, run};

@@ -4,6 +4,7 @@
 
 mod check;
 mod convert;
+mod doctor;
 mod explain;
 mod fmt;
 mod schema;
@@ -22,6 +23,8 @@ pub(crate) enum Tool {
     Fmt(fmt::Fmt),
     /// Print a command line of another dialect as a configuration file
     Convert(convert::Convert),
+    /// Look at what the kernel is told, and print what is missing
+    Doctor(doctor::Doctor),
     /// Print the JSON Schema of configuration files, for editors
     Schema(schema::Schema),
 }
@@ -33,6 +36,7 @@ impl Tool {
             Self::Check(check) => check.run(),
             Self::Explain(explain) => explain.run(),
             Self::Convert(convert) => convert.run(),
+            Self::Doctor(doctor) => doctor.run(),
             Self::Fmt(fmt) => fmt.run(),
             Self::Schema(schema) => schema.run(),
         }

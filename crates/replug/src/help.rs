@@ -33,6 +33,7 @@ replug [OPTIONS] LISTEN[/SOURCE] TARGET...
        replug fmt [--check|--stdout] [FILE|DIR|-]
        replug convert --from quick|plug ARGS...
        replug explain [CODE...]
+       replug doctor transparent [--json] [-c FILE|DIR]
        replug schema
        replug reload [--dry-run]
        replug demo [--once]";
@@ -43,7 +44,7 @@ Words:
           [::1]:8080, udp://:53, udp://[::1]:53, unix:/path, unix:@name,
           systemd:NAME (a socket unit's)
   SOURCE  what connections to the targets leave from: an interface, an address,
-          or several with commas between, in turn
+          several with commas between, in turn, or client (the client's own)
   TARGET  host:80, host (port of LISTEN), [2001:db8::1]:80, unix:/path; in one
           quoted word with it: weight=N (1 to 256), max=N (sessions), backup
   NAME    round-robin, least-sessions, two-choices (the less loaded of two

@@ -3,6 +3,8 @@
 //! Three networks in a row: clients, replug, and what the clients mean to reach. That they would
 //! reach it without replug is of no use here, so the one in the middle forwards nothing by itself.
 
+use std::net::TcpListener;
+use std::os::fd::OwnedFd;
 use std::process::Command;
 
 use rig::{
@@ -251,15 +253,45 @@ fn the_original_destination_stands_in_for_a_backend() {
         road.replug(&listener("tproxy", "to = [\"10.82.0.2:3128\", \"original backup\"]"));
     let original = road.listens("10.82.0.2:80");
     serve(&road, "10.82.0.2:80", &original);
-    // A destination that is down says nothing about any other.
     road.expect_turned_away("10.82.0.2:81");
-    serve(&road, "10.82.0.2:80", &original);
-    let mut records = forwarder.records(3);
-    // Several threads write them.
-    records.sort_by_key(|record| record.backend().map(str::to_owned));
+    let records = forwarder.records(2);
     let backends: Vec<_> = records.iter().map(Record::backend).collect();
-    assert_eq!(backends, [None, Some("10.82.0.2:80"), Some("10.82.0.2:80")]);
-    assert_eq!(records[0].reason(), "refused");
+    assert_eq!(backends, [Some("10.82.0.2:80"), None]);
+    assert_eq!(records[1].reason(), "refused");
+}
+
+#[test]
+fn a_destination_that_is_down_says_nothing_about_any_other() {
+    let road = Road::new();
+    road.divert(TPROXY);
+    let forwarder =
+        road.replug(&listener("tproxy", "to = [\"original\", \"10.82.0.2:90 backup\"]"));
+    let [original, spare] = ["10.82.0.2:80", "10.82.0.2:90"].map(|target| road.listens(target));
+    serve(&road, "10.82.0.2:81", &spare);
+    serve(&road, "10.82.0.2:80", &original);
+    let records = forwarder.records(2);
+    let backends: Vec<_> = records.iter().map(Record::backend).collect();
+    assert_eq!(backends, [Some("10.82.0.2:90"), Some("10.82.0.2:80")]);
+}
+
+/// inetd would start another process for it, which would connect to inetd again.
+#[test]
+fn a_client_of_inetd_that_was_not_diverted_is_refused() {
+    let listens = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listens.local_addr().expect("it is bound");
+    for mode in ["redirect", "tproxy"] {
+        let scratch = Scratch::new();
+        let config = listener(mode, "to = \"original\"").replace(":3129", "inetd");
+        let mut command = file::command(&scratch, &config);
+        let client = Peer::connect(&address.into());
+        let (socket, _) = listens.accept().expect("the client has come");
+        let mut program = Program::start_on(&mut command, OwnedFd::from(socket));
+        client.expect_reset();
+        program.expect_exit(0);
+        listens.set_nonblocking(true).expect("it may be asked");
+        assert!(listens.accept().is_err(), "it has come back");
+        listens.set_nonblocking(false).expect("it may be waited for");
+    }
 }
 
 #[test]
@@ -356,4 +388,112 @@ fn somebody_else_keeps_the_one_right_that_is_needed() {
     for rights in rights(&as_nobody("[listener.a]\nbind = \":3129\"\nto = \"10.82.0.2:80\"\n")) {
         assert_eq!(rights, "0000000000000000");
     }
+}
+
+/// Follows the advice of doctor for `config` as printed, and serves a client at each of `targets`;
+/// whom their backends see.
+#[track_caller]
+fn check_doctor(config: &str, targets: &[&str], reached: &[&str]) -> Vec<[Address; 2]> {
+    let (road, scratch) = (Road::new(), Scratch::new());
+    drop(file::command(&scratch, config));
+    let doctor = || {
+        let path = scratch.join("replug.toml");
+        let words = ["doctor", "transparent", "--port", "80,81", "-c", &path];
+        let asked = road.ours.inside(|| Command::new(REPLUG).args(words).output());
+        let output = asked.expect("replug is there");
+        (output.status.code(), String::from_utf8(output.stdout).expect("it writes text"))
+    };
+    let (exit, script) = doctor();
+    assert_eq!(exit, Some(1), "{script}");
+    assert!(script.contains("# missing: "), "{script}");
+    let status = road.ours.inside(|| Command::new("sh").args(["-ec", &script]).status());
+    assert!(status.expect("sh is there").success(), "{script}");
+    let (exit, found) = doctor();
+    assert_eq!(exit, Some(0), "{found}");
+    assert!(!found.contains("missing") && found.contains("# ok: "), "{found}");
+    // All of it is a comment now.
+    assert!(found.lines().all(|line| line.is_empty() || line.starts_with('#')), "{found}");
+
+    let forwarder = road.replug(config);
+    let serve = |(target, reached): (&&str, &&str)| serve(&road, target, &road.listens(reached));
+    let seen = targets.iter().zip(reached).map(serve).collect();
+    assert_eq!(forwarder.records(targets.len()).len(), targets.len());
+    seen
+}
+
+#[test]
+fn what_doctor_prints_redirects_clients() {
+    check_doctor(&listener("redirect", "to = \"original\""), &TARGETS, &TARGETS);
+}
+
+#[test]
+fn what_doctor_prints_diverts_clients_and_brings_answers_back() {
+    let config = listener("tproxy", "to = \"original\"\nsource = \"client\"");
+    for [client, seen] in check_doctor(&config, &TARGETS, &TARGETS) {
+        assert_eq!(client, seen);
+    }
+    let config = listener("redirect", "to = \"original\"\nsource = \"client\"");
+    for [client, seen] in check_doctor(&config, &TARGETS, &TARGETS) {
+        assert_eq!(client.tcp().ip(), seen.tcp().ip());
+    }
+}
+
+#[test]
+fn what_doctor_prints_holds_for_what_the_listener_says() {
+    let more = "interface = \"c0\"\nallow = [\"10.81.0.0/24\", \"fd81::/64\"]\nto = \"original\"";
+    for (mode, bind) in [("redirect", "[\"127.0.0.1:3129\"]"), ("tproxy", "[\"127.0.0.1:3129\"]")] {
+        let config = listener(mode, more).replace("\":3129\"", bind);
+        check_doctor(&config, &TARGETS[..1], &TARGETS[..1]);
+    }
+    let config = listener("redirect", more).replace(":3129", "[fd81::1]:3129");
+    check_doctor(&config, &TARGETS[1..], &TARGETS[1..]);
+}
+
+#[test]
+fn what_doctor_prints_brings_answers_back_without_diverting_anybody() {
+    let config = "[listener.a]\nbind = \":3129\"\nto = \"10.82.0.2:80\"\nsource = \"client\"\n";
+    let seen = check_doctor(config, &["10.81.0.1:3129"], &TARGETS[..1]);
+    assert_eq!(seen[0][0], seen[0][1]);
+}
+
+#[test]
+fn doctor_finds_marks_that_the_kernel_would_take_for_forged() {
+    let (road, scratch) = (Road::new(), Scratch::new());
+    drop(file::command(&scratch, &listener("tproxy", "to = \"original\"")));
+    road.ours.set("ipv4/conf/c0/src_valid_mark", "1");
+    let path = scratch.join("replug.toml");
+    let words = ["doctor", "transparent", "--json", "-c", &path];
+    let asked = road.ours.inside(|| Command::new(REPLUG).args(words).output());
+    let found: serde_json::Value =
+        serde_json::from_slice(&asked.expect("replug is there").stdout).expect("it is JSON");
+    let found = found.as_array().expect("a list");
+    let is_it = |item: &&serde_json::Value| {
+        item["found"].as_str().is_some_and(|found| found.contains("src_valid_mark is 1 for c0"))
+    };
+    let item = found.iter().find(is_it).unwrap_or_else(|| panic!("{found:#?}"));
+    assert_eq!(item["status"], "missing");
+    assert_eq!(item["mend"].as_array().map(Vec::len), Some(1));
+}
+
+#[test]
+fn doctor_finds_rules_that_divert_what_replug_sends() {
+    let (road, scratch) = (Road::new(), Scratch::new());
+    drop(file::command(&scratch, &listener("redirect", "to = \"original\"")));
+    let path = scratch.join("replug.toml");
+    let doctor = || {
+        let asked = road
+            .ours
+            .inside(|| Command::new(REPLUG).args(["doctor", "transparent", "-c", &path]).output());
+        String::from_utf8(asked.expect("replug is there").stdout).expect("it writes text")
+    };
+    let chain = |rule: &str| {
+        format!("table inet x {{ chain o {{ type nat hook output priority -100; {rule} }}; }}")
+    };
+    let rule = "tcp dport 80 redirect to :3129;";
+    let what = "listener a: what replug itself sends is not diverted to port 3129";
+    assert!(doctor().contains(&format!("# ok: {what}")));
+    road.divert(&chain(rule));
+    assert!(doctor().contains(&format!("# missing: {what}")));
+    road.divert(&format!("delete table inet x; {}", chain(&format!("skuid != 65534 {rule}"))));
+    assert!(doctor().contains(&format!("# ok: {what}")));
 }
