@@ -497,3 +497,28 @@ fn doctor_finds_rules_that_divert_what_replug_sends() {
     road.divert(&format!("delete table inet x; {}", chain(&format!("skuid != 65534 {rule}"))));
     assert!(doctor().contains(&format!("# ok: {what}")));
 }
+
+/// The configurations in the manual, and the lines below each.
+#[test]
+fn the_manual_shows_what_doctor_prints() {
+    let manual = include_str!("../../../../docs/transparent.md");
+    let sections = manual.split("\n## ").filter(|section| section.contains("[listener."));
+    let mut checked = 0;
+    for section in sections {
+        let code = section.lines().filter_map(|line| line.strip_prefix("    "));
+        let (lines, config): (Vec<_>, Vec<_>) =
+            code.partition(|line| line.starts_with("nft ") || line.starts_with("ip "));
+        let (machine, scratch) = (Namespace::new(), Scratch::new());
+        drop(file::command(&scratch, &config.join("\n")));
+        let path = scratch.join("replug.toml");
+        let words = ["doctor", "transparent", "--port", "80,443", "-c", &path];
+        let asked = machine.inside(|| Command::new(REPLUG).args(words).output());
+        let printed = asked.expect("replug is there").stdout;
+        let printed = String::from_utf8(printed).expect("it writes text");
+        for line in lines {
+            assert!(printed.lines().any(|printed| printed == line), "{line}\n{printed}");
+            checked += 1;
+        }
+    }
+    assert_eq!(checked, 5);
+}
