@@ -213,11 +213,17 @@ impl Lines {
     /// When the stream ends with fewer, or they do not come within [`PATIENCE`].
     #[track_caller]
     pub fn expect_count(&self, count: usize, wanted: impl Fn(&str) -> bool) -> Vec<String> {
-        let have = |read: &Received| read.lines.iter().filter(|line| wanted(line)).count();
-        match self.wait(|read| have(read) >= count) {
-            Ok(read) => read.lines.iter().filter(|line| wanted(line)).cloned().collect(),
-            Err(read) => panic!("{} of {count} lines came: {:#?}", have(&read), read.lines),
+        // Each line is looked at once: there may be many, and they come one at a time.
+        let (mut seen, mut have) = (0, Vec::new());
+        let waited = self.wait(|read| {
+            have.extend(read.lines[seen..].iter().filter(|line| wanted(line)).cloned());
+            seen = read.lines.len();
+            have.len() >= count
+        });
+        if let Err(read) = waited {
+            panic!("{} of {count} lines came: {:#?}", have.len(), read.lines);
         }
+        have
     }
 
     /// Waits until the stream has ended, and returns all of it.
@@ -235,7 +241,7 @@ impl Lines {
     /// Waits until `done`; `Err` when the stream has ended or the deadline has passed before.
     fn wait(
         &self,
-        done: impl Fn(&Received) -> bool,
+        mut done: impl FnMut(&Received) -> bool,
     ) -> Result<MutexGuard<'_, Received>, MutexGuard<'_, Received>> {
         let deadline = Deadline::new();
         let mut read = self.lock();
