@@ -1,6 +1,7 @@
 //! Byte formats that peers speak before bytes are merely carried.
 //!
 //! - [`connect`]: HTTP `CONNECT`, the way through an HTTP proxy.
+//! - [`mavis`]: questions to programs that decide which clients may come, and their answers.
 //!
 //! A reader is given all that has come so far, from the first byte on, and says in a [`Parse`]
 //! whether it is whole, begins well, or is something else. It keeps nothing between calls, so
@@ -9,6 +10,7 @@
 //! Absent on purpose: sockets, clocks, allocation that grows with what a peer sends.
 
 pub mod connect;
+pub mod mavis;
 
 /// What the bytes so far are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
