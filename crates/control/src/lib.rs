@@ -10,6 +10,7 @@
 //! - `log`: session records and notices on their way to a file, a stream or
 //!   syslog, on a thread of their own;
 //! - `names`: host names of backends, resolved again and again;
+//! - `authority`: programs that decide which clients may come, and their children;
 //! - `activation`: sockets that the process was started with;
 //! - `systemd`, `watchdog`: what the service manager is told;
 //! - `daemon`, `pidfile`, `privileges`, `chroot`: one option each;
@@ -20,6 +21,7 @@
 
 mod activation;
 mod admin;
+mod authority;
 mod chroot;
 mod daemon;
 mod exit;

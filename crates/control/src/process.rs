@@ -19,6 +19,7 @@ use tokio::sync::mpsc;
 
 use crate::activation;
 use crate::admin::{Desk, Door, ORDERS_MAX};
+use crate::authority::Authorities;
 use crate::chroot::Jail;
 use crate::daemon::{Launch, Launcher, launch};
 use crate::exit::{Exit, Fault, exit_of, refuse, tell};
@@ -221,6 +222,7 @@ impl Started {
         };
         let end = runtime.block_on(async {
             let names = Names::follow(engine.names(), sources, log.journal());
+            let authorities = Authorities::follow(engine.authorities(), log.journal());
             let (tell, orders) = mpsc::channel(ORDERS_MAX);
             let desk = door.map(|door| Desk::open(door, &tell)).transpose();
             let desk = desk.map_err(|error| Fault::failed("cannot take orders", &error))?;
@@ -250,8 +252,17 @@ impl Started {
                 return Err(Fault::failed("cannot tell the launcher", &error));
             }
             let log = &log;
-            let running =
-                Running { engine, names, log, manager, config, files, desk, orders: tell };
+            let running = Running {
+                engine,
+                names,
+                authorities,
+                log,
+                manager,
+                config,
+                files,
+                desk,
+                orders: tell,
+            };
             let supervisor = Supervisor { running, signals, orders, watch };
             Ok(match is_client {
                 true => supervisor.run_out().await,

@@ -20,6 +20,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use crate::admin::{Asked, Desk, Door};
+use crate::authority::Authorities;
 use crate::exit::{Exit, exit_of};
 use crate::log;
 use crate::names::Names;
@@ -91,6 +92,7 @@ pub(crate) enum Why {
 pub(crate) struct Running<'a> {
     pub(crate) engine: Engine,
     pub(crate) names: Names,
+    pub(crate) authorities: Authorities,
     pub(crate) log: &'a log::Running,
     /// Told when it begins to reload, and when that has ended.
     pub(crate) manager: Arc<Manager>,
@@ -186,6 +188,7 @@ impl Running<'_> {
     async fn swap(&mut self, config: Config, next: Next) {
         let Next { successor, logs, desk } = next;
         self.names.add(successor.names());
+        self.authorities.add(successor.authorities());
         let looked_up = async {
             for name in successor.names() {
                 name.looked_up().await;
@@ -196,6 +199,7 @@ impl Running<'_> {
         self.log.replace(logs);
         self.engine.succeed(successor).await;
         self.names.keep(self.engine.names());
+        self.authorities.keep(self.engine.authorities());
         match desk {
             NextDesk::Same => {}
             NextDesk::Closed => self.desk = None,

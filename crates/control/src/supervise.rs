@@ -56,16 +56,24 @@ pub(crate) struct Supervisor<'a> {
 impl Supervisor<'_> {
     /// Serves until told to end, and drains.
     pub(crate) async fn run(mut self) -> (End, Engine) {
+        let end = self.serve().await;
+        self.leave(end).await
+    }
+
+    /// Ends what sessions needed, now that there is none.
+    async fn leave(mut self, end: End) -> (End, Engine) {
+        self.running.authorities.end().await;
+        (end, self.running.engine)
+    }
+
+    async fn serve(&mut self) -> End {
         let mut all_shards_live = true;
         let limit = loop {
             tokio::select! {
                 ask = self.signals.next() => match ask {
                     Ask::End => break Some(DRAIN),
                     Ask::EndWhenDone | Ask::EndWhenDoneOrNow => break None,
-                    Ask::EndNow => {
-                        let end = self.end_sessions(Reason::Killed).await;
-                        return (end, self.running.engine);
-                    }
+                    Ask::EndNow => return self.end_sessions(Reason::Killed).await,
                     Ask::Reload => self.hang_up().await,
                     ask => self.answer(ask),
                 },
@@ -83,14 +91,14 @@ impl Supervisor<'_> {
         };
         self.running.engine.stop_accepting();
         self.tell_draining(limit);
-        let end = self.drain(limit.map(|limit| Instant::now() + limit)).await;
-        (end, self.running.engine)
+        self.drain(limit.map(|limit| Instant::now() + limit)).await
     }
 
     /// SIGHUP: whatever may have changed outside is looked at again.
     async fn hang_up(&mut self) {
         self.running.log.reopen();
         self.running.names.resolve_again();
+        self.running.authorities.try_again();
         match self.running.files {
             Some(_) => drop(self.reload(Extent::All, Why::Ordered).await),
             None => {
@@ -144,7 +152,7 @@ impl Supervisor<'_> {
     /// Serves the sessions there are until they have ended; no others will come.
     pub(crate) async fn run_out(mut self) -> (End, Engine) {
         let end = self.drain(None).await;
-        (end, self.running.engine)
+        self.leave(end).await
     }
 
     async fn drain(&mut self, mut until: Option<Instant>) -> End {

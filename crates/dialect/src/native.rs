@@ -6,6 +6,7 @@
 //! here and in `listener`, `pool` and `log` each value is given its meaning. [`write()`]
 //! writes a [`Config`] that reads back as the same.
 
+mod authorize;
 mod bandwidth;
 mod difference;
 mod format;

@@ -9,6 +9,7 @@ pub(crate) mod bytes;
 pub(crate) mod cidr;
 pub(crate) mod log;
 pub(crate) mod option;
+pub(crate) mod program;
 pub(crate) mod proxy;
 pub(crate) mod source;
 pub(crate) mod target;

@@ -12,8 +12,9 @@ use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use model::Rate;
+use model::{OnError, Rate};
 
+use crate::authority::Undecided;
 use crate::gate::Limit;
 use crate::phase::account::{ClientAddress, ConnectFailure, Record};
 
@@ -292,6 +293,26 @@ pub enum Notice {
         /// How often since the last such notice.
         times: u64,
     },
+    /// A program has refused a client.
+    ClientRefused {
+        /// The session's id.
+        id: u64,
+        /// The path of the program.
+        program: Arc<str>,
+        /// What it said about that, if anything.
+        comment: Option<String>,
+    },
+    /// A program has not decided about a client.
+    ClientUndecided {
+        /// The session's id.
+        id: u64,
+        /// The path of the program.
+        program: Arc<str>,
+        /// Why not.
+        why: Undecided,
+        /// What becomes of the client.
+        on_error: OnError,
+    },
     /// Datagrams of clients were lost before they came to a flow.
     DatagramsLost {
         /// The listener.
@@ -360,12 +381,14 @@ impl Notice {
             | Self::AttemptFailed { .. }
             | Self::Connected { .. }
             | Self::SessionWaits { .. }
-            | Self::ClientLimited { .. } => Level::Debug,
+            | Self::ClientLimited { .. }
+            | Self::ClientRefused { .. } => Level::Debug,
             Self::Listening { .. }
             | Self::BackendUp { .. }
             | Self::NameResolved { .. }
             | Self::Draining { .. } => Level::Info,
             Self::BackendDown { .. }
+            | Self::ClientUndecided { .. }
             | Self::AcceptRests { .. }
             | Self::AtCeiling { .. }
             | Self::Astray { .. }
@@ -413,6 +436,7 @@ impl fmt::Display for Notice {
             | Self::SessionWaits { .. }
             | Self::QueueFull { .. }
             | Self::ClientLimited { .. } => self.fmt_limit(f),
+            Self::ClientRefused { .. } | Self::ClientUndecided { .. } => self.fmt_decision(f),
             Self::NameResolved { .. } | Self::NameFailed { .. } => self.fmt_name(f),
             Self::Draining { sessions, within: Some(within) } => write!(
                 f,
@@ -509,6 +533,23 @@ impl Notice {
             ),
             Self::ClientLimited { id, limit } => {
                 write!(f, "session {id}: refused, the client is over {limit}")
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn fmt_decision(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ClientRefused { id, program, comment } => {
+                write!(f, "session {id}: {program} refuses the client")?;
+                comment.iter().try_for_each(|comment| write!(f, " ({comment})"))
+            }
+            Self::ClientUndecided { id, program, why, on_error } => {
+                let becomes = match on_error {
+                    OnError::Deny => "denied",
+                    OnError::Allow => "let in",
+                };
+                write!(f, "session {id}: {becomes}, {program} has not decided: {why}")
             }
             _ => Ok(()),
         }

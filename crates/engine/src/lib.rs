@@ -12,12 +12,13 @@
 //! how many there may be, [`gate`] how many of each listener and client,
 //! [`bandwidth`](mod@bandwidth) how fast they move bytes, [`queue`] who waits for a full
 //! pool, [`pulse`] whether shards respond, [`inherit`] what this process was started with,
-//! [`name`] the addresses of host names, [`journal`] the way out for what the engine has to
+//! [`name`] the addresses of host names, [`authority`] the programs that decide about clients, [`journal`] the way out for what the engine has to
 //! say, `seldom` how often it says it, `socket` and [`listen`] the raw calls,
 //! [`probe`](mod@probe) what the kernel refuses of them.
 //!
 //! Absent on purpose: signals, files, logs, name look-ups. `control` does those.
 
+pub mod authority;
 pub mod balance;
 pub mod bandwidth;
 pub mod ceiling;
@@ -52,9 +53,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
-use model::Config;
+use model::{Config, Program};
 use tokio::sync::{mpsc, oneshot, watch};
 
+pub use authority::Authority;
 pub use inherit::Inherited;
 pub use listen::{BindFailure, Bound};
 pub use name::Name;
@@ -75,6 +77,9 @@ use shard::{Adoption, Commons, Course, HANDOVERS_MAX, Neighbour, Start};
 
 /// Descriptors of a shard beside its listening sockets: epoll and event descriptors.
 const DESCRIPTORS_PER_SHARD: u64 = 4;
+
+/// Descriptors of a child of an authority: its three streams, and one to wait for its end.
+const DESCRIPTORS_PER_CHILD: u64 = 4;
 
 /// A running configuration: shards on threads of their own.
 #[derive(Debug)]
@@ -104,6 +109,11 @@ impl Successor {
     /// The host names that want resolving, those that are resolved already among them.
     pub fn names(&self) -> &[Arc<Name>] {
         &self.plan.names
+    }
+
+    /// The programs that want running, those that run already among them.
+    pub fn authorities(&self) -> &[Arc<Authority>] {
+        &self.plan.authorities
     }
 }
 
@@ -266,6 +276,11 @@ impl Engine {
         &self.plan.names
     }
 
+    /// The programs that want running: answer their questions.
+    pub fn authorities(&self) -> &[Arc<Authority>] {
+        &self.plan.authorities
+    }
+
     /// Sessions under way.
     pub fn sessions(&self) -> usize {
         self.ceiling.sessions()
@@ -367,8 +382,14 @@ fn sessions_max(
     let descriptors = ceiling::raise_descriptor_limit()?;
     let shards = shards as u64;
     let sockets = doors.len() as u64 * shards;
+    let mut programs: Vec<&Program> = Vec::new();
+    for listener in &config.listeners {
+        let program = listener.authorize.as_ref().map(|authorize| &authorize.value.program);
+        programs.extend(program.filter(|program| !programs.contains(program)));
+    }
+    let children: u64 = programs.iter().map(|one| u64::from(one.children.max().get())).sum();
     let pipes = 2 * relay::pipe::PIPES_PER_THREAD_MAX as u64 * shards;
-    let fixed = sockets + shards * DESCRIPTORS_PER_SHARD;
+    let fixed = sockets + shards * DESCRIPTORS_PER_SHARD + children * DESCRIPTORS_PER_CHILD;
     let possible = ceiling::sessions_for(descriptors, fixed, pipes);
     match config.limits.sessions {
         None => Ok(possible),

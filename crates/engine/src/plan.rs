@@ -12,11 +12,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::{
-    AllDown, BackendAddress, Config, Limits, OnRemoved, ProxyProtocol, Refusal, Role, Tcp,
+    AllDown, BackendAddress, Config, Limits, OnRemoved, Program, ProxyProtocol, Refusal, Role, Tcp,
     Timeouts, Transparent, UnixName, WhenFull,
 };
 use relay::Tick;
 
+use crate::authority::{Authority, Authorize};
 use crate::balance::{BackendIndex, Member, Policy};
 use crate::bandwidth::{Bandwidth, Shared};
 use crate::chance::text_key;
@@ -42,6 +43,8 @@ pub struct Plan {
     pub gate: Arc<Gate>,
     /// The host names of all backends.
     pub names: Vec<Arc<Name>>,
+    /// The programs that decide about clients.
+    pub authorities: Vec<Arc<Authority>>,
     /// Whether bulk may go through `splice(2)`.
     pub splice: bool,
     /// How fast all sessions together may move bytes.
@@ -55,6 +58,8 @@ pub struct Listener {
     pub name: Arc<str>,
     /// Which clients may come.
     pub access: Access,
+    /// Who decides about those; `None`: nobody else.
+    pub authorize: Option<Authorize>,
     /// How many, here and in the whole process.
     pub gates: Gates,
     /// Where its sessions go, unless a route says otherwise.
@@ -195,6 +200,7 @@ impl Plan {
     /// # Panics
     /// On a listener or a route whose pool does not exist.
     pub fn compile(config: &Config, previous: Option<&Self>) -> Self {
+        let mut authorities = Authorities::new(previous.map_or(&[], |plan| &plan.authorities));
         let mut names = Names::new(previous.map_or(&[], |plan| &plan.names));
         let pools_before: HashMap<&str, &Pool> = previous
             .iter()
@@ -226,6 +232,7 @@ impl Plan {
             let gate = Gate::new(&listener.limits, gate_before);
             Arc::new(Listener {
                 name: listener.name.as_str().into(),
+                authorize: authorities.of(listener),
                 access: Access::new(&listener.access),
                 gates: Gates::new(gate, Arc::clone(&process)),
                 pool: pool(&listener.pool.value),
@@ -254,6 +261,7 @@ impl Plan {
         Self {
             listeners,
             names: names.all,
+            authorities: authorities.all,
             splice: config.runtime.splice,
             pools,
             gate: process,
@@ -449,6 +457,35 @@ impl<'a> Names<'a> {
     }
 }
 
+/// One [`Authority`] per program, however many listeners have it asked.
+struct Authorities<'a> {
+    /// Those of the previous plan, with their questions.
+    known: &'a [Arc<Authority>],
+    all: Vec<Arc<Authority>>,
+}
+
+impl<'a> Authorities<'a> {
+    fn new(known: &'a [Arc<Authority>]) -> Self {
+        Self { known, all: Vec::new() }
+    }
+
+    /// How the clients of `listener` are asked about.
+    fn of(&mut self, listener: &model::Listener) -> Option<Authorize> {
+        let authorize = &listener.authorize.as_ref()?.value;
+        Some(Authorize::new(authorize, &listener.name, self.get(&authorize.program)))
+    }
+
+    fn get(&mut self, program: &Program) -> Arc<Authority> {
+        let mut there = self.all.iter().chain(self.known);
+        let there = there.find(|authority| authority.program() == program);
+        let there = there.map_or_else(|| Arc::new(Authority::new(program.clone())), Arc::clone);
+        if !self.all.iter().any(|other| Arc::ptr_eq(other, &there)) {
+            self.all.push(Arc::clone(&there));
+        }
+        there
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -586,6 +623,33 @@ mod tests {
         assert!(turn.poll(&std::task::Context::from_waker(&waker)).is_ready());
         drop(place);
         assert!(woken.0.load(std::sync::atomic::Ordering::SeqCst));
+    }
+
+    #[test]
+    fn a_program_goes_on_in_the_next_plan_unless_it_changes() {
+        let asking = |arguments: &[&str], previous: Option<&Plan>| {
+            let mut config = config(&["10.0.0.1:1"], OnRemoved::Keep);
+            config.listeners = arguments
+                .iter()
+                .map(|argument| {
+                    let exec = vec!["/bin/check".to_owned(), (*argument).to_owned()];
+                    let authorize = model::Authorize::new(Program::new(exec));
+                    let authorize = Some(Spanned::default_of(authorize));
+                    model::Listener { authorize, ..config.listeners[0].clone() }
+                })
+                .collect();
+            Plan::compile(&config, previous)
+        };
+        let first = asking(&["a", "b", "a"], None);
+        assert_eq!(first.authorities.len(), 2);
+        let asked = |plan: &Plan, at: usize| {
+            let authorize = plan.listeners[at].authorize.as_ref();
+            Arc::clone(&authorize.expect("each asks").authority)
+        };
+        assert!(Arc::ptr_eq(&asked(&first, 0), &asked(&first, 2)));
+        let second = asking(&["c", "a"], Some(&first));
+        assert!(Arc::ptr_eq(&asked(&second, 1), &asked(&first, 0)));
+        assert_eq!(second.authorities.len(), 2);
     }
 
     #[test]

@@ -13,9 +13,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
-use model::{OnRemoved, Refusal};
+use model::{OnError, OnRemoved, Refusal};
 use relay::{Direction, End, Relay, Side, Socket, Stamp, Tick};
 
+use crate::authority::Decision;
 use crate::balance::BackendIndex;
 use crate::ceiling::Permit;
 use crate::gate::{Held, Place, Scope};
@@ -104,8 +105,14 @@ pub(crate) async fn serve(opening: Pin<Box<impl Future<Output = Option<Carry>>>>
 pub(crate) async fn open(arrival: Arrival, shard: Rc<Shard>) -> Option<Carry> {
     let (mut session, mut client) = Session::begin(arrival, shard);
     if let Err(outcome) = session.admit() {
-        session.refuse(&mut client);
-        session.account(outcome, &Carried::default());
+        session.turn_away(&mut client, outcome);
+        return None;
+    }
+    // Boxed: most sessions go without.
+    if session.listener.authorize.is_some()
+        && let Err(outcome) = Box::pin(session.authorize(&mut client)).await
+    {
+        session.turn_away(&mut client, outcome);
         return None;
     }
     let original = session.route(&client);
@@ -118,11 +125,7 @@ pub(crate) async fn open(arrival: Arrival, shard: Rc<Shard>) -> Option<Carry> {
             Some(Carry { session: Box::new(session), relay })
         }
         Err(outcome) => {
-            // A client that has been told nothing yet; one that is cut short is reset.
-            if !matches!(outcome.reason, Reason::Killed | Reason::Drained) {
-                session.refuse(&mut client);
-            }
-            session.account(outcome, &Carried::default());
+            session.turn_away(&mut client, outcome);
             None
         }
     }
@@ -194,6 +197,61 @@ impl Session {
         }
     }
 
+    /// The rest of phase *admit*, where somebody else decides: what the client sends meanwhile
+    /// stays in its socket.
+    async fn authorize(&self, client: &mut Socket) -> Result<(), Outcome> {
+        let Some(authorize) = &self.listener.authorize else { return Ok(()) };
+        let address = match self.client {
+            ClientAddress::Ip(address) => Some(address),
+            ClientAddress::Unix => None,
+        };
+        let asking = authorize.ask(address, socket::local_address(client.descriptor()));
+        let decision = self.attend(client, asking).await?;
+        let (id, journal) = (self.id, &self.shard.journal);
+        let program = || authorize.authority.program().path().into();
+        let denied = Err(Outcome { reason: Reason::Denied, by: By::Replug });
+        match decision {
+            Decision::Allow => Ok(()),
+            Decision::Deny(comment) => {
+                if journal.wants_notices(Level::Debug) {
+                    journal.notice(Notice::ClientRefused { id, program: program(), comment });
+                }
+                denied
+            }
+            Decision::Undecided(why) => {
+                let (program, on_error) = (program(), authorize.on_error);
+                journal.notice(Notice::ClientUndecided { id, program, why, on_error });
+                match on_error {
+                    OnError::Deny => denied,
+                    OnError::Allow => Ok(()),
+                }
+            }
+        }
+    }
+
+    /// Does `work` for a client that nothing is read from yet. Ends early if that has reset its
+    /// connection, unless it has brought something that is to be delivered, and at an order.
+    async fn attend<T>(
+        &self,
+        client: &mut Socket,
+        work: impl Future<Output = T>,
+    ) -> Result<T, Outcome> {
+        let mut work = std::pin::pin!(work);
+        std::future::poll_fn(|cx| {
+            // Told to report, it has nothing to say yet.
+            if let Some(Order::End(reason)) = self.shard.seats.order(&self.seat) {
+                return Poll::Ready(Err(Outcome { reason, by: By::Replug }));
+            }
+            if let Poll::Ready(error) = client.poll_gone(cx) {
+                let end = End::Reset { by: Side::Client, error };
+                return Poll::Ready(Err(Outcome::of(&end)));
+            }
+            self.shard.seats.wait(&self.seat, cx, Tick::NEVER);
+            work.as_mut().poll(cx).map(Ok)
+        })
+        .await
+    }
+
     /// Phase *route*: which pool it goes to, and where the client meant to go, if the listener is
     /// one that has such clients.
     fn route(&mut self, client: &Socket) -> Option<Original> {
@@ -209,9 +267,7 @@ impl Session {
         original
     }
 
-    /// Phase *connect*. Ends early for a client
-    /// that has reset its connection, unless it has brought something that is to be delivered; one
-    /// that has only sent its FIN still wants its answer.
+    /// Phase *connect*. A client that has only sent its FIN still wants its answer.
     async fn connect(
         &mut self,
         client: &mut Socket,
@@ -228,21 +284,7 @@ impl Session {
                 journal: &self.shard.journal,
                 ceiling: &self.shard.ceiling,
             };
-            let search = connect::connect(search, &mut trail);
-            let mut search = std::pin::pin!(search);
-            std::future::poll_fn(|cx| {
-                // Told to report, it has nothing to say yet.
-                if let Some(Order::End(reason)) = self.shard.seats.order(&self.seat) {
-                    return Poll::Ready(Err(Outcome { reason, by: By::Replug }));
-                }
-                if let Poll::Ready(error) = client.poll_gone(cx) {
-                    let end = End::Reset { by: Side::Client, error };
-                    return Poll::Ready(Err(Outcome::of(&end)));
-                }
-                self.shard.seats.wait(&self.seat, cx, Tick::NEVER);
-                search.as_mut().poll(cx).map(Ok)
-            })
-            .await
+            self.attend(client, connect::connect(search, &mut trail)).await
         };
         // From here on the session counts as one of its backend, until it is accounted.
         let found = found.map(|found| {
@@ -269,12 +311,15 @@ impl Session {
         }
     }
 
-    /// How a client is left that gets no backend.
-    fn refuse(&self, client: &mut Socket) {
+    /// The end of a session whose client gets no backend.
+    fn turn_away(&mut self, client: &mut Socket, outcome: Outcome) {
+        // One that is cut short is reset.
+        let is_cut = matches!(outcome.reason, Reason::Killed | Reason::Drained);
         match self.listener.refuse {
-            Refusal::Reset => {}
-            Refusal::Close => client.close_in_order(),
+            Refusal::Close if !is_cut => client.close_in_order(),
+            Refusal::Reset | Refusal::Close => {}
         }
+        self.account(outcome, &Carried::default());
     }
 
     /// `early`: what the backend has sent already.

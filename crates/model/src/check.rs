@@ -30,6 +30,7 @@ pub fn check(config: &Config) -> Vec<Diagnostic> {
         binds::interface(listener, &mut faults);
         transparent::listener(listener, &mut faults);
         access(listener, &mut faults);
+        authorize(listener, &mut faults);
         routes::check(listener, &mut faults);
         for pool in listener.pools() {
             if let Some(pool) = known.get(&*pool.value) {
@@ -92,6 +93,20 @@ fn access(listener: &Listener, faults: &mut Vec<Diagnostic>) {
             faults.push(fault);
         }
     }
+}
+
+/// A datagram cannot wait for a decision.
+fn authorize(listener: &Listener, faults: &mut Vec<Diagnostic>) {
+    let udp = listener.bind.iter().find(|bind| bind.value.is_udp());
+    let (Some(authorize), Some(udp)) = (&listener.authorize, udp) else { return };
+    let message = "no program is asked about datagrams";
+    let mut fault = Diagnostic::new(Code::Conflict, authorize.span, message)
+        .label("for streams only")
+        .help("give the UDP bind a listener of its own, with `allow` for its clients");
+    if let Some(span) = udp.span {
+        fault = fault.related(span, "UDP arrives here");
+    }
+    faults.push(fault);
 }
 
 /// A unix backend is a stream socket: datagrams cannot go there, nor through a proxy.
@@ -358,6 +373,17 @@ mod tests {
         codes(&through("10.0.0.1:80", "[::1]:80", Some("10.0.0.9")), &[]);
         codes(&through("[::1]:8080", "10.0.0.1:80", Some("10.0.0.9")), &["E0107"]);
         codes(&through("10.0.0.1:80", "unix:/x", None), &["E0205"]);
+    }
+
+    #[test]
+    fn nobody_is_asked_about_datagrams() {
+        let mut config = config(&[":53", "udp://:53"], &["10.0.0.1:53"], None);
+        codes(&config, &[]);
+        let program = crate::Program::new(vec!["/bin/check".to_owned()]);
+        config.listeners[0].authorize = Some(Spanned::default_of(crate::Authorize::new(program)));
+        codes(&config, &["E0205"]);
+        config.listeners[0].bind.pop();
+        codes(&config, &[]);
     }
 
     #[test]

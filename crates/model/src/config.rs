@@ -11,6 +11,7 @@ use ipnet::IpNet;
 
 use crate::address::source::{Interface, Source};
 use crate::address::{BackendAddress, Bind, UnixName};
+use crate::authorize::Authorize;
 use crate::log::Log;
 use crate::source::Spanned;
 use crate::tcp::Tcp;
@@ -79,6 +80,8 @@ pub struct Listener {
     pub routes: Vec<Route>,
     /// Which clients may come.
     pub access: Access,
+    /// Who is asked about those that may come by [`Listener::access`]; `None`: nobody.
+    pub authorize: Option<Spanned<Authorize>>,
     /// How many.
     pub limits: Limits,
     /// How long the phases of a session may take.
@@ -103,6 +106,7 @@ impl Listener {
             pool,
             routes: Vec::new(),
             access: Access::default(),
+            authorize: None,
             limits: Limits::default(),
             timeouts: Timeouts::default(),
             tcp: Tcp::default(),

@@ -157,6 +157,8 @@ codes! {
     Name = "E0117" Error,
     /// A rate that is not one.
     Rate = "E0118" Error,
+    /// A program that cannot be run as it is written.
+    Program = "E0119" Error,
     /// Two binds that exclude each other.
     BindConflict = "E0201" Error,
     /// A listener whose pool does not exist.

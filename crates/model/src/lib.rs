@@ -8,6 +8,7 @@
 //! - [`address`]: where to listen, where to connect, what to leave from;
 //! - [`unit`](mod@unit): durations, bytes and rates as a person writes them;
 //! - [`config`]: listeners, pools and limits, with their defaults;
+//! - [`authorize`]: asking a program whether clients may come;
 //! - [`log`]: what is written down, how it looks, and where it goes;
 //! - [`tcp`](mod@tcp): options of sockets;
 //! - [`check`]: what a configuration must satisfy as a whole.
@@ -16,6 +17,7 @@
 //! here can fail for a reason that is not in the text itself.
 
 pub mod address;
+pub mod authorize;
 pub mod check;
 pub mod config;
 pub mod diagnostic;
@@ -26,6 +28,7 @@ pub mod unit;
 
 pub use address::source::{Interface, Source, SourceAddress};
 pub use address::{BackendAddress, Bind, HostPort, UnixName};
+pub use authorize::{Authorize, Children, OnError, Program};
 pub use config::{
     Access, Admin, AllDown, Backend, Balance, Bandwidth, Config, Idle, Limits, Listener, OnRemoved,
     Pool, Proxy, ProxyProtocol, Queue, Refusal, Role, Route, Runtime, Sticky, StickyKey, Timeouts,

@@ -82,9 +82,9 @@ pub struct Reply<'a> {
 impl<'a> Reply<'a> {
     /// The value of an attribute, as it came; the last one, if it is there several times.
     pub fn get(&self, wanted: Attribute) -> Option<&'a [u8]> {
-        let lines = self.lines.split(|byte| *byte == b'\n');
-        let found = lines.filter_map(attribute).filter(|(number, _)| *number == wanted).last();
-        found.map(|(_, value)| value)
+        let lines = self.lines.rsplit(|byte| *byte == b'\n');
+        let mut there = lines.filter_map(attribute).filter(|(number, _)| *number == wanted);
+        there.next().map(|(_, value)| value)
     }
 }
 
@@ -118,9 +118,7 @@ pub fn read_reply(bytes: &[u8]) -> Parse<Reply<'_>, Foreign> {
         }
         if let Some(code) = line.strip_prefix(b"=") {
             return match number(code) {
-                Some(code) => {
-                    Parse::Whole { value: Reply { code, lines: &bytes[..at] }, length }
-                }
+                Some(code) => Parse::Whole { value: Reply { code, lines: &bytes[..at] }, length },
                 None => Parse::Foreign(Foreign::NoCode),
             };
         }
@@ -189,8 +187,7 @@ mod tests {
         let shown = match read_reply(text.as_bytes()) {
             Parse::Whole { value, length } => {
                 let text_of = |attribute| {
-                    let value = value.get(attribute);
-                    value.map_or("-".into(), |value| String::from_utf8_lossy(value).into_owned())
+                    value.get(attribute).map_or_else(|| "-".into(), String::from_utf8_lossy)
                 };
                 let (result, serial) = (text_of(Attribute::RESULT), text_of(Attribute::SERIAL));
                 format!("{} {result} {serial}|{}", value.code, &text[length..])

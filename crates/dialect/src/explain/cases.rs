@@ -173,6 +173,14 @@ cases! {
         File("[listener.web]\nbind = \":8080\"\nto = \"10.0.0.11:80\"\n\n[limits]\nrate = \"many\"\n") =>
         File("[listener.web]\nbind = \":8080\"\nto = \"10.0.0.11:80\"\n\n[limits]\nrate = \"500/s\"\n");
 
+    Program:
+        "A program that is asked about clients is run by itself, without a shell: `exec` is a list \
+         of its path from the root and each of its words.",
+        File("[listener.web]\nbind = \":8080\"\nto = \"10.0.0.11:80\"\n\
+              authorize = { exec = \"check --strict\" }\n") =>
+        File("[listener.web]\nbind = \":8080\"\nto = \"10.0.0.11:80\"\n\
+              authorize = { exec = [\"/usr/local/bin/check\", \"--strict\"] }\n");
+
     BindConflict:
         "Each client must arrive at one listener, so no two of them can have the same address and \
          port, and none can have one address of a port that another has on all. One listener with \

@@ -57,6 +57,8 @@ pub(super) enum Takes {
     Counts(usize),
     /// `true` or `false`.
     Boolean,
+    /// A table of strings, by names that are the user's own; with an example of a name and a value.
+    Map(&'static str, &'static str),
     /// One of a few words.
     Choice(&'static [&'static str]),
     /// A table.

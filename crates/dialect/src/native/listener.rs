@@ -10,6 +10,7 @@ use model::{
 
 use toml::de::DeValue;
 
+use super::authorize::AUTHORIZE;
 use super::keys::{self, Key, Schema, Takes};
 use super::pool::POOL_KEYS;
 use super::route::ROUTE;
@@ -67,6 +68,12 @@ pub(super) const LISTENER: Schema = Schema {
             "Clients that may not; it wins over `allow`.",
         )
         .default("[]"),
+        Key::new(
+            "authorize",
+            Takes::Table(&AUTHORIZE),
+            "The program that is asked about each client that may come by `allow` and `deny`; nobody \
+             is asked if it is left out.",
+        ),
         Key::new("limits", Takes::Table(&LIMITS), "Limits of this listener."),
         Key::new("timeouts", Takes::Table(&TIMEOUTS), "How long the phases of a session may take."),
         Key::new("tcp", Takes::Table(&TCP), "Options of the sockets on both sides."),
@@ -194,6 +201,7 @@ impl Reader<'_> {
         let bind = self.binds(name, table);
         let access =
             Access { allow: self.ranges(table, "allow"), deny: self.ranges(table, "deny") };
+        let authorize = self.authorize(table);
         let limits = self.table(table, "limits").map(|limits| self.limits(&limits));
         let timeouts = self.timeouts(table);
         let tcp = self.tcp(table);
@@ -208,6 +216,7 @@ impl Reader<'_> {
             interface,
             routes,
             access,
+            authorize,
             limits: limits.unwrap_or_default(),
             timeouts,
             tcp,

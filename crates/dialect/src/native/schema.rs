@@ -85,6 +85,11 @@ fn property(key: &Key) -> Value {
             json!({ "anyOf": [one, { "type": "array", "items": one }] })
         }
         Takes::Boolean => json!({ "type": "boolean" }),
+        Takes::Map(name, value) => json!({
+            "type": "object",
+            "additionalProperties": { "type": "string" },
+            "examples": [{ name: value }],
+        }),
         Takes::Choice(words) => json!({ "anyOf": [{ "enum": words }, variable()] }),
         Takes::Table(schema) => table(schema),
         Takes::Tables(schema) => json!({ "type": "array", "items": table(schema) }),
@@ -160,8 +165,9 @@ mod tests {
             Takes::ByteRate | Takes::ByteRates(_) => "\"7KB/s\"".to_owned(),
             Takes::Size => "\"7KiB\"".to_owned(),
             Takes::Number { text, .. } => format!("\"{text}\""),
-            Takes::Count(_) => "1".to_owned(),
+            Takes::Count(_) => "2".to_owned(),
             Takes::Counts(_) => "[1]".to_owned(),
+            Takes::Map(name, value) => format!("{{ {name} = \"{value}\" }}"),
             Takes::Boolean => (key.default != Some("true")).to_string(),
             Takes::Choice(words) => format!("\"{}\"", words.last().expect("a choice of some")),
             Takes::Table(schema) => {

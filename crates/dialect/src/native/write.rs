@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use model::log::{Sample, SyslogLabel, SyslogProtocol};
 use model::{
-    AllDown, Backend, Bandwidth, Bind, ByteSize, Config, Idle, Limits, Listener, Log, LogFormat,
-    LogTarget, Mptcp, OnRemoved, Pool, Queue, Refusal, Role, Route, Runtime, Source, Sticky,
-    Syslog, SyslogServer, Tcp, Timeouts, Transparent, Verbosity, Weight, When, WhenFull, unit,
+    AllDown, Authorize, Backend, Bandwidth, Bind, ByteSize, Children, Config, Idle, Limits,
+    Listener, Log, LogFormat, LogTarget, Mptcp, OnError, OnRemoved, Pool, Queue, Refusal, Role,
+    Route, Runtime, Source, Sticky, Syslog, SyslogServer, Tcp, Timeouts, Transparent, Verbosity,
+    Weight, When, WhenFull, unit,
 };
 
 use super::pool::{BALANCES, STICKY_BY};
@@ -89,6 +90,7 @@ impl Writer {
         let access = &listener.access;
         self.value("allow", &ranges(&access.allow), access.allow.is_empty());
         self.value("deny", &ranges(&access.deny), access.deny.is_empty());
+        self.authorize(listener.authorize.as_ref().map(|authorize| &authorize.value));
         self.limits("limits.", &listener.limits, "any number");
         let (times, usual) = (listener.timeouts, Timeouts::default());
         self.value("timeouts.connect", &time(Some(times.connect)), times.connect == usual.connect);
@@ -111,6 +113,32 @@ impl Writer {
         for route in &listener.routes {
             self.route(&listener.name, route);
         }
+    }
+
+    fn authorize(&mut self, authorize: Option<&Authorize>) {
+        let Some(Authorize { program, timeout, on_error, realm }) = authorize else {
+            return self.optional("authorize", None, "nobody is asked");
+        };
+        let text = |text: &Option<String>| text.as_deref().map(quoted);
+        self.value("authorize.exec", &list(program.exec.iter().cloned()), false);
+        self.optional("authorize.arg0", text(&program.arg0), "the path");
+        let (children, usual) = (program.children, Children::default());
+        let counts = format!("{{ min = {}, max = {} }}", children.min(), children.max());
+        self.value("authorize.children", &counts, children == usual);
+        let at_once = program.at_once;
+        self.value("authorize.at_once", &at_once.to_string(), at_once == NonZeroU32::MIN);
+        let usual = *timeout == Authorize::TIMEOUT;
+        self.value("authorize.timeout", &time(Some(*timeout)), usual);
+        self.choice("authorize.on_error", *on_error, &OnError::NAMES);
+        self.optional("authorize.realm", text(realm), "the name of the listener");
+        self.optional("authorize.user", text(&program.user), "that of replug");
+        self.optional("authorize.group", text(&program.group), "that of the user");
+        self.optional("authorize.home", text(&program.home), "that of replug");
+        let env = program.env.iter();
+        let env: Vec<_> =
+            env.map(|(name, text)| format!("{} = {}", key(name), quoted(text))).collect();
+        let env = (!env.is_empty()).then(|| format!("{{ {} }}", env.join(", ")));
+        self.optional("authorize.env", env, "that of replug");
     }
 
     fn route(&mut self, listener: &str, route: &Route) {
@@ -371,8 +399,13 @@ fn list(items: impl IntoIterator<Item = String>) -> String {
 
 /// A basic string of TOML, in which no variable is replaced.
 fn quoted(text: &str) -> String {
+    key(&text.replace("${", "$${"))
+}
+
+/// A key of any characters.
+fn key(text: &str) -> String {
     let mut quoted = "\"".to_owned();
-    for c in text.replace("${", "$${").chars() {
+    for c in text.chars() {
         match c {
             '"' | '\\' => quoted.extend(['\\', c]),
             c if c.is_control() => {

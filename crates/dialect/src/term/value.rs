@@ -238,6 +238,16 @@ pub(crate) fn directory(word: Word<'_>) -> Result<String, Diagnostic> {
     }
 }
 
+/// The name or number of a user or a group; whether there is one is seen when it is needed.
+pub(crate) fn owner(word: Word<'_>) -> Result<String, Diagnostic> {
+    match account(word) {
+        Ok(name) if !name.contains(':') => Ok(name),
+        Ok(_) | Err(_) => Err(Diagnostic::new(Code::User, word.span, "this cannot be an owner")
+            .label("not a name")
+            .help("write the name of a user or a group, as in `nobody`, or a number")),
+    }
+}
+
 /// `NAME[:GROUP]`; whether they exist is seen when the process changes over.
 pub(crate) fn account(word: Word<'_>) -> Result<String, Diagnostic> {
     let fault = |at: Word<'_>, label: &str| {

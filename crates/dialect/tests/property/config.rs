@@ -7,11 +7,11 @@ use dialect::native;
 use dialect::render::{Colour, render};
 use model::log::{Facility, Sample, SyslogProtocol, Tag};
 use model::{
-    Access, Admin, AllDown, Backend, BackendAddress, Balance, Bandwidth, Bind, ByteRate, ByteSize,
-    Config, Congestion, Dscp, HostPort, Idle, Interface, Limits, Listener, Log, LogFormat,
-    LogTarget, Mptcp, OnRemoved, Pool, Proxy, ProxyProtocol, Queue, Rate, Refusal, Role, Route,
-    Runtime, Source, Sources, Spanned, Sticky, StickyKey, Syslog, SyslogLabel, SyslogServer, Tcp,
-    Timeouts, Transparent, Verbosity, Weight, When, WhenFull,
+    Access, Admin, AllDown, Authorize, Backend, BackendAddress, Balance, Bandwidth, Bind, ByteRate,
+    ByteSize, Children, Config, Congestion, Dscp, HostPort, Idle, Interface, Limits, Listener, Log,
+    LogFormat, LogTarget, Mptcp, OnError, OnRemoved, Pool, Program, Proxy, ProxyProtocol, Queue,
+    Rate, Refusal, Role, Route, Runtime, Source, Sources, Spanned, Sticky, StickyKey, Syslog,
+    SyslogLabel, SyslogServer, Tcp, Timeouts, Transparent, Verbosity, Weight, When, WhenFull,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -110,18 +110,19 @@ fn listener() -> impl Strategy<Value = Listener> {
         lifetime,
     });
     let refuse = select(Refusal::NAMES.map(|(_, refuse)| refuse).to_vec());
-    let access = (ranges(), ranges());
+    let access = (ranges(), ranges(), option::of(authorize()));
     let full = select(WhenFull::NAMES.map(|(_, full)| full).to_vec());
     let by = option::of(select(vec!["eth0", "br-lan.7"]));
     let transparent = option::of(select(Transparent::NAMES.map(|(_, mode)| mode).to_vec()));
     let more = (tcp(), refuse, full, by, transparent);
     (vec(bind, 1..9), 0usize..3, vec(route(), 0..3), access, limits(), timeouts, more).prop_map(
-        |(bind, pool, routes, (allow, deny), limits, timeouts, more)| {
+        |(bind, pool, routes, (allow, deny, authorize), limits, timeouts, more)| {
             let (tcp, refuse, when_full, by, transparent) = more;
             Listener {
                 bind,
                 routes,
                 access: Access { allow, deny },
+                authorize: authorize.map(unwritten),
                 limits,
                 timeouts,
                 tcp,
@@ -131,6 +132,42 @@ fn listener() -> impl Strategy<Value = Listener> {
                 transparent: transparent.map(unwritten),
                 ..Listener::new("", unwritten(format!("p-{pool}")))
             }
+        },
+    )
+}
+
+fn authorize() -> impl Strategy<Value = Authorize> {
+    let words = select(vec!["/bin/check", "/a b", "/${X}\"\\", "/\u{1}é"]);
+    let more = vec(select(vec!["-x", "", "${Y}", "two\nlines", "/"]), 0..3);
+    let exec = (words, more).prop_map(|(path, more)| {
+        std::iter::once(path).chain(more).map(str::to_owned).collect::<Vec<_>>()
+    });
+    let text = |of: &[&'static str]| option::of(select(of.to_vec()).prop_map(str::to_owned));
+    let count = || option::of((1u32..=30).prop_map(|n| NonZeroU32::new(n).expect("not zero")));
+    let children =
+        (count(), count()).prop_map(|(min, max)| Children::new(min, max).unwrap_or(Children::ONE));
+    let env = proptest::collection::btree_map(
+        select(vec!["LANG", "a.b", "${Z}", "\"q\" r"]).prop_map(str::to_owned),
+        select(vec!["", "C.UTF-8", "${HOME}", "a\tb"]).prop_map(str::to_owned),
+        0..3,
+    );
+    let owners = (text(&["nobody", "1000"]), text(&["nogroup", "7"]), text(&["/var/empty", "."]));
+    let names = (text(&["check", ""]), text(&["lab", "the \"lab\""]));
+    let on_error = select(OnError::NAMES.map(|(_, on_error)| on_error).to_vec());
+    let at_once = (1..=Program::AT_ONCE_MAX).prop_map(|n| NonZeroU32::new(n).expect("not zero"));
+    (exec, children, at_once, env, owners, names, (time(), on_error)).prop_map(
+        |(
+            exec,
+            children,
+            at_once,
+            env,
+            (user, group, home),
+            (arg0, realm),
+            (timeout, on_error),
+        )| {
+            let program =
+                Program { arg0, children, at_once, user, group, home, env, ..Program::new(exec) };
+            Authorize { timeout, on_error, realm, ..Authorize::new(program) }
         },
     )
 }

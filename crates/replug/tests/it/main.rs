@@ -6,7 +6,8 @@
 //!   proxy: [`via`].
 //!   [`named`] has the backends that say who they are.
 //! * Datagrams instead of streams: [`udp`].
-//! * Who may come, where and how many: [`access`], [`listen`], [`interface`], [`limits`].
+//! * Who may come, where and how many: [`access`], [`listen`], [`interface`], [`limits`]; by a
+//!   program that decides: [`authorize`].
 //! * From where sessions leave: [`source`]. Where they meant to go: [`transparent`].
 //! * How fast: [`bandwidth`]. By which sockets: [`sockets`].
 //! * The life of the process: [`signal`], [`daemon`], [`process`], [`systemd`], [`inetd`].
@@ -16,6 +17,7 @@
 //! * Programs that people use: [`clients`], some of them served by [`http`].
 
 mod access;
+mod authorize;
 mod balance;
 mod bandwidth;
 mod bytes;
