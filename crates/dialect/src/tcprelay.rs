@@ -1,7 +1,7 @@
 //! The configuration of tcprelay and spawnd (event-driven-servers): two sections of one file.
 //!
 //! `words` reads the command line; `lex` makes words of a file and what it includes, `parse` steps
-//! through them, `spawnd` and `relay` read the sections, and `map` makes a [`Config`] of both. What
+//! through them, `spawnd` and `relay` read the sections, `mavis` the program that decides, and `map` makes a [`Config`] of both. What
 //! the published manuals have and the program refuses is read as well.
 //! `docs/coming-from-tcprelay.md` lists what differs on purpose.
 //!
@@ -12,6 +12,7 @@ mod access;
 mod anywhere;
 mod lex;
 mod map;
+mod mavis;
 mod parse;
 mod relay;
 mod spawnd;

@@ -283,6 +283,13 @@ const TCPRELAY: &[&str] = &[
     "/x",
     "tls",
     "mavis module = external {",
+    "mavis module = external-mt { exec = /bin/check \"a\" b }",
+    "exec = /bin/check \"\\0\" c",
+    "childs min = 2",
+    "childs max = 3",
+    "setenv A = \"${A}\"",
+    "userid = nobody",
+    "realm = lab",
     "background = yes",
 ];
 

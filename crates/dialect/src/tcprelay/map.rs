@@ -5,8 +5,9 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use model::{
-    Access, Balance, Bind, Code, Config, Diagnostic, Idle, Limits, Listener, Log, LogTarget, Pool,
-    Refusal, Source, Span, Spanned, Sticky, Syslog, SyslogServer, Tcp, Timeouts, WhenFull, check,
+    Access, Authorize, Balance, Bind, Code, Config, Diagnostic, Idle, Limits, Listener, Log,
+    LogTarget, Pool, Refusal, Source, Span, Spanned, Sticky, Syslog, SyslogServer, Tcp, Timeouts,
+    WhenFull, check,
 };
 
 use super::anywhere::Anywhere;
@@ -115,7 +116,9 @@ impl Parts<'_> {
         if self.options.inetd {
             let keepalive = self.spawnd.listens.first().map(|listen| listen.keepalive);
             let bind = Spanned::default_of(Bind::Inetd);
-            return vec![self.listener(NAME, bind, access, keepalive.unwrap_or_default())];
+            let authorize = self.authorize(self.spawnd.listens.first(), faults);
+            let keepalive = keepalive.unwrap_or_default();
+            return vec![self.listener(NAME, bind, (access, authorize), keepalive)];
         }
         let mut names = HashSet::new();
         let mut listeners = Vec::new();
@@ -134,7 +137,8 @@ impl Parts<'_> {
                 name = format!("{plain}-{number}");
             }
             unserved(listen, faults);
-            listeners.push(self.listener(&name, bind, access.clone(), listen.keepalive));
+            let who = (access.clone(), self.authorize(Some(listen), faults));
+            listeners.push(self.listener(&name, bind, who, listen.keepalive));
         }
         listeners
     }
@@ -143,7 +147,7 @@ impl Parts<'_> {
         &self,
         name: &str,
         bind: Spanned<Bind>,
-        access: Access,
+        (access, authorize): (Access, Option<Spanned<Authorize>>),
         keepalive: Keepalive,
     ) -> Listener {
         let (when_full, refuse) = match self.spawnd.overload.as_ref().map(|told| told.value) {
@@ -154,12 +158,23 @@ impl Parts<'_> {
         Listener {
             bind: vec![bind],
             access,
+            authorize,
             timeouts: self.timeouts(),
             tcp: tcp(keepalive),
             refuse,
             when_full,
             ..Listener::new(name, Spanned::default_of(NAME.to_owned()))
         }
+    }
+
+    /// Who decides about the clients of a listener.
+    fn authorize(
+        &self,
+        listen: Option<&Listen>,
+        faults: &mut Vec<Diagnostic>,
+    ) -> Option<Spanned<Authorize>> {
+        let realm = listen.and_then(|listen| listen.realm.as_ref());
+        self.relay.module.as_ref()?.authorize(realm, faults)
     }
 
     fn timeouts(&self) -> Timeouts {

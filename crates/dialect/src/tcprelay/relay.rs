@@ -8,6 +8,7 @@ use model::{Backend, BackendAddress, Code, Diagnostic, Span, Spanned, Weight};
 use super::Surroundings;
 use super::anywhere::Anywhere;
 use super::lex::{Kind, Token};
+use super::mavis::Module;
 use super::parse::{Block, Cursor};
 use super::spawnd::not_yet;
 use super::value::{self, Remote};
@@ -26,13 +27,14 @@ pub(super) struct Relay {
     pub(super) retire: Option<Spanned<u32>>,
     /// Whether anything is said about certificates.
     pub(super) certificate: Option<Span>,
+    /// Who decides about clients.
+    pub(super) module: Option<Module>,
     pub(super) anywhere: Anywhere,
 }
 
 const SECTION: Block = Block {
     name: "a tcprelay section",
     known: &[
-        "authorize",
         "coredump",
         "debug",
         "idle",
@@ -110,21 +112,22 @@ impl Relay {
                     self.certificate = Some(token.span);
                 }
             }
-            "mavis" => {
-                cursor.faults.push(not_yet(
-                    Some(token.span),
-                    "authorization by an external program is not in this version",
-                    "leave it out only if everybody may come",
-                ));
-                if cursor.keyword(&["module"]).is_some() {
-                    cursor.took(Kind::Equals);
-                    if cursor.peek().is_word() {
-                        cursor.take();
-                    }
-                    cursor.skip_block();
-                }
-            }
+            "mavis" => self.mavis(cursor, token.span),
             name => self.anywhere.directive(cursor, name),
+        }
+    }
+
+    /// The first module; others, to which it might pass questions on, are refused.
+    fn mavis(&mut self, cursor: &mut Cursor<'_>, span: Span) {
+        let Some(module) = Module::read(cursor, span) else { return };
+        match &self.module {
+            None => self.module = Some(module),
+            Some(first) => {
+                let message = "only one program is asked";
+                let help = "have one program ask the other";
+                let fault = not_yet(Some(span), message, help);
+                cursor.faults.push(fault.related(first.span(), "this one is asked"));
+            }
         }
     }
 

@@ -45,6 +45,8 @@ pub(super) struct Listen {
     pub(super) port: Option<Spanned<u16>>,
     pub(super) tls: Option<Span>,
     pub(super) dscp: Option<Spanned<u8>>,
+    /// What questions to a program call it.
+    pub(super) realm: Option<Spanned<String>>,
     pub(super) interface: Option<Spanned<String>>,
     pub(super) keepalive: Keepalive,
     pub(super) sticky: Sticky,
@@ -266,6 +268,7 @@ impl Listen {
                 }
             }
             "dscp" => self.dscp = dscp(cursor),
+            "realm" => self.realm = cursor.text(),
             "vrf" => self.interface = cursor.text(),
             "haproxy" => {
                 if let Some(Spanned { value: true, span }) = cursor.boolean() {
@@ -278,7 +281,7 @@ impl Listen {
                 cursor.pass();
                 self.rights = Some(token.span);
             }
-            // `realm`, `flag`, `aaa.protocol`: nothing in tcprelay looks at these.
+            // `flag`, `aaa.protocol`: nothing in tcprelay looks at these.
             _ => cursor.pass(),
         }
     }

@@ -4,12 +4,14 @@
 //! `crates/dialect/tests/golden/tcprelay/` (3).
 //!
 //! * [`words`] (1, 2, 4): the command line, faults and exit codes.
+//! * [`authorize`]: a program that decides who may come.
 //! * [`listen`] (5, 11, 12, 15, 16, 20): where clients arrive, how many, and who.
 //! * [`balance`] (6 to 8, 10): whose turn it is, who is down, who comes back.
 //! * [`process`] (13, 14, 18): pid file, signals, daemon.
 //! * [`stream`] (9, 12, 19, 21): bytes, ends, and the bugs that are not copied.
 //! * [`start`]: starts tcprelay.
 
+mod authorize;
 mod balance;
 mod listen;
 mod process;

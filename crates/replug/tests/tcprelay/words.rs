@@ -131,9 +131,9 @@ fn t17_what_is_missing_is_refused() {
         let spawnd = format!("id = spawnd {{ listen = {{ port = 28080 {asked} }} }}\n{RELAY}");
         check(&[], &spawnd, 78, &["not in this version"]);
     }
-    let module = "mavis module = external { exec = /bin/true \"true\" }";
+    let module = "mavis module = groups { groups filter = /^ops$/ }";
     let text = format!("{SPAWND}id = tcprelay {{ {module} }}");
-    check(&[], &text, 78, &["authorization by an external program is not in this version"]);
+    check(&[], &text, 78, &["the MAVIS module 'groups' is not in this version"]);
 }
 
 /// The same as a file of replug's own, which is sound.
