@@ -155,6 +155,29 @@ fn a_perl_program_decides() {
     assert_eq!(records.iter().filter(|record| record.reason() == "denied").count(), 5);
 }
 
+/// The example of the manual, for other addresses.
+#[test]
+fn the_example_of_the_manual_decides() {
+    let manual = include_str!("../../../../docs/authorize.md");
+    let (_, example) = manual.split_once("```python\n").expect("there is an example");
+    let (example, _) = example.split_once("```").expect("it ends");
+    assert!(example.contains("\"10.\""), "{example}");
+    let scratch = Scratch::new();
+    let path = scratch.join("check");
+    let text = example.replace("\"10.\"", "\"127.0.0.1\"");
+    fs::write(&path, text).expect("a file in a new folder");
+    let a = Named::start('A');
+    let forwarder =
+        file::start(&listener(&a.target(), &format!("\"/usr/bin/python3\", {path:?}"), TWO), 1);
+    for _ in 0..3 {
+        assert_eq!(ask_from("127.0.0.1", &forwarder), 'A');
+        turned_away("127.0.0.2", &forwarder);
+    }
+    forwarder.records(6);
+    let told = forwarder.messages().so_far();
+    assert!(!told.iter().any(|line| line.contains("has not decided")), "{told:#?}");
+}
+
 /// What a client sends before it may come is delivered; others do not wait for it.
 #[test]
 fn a_client_that_waits_loses_nothing_and_holds_up_nobody() {
