@@ -1,6 +1,7 @@
 //! Byte formats that peers speak before bytes are merely carried.
 //!
 //! - [`connect`]: HTTP `CONNECT`, the way through an HTTP proxy.
+//! - [`http`]: requests of HTTP/1.x, as clients send them.
 //! - [`mavis`]: questions to programs that decide which clients may come, and their answers.
 //!
 //! A reader is given all that has come so far, from the first byte on, and says in a [`Parse`]
@@ -10,6 +11,7 @@
 //! Absent on purpose: sockets, clocks, allocation that grows with what a peer sends.
 
 pub mod connect;
+pub mod http;
 pub mod mavis;
 
 /// What the bytes so far are.
