@@ -2,7 +2,7 @@
 //!
 //! Threads of their own do this ([`dispatch`]), so that no shard ever waits for a disk or a
 //! reader. The parts, in the order an entry passes them: a [`writer`] takes those that its log
-//! wants; a format ([`text`], [`json`], [`logfmt`], [`haproxy`], [`plug`]) makes a line, out of the
+//! wants; a format ([`text`], [`json`], [`logfmt`], [`haproxy`], [`plug`], [`tproxy`]) makes a line, out of the
 //! [`fields`] of a record or of its own; around it comes what [`syslog`] or [`journald`] want; an
 //! [`output`] holds entries until they are written; a [`sink`] writes them to a file, a stream, a
 //! daemon of this machine ([`local`]) or one elsewhere ([`remote`]).
@@ -45,6 +45,7 @@ mod syslog;
 #[cfg(test)]
 mod tests;
 mod text;
+mod tproxy;
 mod writer;
 
 use dispatch::{Dispatcher, Successors};

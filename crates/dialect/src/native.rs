@@ -10,6 +10,7 @@ mod authorize;
 mod bandwidth;
 mod difference;
 mod format;
+mod http;
 mod keys;
 mod list;
 mod listener;

@@ -13,6 +13,7 @@ pub(crate) mod program;
 pub(crate) mod proxy;
 pub(crate) mod source;
 pub(crate) mod target;
+pub(crate) mod url;
 pub(crate) mod value;
 
 /// In whose terms help is given.

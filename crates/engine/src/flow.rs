@@ -320,7 +320,14 @@ impl Flow {
         trail.failed.push(index);
         if trail.attempts.len() < ATTEMPTS_MAX {
             let took = self.began.elapsed();
-            trail.attempts.push(Attempt { backend, address, took, failure, phrase: None });
+            trail.attempts.push(Attempt {
+                backend,
+                is_original: false,
+                address,
+                took,
+                failure,
+                phrase: None,
+            });
         }
     }
 

@@ -13,12 +13,15 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use model::{OnError, Rate};
+use wire::http::Foreign;
 
 use crate::authority::Undecided;
 use crate::gate::Limit;
 use crate::phase::account::{ClientAddress, ConnectFailure, Record};
+use crate::requests::Request;
 
-/// Entries that may wait to be written. At 300 bytes each some 5 MiB at the most.
+/// Entries that may wait to be written. At 300 bytes each some 5 MiB at the most, and 40 MiB if all
+/// are requests with the longest of URLs.
 pub const ENTRIES_MAX: usize = 16_384;
 
 /// The way in: cheap to clone, never waits.
@@ -45,14 +48,22 @@ pub struct Wants {
     pub every: Option<Duration>,
     /// Whether records are to hold [`Counts`](crate::account::Counts).
     pub counts: bool,
+    /// Whether requests of HTTP are written anywhere.
+    pub requests: bool,
     /// The least level of notices that is written.
     pub level: Level,
 }
 
 impl Wants {
     /// Only what needs attention.
-    pub const QUIET: Self =
-        Self { records: false, start: false, every: None, counts: false, level: Level::Warning };
+    pub const QUIET: Self = Self {
+        records: false,
+        start: false,
+        every: None,
+        counts: false,
+        requests: false,
+        level: Level::Warning,
+    };
 
     /// What either wants.
     #[must_use]
@@ -66,6 +77,7 @@ impl Wants {
             start: self.start || other.start,
             every,
             counts: self.counts || other.counts,
+            requests: self.requests || other.requests,
             level: self.level.min(other.level),
         }
     }
@@ -99,6 +111,11 @@ impl Journal {
         self.put(Entry::Session(Box::new(record)));
     }
 
+    /// Puts in a request.
+    pub fn request(&self, request: Request) {
+        self.put(Entry::Request(Box::new(request)));
+    }
+
     /// Puts in a notice, if its level is wanted.
     pub fn notice(&self, notice: Notice) {
         if self.wants_notices(notice.level()) {
@@ -129,6 +146,8 @@ impl Journal {
 pub enum Entry {
     /// A session has begun, goes on, or has ended.
     Session(Box<Record>),
+    /// A client has sent a request.
+    Request(Box<Request>),
     /// Something an operator wants to know.
     Notice(Notice),
     /// Open files anew (SIGUSR1).
@@ -313,6 +332,13 @@ pub enum Notice {
         /// What becomes of the client.
         on_error: OnError,
     },
+    /// What a client has sent is no request that a proxy could have.
+    RequestRefused {
+        /// The session's id.
+        id: u64,
+        /// What is wrong with it.
+        why: Foreign,
+    },
     /// Datagrams of clients were lost before they came to a flow.
     DatagramsLost {
         /// The listener.
@@ -382,7 +408,8 @@ impl Notice {
             | Self::Connected { .. }
             | Self::SessionWaits { .. }
             | Self::ClientLimited { .. }
-            | Self::ClientRefused { .. } => Level::Debug,
+            | Self::ClientRefused { .. }
+            | Self::RequestRefused { .. } => Level::Debug,
             Self::Listening { .. }
             | Self::BackendUp { .. }
             | Self::NameResolved { .. }
@@ -445,6 +472,9 @@ impl fmt::Display for Notice {
             ),
             Self::Draining { sessions, within: None } => {
                 write!(f, "no new clients; {sessions} sessions may take as long as they need")
+            }
+            Self::RequestRefused { id, why } => {
+                write!(f, "session {id}: {why}; the rest of it is refused")
             }
             Self::Remark { text, .. } => f.write_str(text),
         }

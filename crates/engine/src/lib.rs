@@ -12,8 +12,9 @@
 //! how many there may be, [`gate`] how many of each listener and client,
 //! [`bandwidth`](mod@bandwidth) how fast they move bytes, [`queue`] who waits for a full
 //! pool, [`pulse`] whether shards respond, [`inherit`] what this process was started with,
-//! [`name`] the addresses of host names, [`authority`] the programs that decide about clients, [`journal`] the way out for what the engine has to
-//! say, `seldom` how often it says it, `socket` and [`listen`] the raw calls,
+//! [`name`] the addresses of host names, [`authority`] the programs that decide about clients,
+//! [`requests`](mod@requests) what clients ask of HTTP, [`journal`] the way out for what the
+//! engine has to say, `seldom` how often it says it, `socket` and [`listen`] the raw calls,
 //! [`probe`](mod@probe) what the kernel refuses of them.
 //!
 //! Absent on purpose: signals, files, logs, name look-ups. `control` does those.
@@ -36,6 +37,7 @@ pub mod plan;
 pub mod probe;
 pub mod pulse;
 pub mod queue;
+pub mod requests;
 pub mod sticky;
 
 mod flow;

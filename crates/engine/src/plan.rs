@@ -12,8 +12,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::{
-    AllDown, BackendAddress, Config, Limits, OnRemoved, Program, ProxyProtocol, Refusal, Role, Tcp,
-    Timeouts, Transparent, UnixName, WhenFull,
+    AllDown, BackendAddress, Config, HttpRequests, Limits, OnRemoved, Program, ProxyProtocol,
+    Refusal, Role, Tcp, Timeouts, Transparent, UnixName, WhenFull,
 };
 use relay::Tick;
 
@@ -86,6 +86,24 @@ pub struct Listener {
     pub load: Arc<Load>,
     /// How fast its sessions may move bytes.
     pub bandwidth: Bandwidth,
+    /// What is done with requests of HTTP; `None`: nobody looks at them.
+    pub http: Option<Http>,
+}
+
+/// What is done with requests of HTTP.
+#[derive(Debug)]
+pub struct Http {
+    /// Whether they are changed.
+    pub requests: HttpRequests,
+    /// What the target of each becomes then.
+    pub force_url: Option<Arc<str>>,
+}
+
+impl From<&model::Http> for Http {
+    fn from(http: &model::Http) -> Self {
+        let force_url = http.force_url.as_ref().map(|url| url.value.as_str().into());
+        Self { requests: http.requests, force_url }
+    }
 }
 
 /// A pool, as sessions need it.
@@ -255,6 +273,7 @@ impl Plan {
                     (&config.limits, &bandwidth),
                     before.map(|before| &before.bandwidth),
                 ),
+                http: listener.http.as_ref().map(|http| Http::from(&http.value)),
             })
         });
         let listeners = listeners.collect();

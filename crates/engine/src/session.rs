@@ -13,8 +13,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
-use model::{OnError, OnRemoved, Refusal};
-use relay::{Direction, End, Relay, Side, Socket, Stamp, Tick};
+use model::{HttpRequests, OnError, OnRemoved, Refusal};
+use relay::{Direction, End, Relay, Rewrite, Side, Socket, Stamp, Tick};
 
 use crate::authority::Decision;
 use crate::balance::BackendIndex;
@@ -29,6 +29,7 @@ use crate::phase::carry::{self, Outcome, Rest};
 use crate::phase::connect::{self, Connected, Search, Trail, Unreached};
 use crate::phase::route::Chosen;
 use crate::plan::Listener;
+use crate::requests::{Aim, Requests, Told};
 use crate::seats::{Order, Seat};
 use crate::shard::Shard;
 use crate::socket;
@@ -118,7 +119,7 @@ pub(crate) async fn open(arrival: Arrival, shard: Rc<Shard>) -> Option<Carry> {
     let original = session.route(&client);
     match session.connect(&mut client, original).await {
         Ok((backend, early)) => {
-            let relay = session.join(client, backend, early);
+            let relay = session.join(client, backend, early, original);
             if session.shard.journal.wants().start {
                 session.write(Event::Start, &Carried::default());
             }
@@ -323,15 +324,52 @@ impl Session {
     }
 
     /// `early`: what the backend has sent already.
-    fn join(&self, client: Socket, backend: Socket, early: Box<[u8]>) -> Relay {
+    fn join(
+        &self,
+        client: Socket,
+        backend: Socket,
+        early: Box<[u8]>,
+        original: Option<Original>,
+    ) -> Relay {
         let by = |direction: Direction| match self.shard.splice.get() {
             true => direction,
             false => direction.copy_only(),
         };
         let bandwidth = &self.listener.bandwidth;
-        let to_backend = Direction::default().throttled(bandwidth.to_backend());
+        let to_backend = Direction::default()
+            .throttled(bandwidth.to_backend())
+            .rewritten(self.requests(&client, original));
         let to_client = Direction::with_prefix(early).throttled(bandwidth.to_client());
         Relay::new(client, backend, by(to_backend), by(to_client))
+    }
+
+    /// What reads the client's requests on their way, if anything is to be done with them.
+    fn requests(&self, client: &Socket, original: Option<Original>) -> Option<Box<dyn Rewrite>> {
+        let http = self.listener.http.as_ref()?;
+        let journal = &self.shard.journal;
+        let pool = self.listener.pool_of(self.chosen);
+        let aim = match http.requests {
+            // Where the client meant to go there is no proxy.
+            HttpRequests::Translate if pool.backend(self.backend?).is_original() => Aim::Watch,
+            HttpRequests::Translate => Aim::Proxy {
+                destination: original
+                    .and_then(Original::address)
+                    .or_else(|| socket::local_address(client.descriptor())),
+                force_url: http.force_url.clone(),
+            },
+            HttpRequests::Watch => Aim::Watch,
+        };
+        if aim == Aim::Watch && !journal.wants().requests {
+            return None;
+        }
+        let told = Told {
+            journal: journal.clone(),
+            id: self.id,
+            listener: Arc::clone(&self.listener.name),
+            client: self.client,
+            count: 0,
+        };
+        Some(Box::new(Requests::new(aim, told)))
     }
 
     /// Phase *relay*: bytes move until both directions have ended, time is up, or an order comes.

@@ -5,6 +5,7 @@
 //! Lists of ten thousand items are held against each other without trying all pairs.
 
 mod binds;
+mod http;
 mod loops;
 mod ranges;
 mod routes;
@@ -31,6 +32,7 @@ pub fn check(config: &Config) -> Vec<Diagnostic> {
         transparent::listener(listener, &mut faults);
         access(listener, &mut faults);
         authorize(listener, &mut faults);
+        http::check(listener, &mut faults);
         routes::check(listener, &mut faults);
         for pool in listener.pools() {
             if let Some(pool) = known.get(&*pool.value) {

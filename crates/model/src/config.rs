@@ -12,6 +12,7 @@ use ipnet::IpNet;
 use crate::address::source::{Interface, Source};
 use crate::address::{BackendAddress, Bind, UnixName};
 use crate::authorize::Authorize;
+use crate::http::Http;
 use crate::log::Log;
 use crate::source::Spanned;
 use crate::tcp::Tcp;
@@ -94,6 +95,8 @@ pub struct Listener {
     pub when_full: WhenFull,
     /// How it is known where a client meant to go; `None`: to this listener.
     pub transparent: Option<Spanned<Transparent>>,
+    /// What is done with the requests of clients that speak HTTP; `None`: nobody looks at them.
+    pub http: Option<Spanned<Http>>,
 }
 
 impl Listener {
@@ -113,6 +116,7 @@ impl Listener {
             refuse: Refusal::default(),
             when_full: WhenFull::default(),
             transparent: None,
+            http: None,
         }
     }
 }

@@ -159,6 +159,8 @@ codes! {
     Rate = "E0118" Error,
     /// A program that cannot be run as it is written.
     Program = "E0119" Error,
+    /// A URL that cannot stand in a request.
+    Url = "E0120" Error,
     /// Two binds that exclude each other.
     BindConflict = "E0201" Error,
     /// A listener whose pool does not exist.

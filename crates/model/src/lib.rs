@@ -9,6 +9,7 @@
 //! - [`unit`](mod@unit): durations, bytes and rates as a person writes them;
 //! - [`config`]: listeners, pools and limits, with their defaults;
 //! - [`authorize`]: asking a program whether clients may come;
+//! - [`http`]: what is done with requests of HTTP;
 //! - [`log`]: what is written down, how it looks, and where it goes;
 //! - [`tcp`](mod@tcp): options of sockets;
 //! - [`check`]: what a configuration must satisfy as a whole.
@@ -21,6 +22,7 @@ pub mod authorize;
 pub mod check;
 pub mod config;
 pub mod diagnostic;
+pub mod http;
 pub mod log;
 pub mod source;
 pub mod tcp;
@@ -35,6 +37,7 @@ pub use config::{
     Transparent, Weight, When, WhenFull,
 };
 pub use diagnostic::{Code, Diagnostic, Severity};
+pub use http::{Http, HttpRequests, Url};
 pub use log::{Log, LogFormat, LogTarget, Syslog, SyslogLabel, SyslogServer, Verbosity};
 pub use source::{SourceId, Sources, Span, Spanned};
 pub use tcp::{Congestion, Dscp, Mptcp, Tcp};

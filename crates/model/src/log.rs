@@ -22,6 +22,8 @@ pub struct Log {
     pub every: Option<Duration>,
     /// How many of the sessions that went well are written down.
     pub sample: Sample,
+    /// Whether requests of HTTP are written down, at listeners that look at them.
+    pub requests: bool,
 }
 
 impl Log {
@@ -43,6 +45,7 @@ impl Default for Log {
             start: false,
             every: None,
             sample: Sample::ALL,
+            requests: false,
         }
     }
 }
@@ -63,6 +66,10 @@ pub enum LogFormat {
     PlugSession,
     /// What plug tells syslog.
     PlugSyslog,
+    /// The access log of transproxy: requests, and clients that were refused; no messages.
+    Tproxy,
+    /// What transproxy tells syslog: what could not be reached.
+    TproxySyslog,
 }
 
 impl LogFormat {
@@ -70,18 +77,25 @@ impl LogFormat {
     pub fn has_events(self) -> bool {
         match self {
             Self::Text | Self::Json | Self::Logfmt | Self::HaproxyTcp => true,
-            Self::PlugSession | Self::PlugSyslog => false,
+            Self::PlugSession | Self::PlugSyslog | Self::Tproxy | Self::TproxySyslog => false,
         }
     }
 
+    /// Whether it can have lines for requests; [`LogFormat::Tproxy`] always has.
+    pub fn has_requests(self) -> bool {
+        matches!(self, Self::Text | Self::Json | Self::Logfmt)
+    }
+
     /// All of them, by the names under which they are configured.
-    pub const NAMES: [(&str, Self); 6] = [
+    pub const NAMES: [(&str, Self); 8] = [
         ("text", Self::Text),
         ("json", Self::Json),
         ("logfmt", Self::Logfmt),
         ("haproxy-tcp", Self::HaproxyTcp),
         ("plug-session", Self::PlugSession),
         ("plug-syslog", Self::PlugSyslog),
+        ("tproxy", Self::Tproxy),
+        ("tproxy-syslog", Self::TproxySyslog),
     ];
 }
 

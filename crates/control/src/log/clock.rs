@@ -18,6 +18,10 @@ pub(super) struct Utc(pub(super) SystemTime);
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Local(pub(super) SystemTime);
 
+/// A moment that shows itself as `2026/07/30 14:03:45` in the zone of this machine.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Slashed(pub(super) SystemTime);
+
 /// A moment that shows itself as HAProxy does, in the zone of this machine:
 /// `30/Jul/2026:12:03:45.678`.
 #[derive(Clone, Copy, Debug)]
@@ -42,6 +46,13 @@ impl fmt::Display for Local {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Civil { year, month, day, time, .. } = Civil::here(self.0);
         write!(f, "{year:04}-{month:02}-{day:02} {time}")
+    }
+}
+
+impl fmt::Display for Slashed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Civil { year, month, day, time, .. } = Civil::here(self.0);
+        write!(f, "{year:04}/{month:02}/{day:02} {time}")
     }
 }
 

@@ -252,6 +252,7 @@ impl Aside {
     fn put(&self, entry: &Arc<Entry>) {
         let is_wanted = match &**entry {
             Entry::Session(_) => self.wants.records,
+            Entry::Request(_) => self.wants.requests,
             Entry::Notice(notice) => notice.level() >= self.wants.level,
             Entry::Reopen => true,
             Entry::Replace | Entry::Close => false,

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
 use engine::account::{Attempt, Datagrams, Event, Record, TcpFigures};
+use engine::requests::Request;
 
 use super::{at, millis};
 
@@ -36,9 +37,25 @@ pub(super) enum Value<'a> {
     },
 }
 
+/// Takes a field with its name.
+pub(super) type Field<'a> = &'a mut dyn FnMut(&'static str, Value<'_>);
+
+/// Hands over each field of a request with its name.
+pub(super) fn request(request: &Request, field: Field<'_>) {
+    field("ts", Value::Time(request.at));
+    field("id", Value::Number(request.id));
+    field("event", Value::Word("request"));
+    field("listener", Value::Text(&request.listener));
+    field("client", Value::Text(&request.client.to_string()));
+    field("number", Value::Number(request.number));
+    field("method", Value::Text(&request.method));
+    field("url", Value::Text(&request.url));
+    field("passage", Value::Word(request.passage.as_str()));
+}
+
 /// Hands over each field with its name. All records have the same fields, but for
 /// `backend_address`, which only those have whose backend is a name, and the datagrams of flows.
-pub(super) fn each(record: &Record, mut field: impl FnMut(&'static str, Value<'_>)) {
+pub(super) fn each(record: &Record, field: Field<'_>) {
     let time = |time: Option<Duration>| time.map_or(Value::Unknown, Value::Millis);
     let (reason, side) = match record.event {
         Event::Start | Event::Open => (Value::Unknown, Value::Unknown),

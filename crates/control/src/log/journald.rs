@@ -8,6 +8,7 @@ use std::fmt::Display;
 
 use engine::account::Record;
 use engine::journal::Notice;
+use engine::requests::Request;
 use model::SyslogLabel;
 
 use super::escape::{self, push};
@@ -21,6 +22,9 @@ pub(super) const SOCKET: &str = "/run/systemd/journal/socket";
 /// What the entries of sessions have as `MESSAGE_ID`.
 const SESSION_ID: &str = "5c1f0d6e8a3b4e0f9d27b6c4a1e8f350";
 
+/// What the entries of requests have.
+const REQUEST_ID: &str = "b7e0a5934f1d4c6c8a52d90f63c1be27";
+
 /// Appends the entry of a session; `message` is its line in the log's format.
 pub(super) fn session(
     out: &mut String,
@@ -31,7 +35,37 @@ pub(super) fn session(
 ) {
     head(out, label, severity, message);
     push(out, format_args!("MESSAGE_ID={SESSION_ID}\n"));
-    fields::each(record, |key, value| match value {
+    fields::each(record, &mut |key, value| named(out, key, value));
+}
+
+/// Appends the entry of a request; `message` is its line in the log's format.
+pub(super) fn request(
+    out: &mut String,
+    label: &SyslogLabel,
+    severity: Severity,
+    request: &Request,
+    message: &str,
+) {
+    head(out, label, severity, message);
+    push(out, format_args!("MESSAGE_ID={REQUEST_ID}\n"));
+    fields::request(request, &mut |key, value| named(out, key, value));
+}
+
+/// Appends the entry of a notice; `message` is its line in the log's format.
+pub(super) fn notice(
+    out: &mut String,
+    label: &SyslogLabel,
+    severity: Severity,
+    notice: &Notice,
+    message: &str,
+) {
+    head(out, label, severity, message);
+    field(out, "level", "", level(notice));
+}
+
+/// Appends a field of a session or a request.
+fn named(out: &mut String, key: &'static str, value: Value<'_>) {
+    match value {
         // The time of an entry is the journal's.
         Value::Unknown | Value::Time(_) | Value::Attempts([]) => {}
         Value::Word(word) => field(out, key, "", word),
@@ -47,19 +81,7 @@ pub(super) fn session(
                 }
             }
         }
-    });
-}
-
-/// Appends the entry of a notice; `message` is its line in the log's format.
-pub(super) fn notice(
-    out: &mut String,
-    label: &SyslogLabel,
-    severity: Severity,
-    notice: &Notice,
-    message: &str,
-) {
-    head(out, label, severity, message);
-    field(out, "level", "", level(notice));
+    }
 }
 
 fn head(out: &mut String, label: &SyslogLabel, severity: Severity, message: &str) {

@@ -4,14 +4,16 @@
 //! be made of them; what is not known is `null`. Left out, not null, are
 //! `backend_address` and an attempt's `address` where the backend is not a
 //! name, the datagrams of what is no flow, and `sni` and `alpn` as long as nothing reads them. `ts`
-//! is the time of the event: the start is `duration_ms` earlier. A notice has `level` and
-//! `message` instead, which no session has.
+//! is the time of the event: the start is `duration_ms` earlier. A request has some of these fields
+//! and others; its `event` is `request`. A notice has `level` and `message` instead, which no session
+//! has.
 
 use std::fmt::Display;
 use std::time::SystemTime;
 
 use engine::account::{Attempt, Record};
 use engine::journal::Notice;
+use engine::requests::Request;
 
 use super::clock::Utc;
 use super::escape::{self, push};
@@ -20,8 +22,17 @@ use super::{level, millis};
 
 /// Appends the record of a session, without a line end.
 pub(super) fn session(out: &mut String, record: &Record) {
+    line(out, |field| fields::each(record, field));
+}
+
+/// Appends a request, without a line end.
+pub(super) fn request(out: &mut String, request: &Request) {
+    line(out, |field| fields::request(request, field));
+}
+
+fn line(out: &mut String, each: impl FnOnce(fields::Field<'_>)) {
     let mut before = '{';
-    fields::each(record, |key, value| {
+    each(&mut |key, value| {
         push(out, format_args!("{before}\"{key}\":"));
         before = ',';
         match value {
@@ -87,6 +98,21 @@ mod tests {
         session(&mut out, record);
         assert_eq!(out, expected);
         serde_json::from_str::<serde_json::Value>(&out).expect("a record is valid JSON");
+    }
+
+    #[test]
+    fn requests() {
+        let mut out = String::new();
+        request(&mut out, &samples::request());
+        assert_eq!(
+            out,
+            "{\"ts\":\"2026-07-30T11:50:25.678Z\",\"id\":17,\"event\":\"request\",\"listener\":\"web\",\
+             \"client\":\"10.0.0.9:51234\",\"number\":2,\"method\":\"GET\",\
+             \"url\":\"http://www.example.com/a\",\"passage\":\"named\"}"
+        );
+        out.clear();
+        request(&mut out, &samples::hostile_request());
+        serde_json::from_str::<serde_json::Value>(&out).expect("a request is valid JSON");
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::time::SystemTime;
 
 use engine::account::Record;
 use engine::journal::Notice;
+use engine::requests::Request;
 
 use super::clock::Utc;
 use super::escape::{self, push};
@@ -16,8 +17,17 @@ use super::{level, millis};
 
 /// Appends the record of a session, without a line end.
 pub(super) fn session(out: &mut String, record: &Record) {
+    line(out, |field| fields::each(record, field));
+}
+
+/// Appends a request, without a line end.
+pub(super) fn request(out: &mut String, request: &Request) {
+    line(out, |field| fields::request(request, field));
+}
+
+fn line(out: &mut String, each: impl FnOnce(fields::Field<'_>)) {
     let mut before = "";
-    fields::each(record, |key, value| {
+    each(&mut |key, value| {
         match value {
             Value::Unknown | Value::Attempts([]) => return,
             Value::Time(at) => push(out, format_args!("{before}{key}={}", Utc(at))),

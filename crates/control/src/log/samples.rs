@@ -8,6 +8,7 @@ use engine::account::{
     Record, TcpFigures,
 };
 use engine::journal::Notice;
+use engine::requests::{Passage, Request};
 
 use super::escape;
 
@@ -90,6 +91,7 @@ pub(super) fn moved() -> Record {
         attempts: vec![
             Attempt {
                 backend: "10.0.0.11:80".into(),
+                is_original: false,
                 address: None,
                 took: Duration::from_micros(80),
                 failure: ConnectFailure::Refused,
@@ -97,6 +99,7 @@ pub(super) fn moved() -> Record {
             },
             Attempt {
                 backend: name,
+                is_original: false,
                 address: address("10.0.0.4:5432"),
                 took: Duration::from_millis(4_999),
                 failure: ConnectFailure::Timeout,
@@ -138,6 +141,7 @@ pub(super) fn hostile() -> Record {
         backend: Some(Reached { backend: Arc::clone(&hostile), address: None }),
         attempts: vec![Attempt {
             backend: hostile,
+            is_original: false,
             address: None,
             took: Duration::ZERO,
             failure: ConnectFailure::Refused,
@@ -145,6 +149,26 @@ pub(super) fn hostile() -> Record {
         }],
         ..plain()
     }
+}
+
+/// A request.
+pub(super) fn request() -> Request {
+    Request {
+        at: moment(),
+        id: 17,
+        listener: "web".into(),
+        client: client("10.0.0.9:51234"),
+        number: 2,
+        method: "GET".into(),
+        url: "http://www.example.com/a".into(),
+        passage: Passage::Named,
+    }
+}
+
+/// A request with hostile text wherever there is text.
+pub(super) fn hostile_request() -> Request {
+    let hostile = escape::tests::HOSTILE;
+    Request { listener: hostile.into(), method: hostile.into(), url: hostile.into(), ..request() }
 }
 
 /// A notice of level warning.

@@ -40,6 +40,7 @@ enum Form {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum About {
     Session,
+    Request,
     Notice,
 }
 
@@ -74,6 +75,7 @@ impl Head {
             Form::Rfc5424 => {
                 let about = match about {
                     About::Session => "session",
+                    About::Request => "request",
                     About::Notice => "notice",
                 };
                 push(message, format_args!("<{priority}>1 {} {host} ", Utc(at)));

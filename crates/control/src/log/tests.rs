@@ -111,7 +111,7 @@ fn each_log_has_what_it_wants_in_its_own_format() {
     let opened = Logs::open(&logs, 1, BOTH).expect("new files");
     let level = Level::Info;
     let every = Some(Duration::from_secs(60));
-    let most = Wants { records: true, start: true, every, counts: true, level };
+    let most = Wants { records: true, start: true, every, counts: true, requests: false, level };
     assert_eq!(opened.wants(), most);
     let running = opened.start().expect("threads");
     let journal = running.journal();

@@ -3,6 +3,7 @@
 //! ```text
 //! 2026-07-30T11:50:25.678Z 10.0.0.9:51234 -> 10.0.0.11:80       78 B out   1.2 MiB back   1.2 s  done
 //! 2026-07-30T11:50:26.101Z 10.0.0.9:51236 -> 10.0.0.12:80       78 B out   512 KiB back  412 ms  done; tried 10.0.0.11:80 (refused)
+//! 2026-07-30T11:50:26.300Z 10.0.0.9:51236 request 2: GET http://www.example.com/a (named)
 //! 2026-07-30T11:50:26.400Z warning: 10.0.0.11:80 of pool web is down (connection refused); ...
 //! ```
 //!
@@ -14,6 +15,7 @@ use std::time::{Duration, SystemTime};
 
 use engine::account::{Event, Record};
 use engine::journal::{Level, Notice};
+use engine::requests::Request;
 
 use super::clock::Utc;
 use super::escape::{self, push};
@@ -74,6 +76,22 @@ pub(super) fn session(out: &mut String, columns: Columns, record: &Record) {
         }
         push(out, format_args!(" ({})", attempt.failure.as_str()));
     }
+}
+
+/// Appends a request, without a line end.
+pub(super) fn request(out: &mut String, columns: Columns, request: &Request) {
+    if columns.time {
+        push(out, format_args!("{} ", Utc(request.at)));
+    }
+    if columns.listener {
+        escape::plain(out, &request.listener);
+        out.push_str("  ");
+    }
+    push(out, format_args!("{} request {}: ", request.client, request.number));
+    escape::plain(out, &request.method);
+    out.push(' ');
+    escape::plain(out, &request.url);
+    push(out, format_args!(" ({})", request.passage.as_str()));
 }
 
 /// Appends a notice, without a line end.
@@ -141,6 +159,16 @@ mod tests {
         let mut out = String::new();
         session(&mut out, columns, record);
         assert_eq!(out, expected);
+    }
+
+    #[test]
+    fn requests() {
+        let mut out = String::new();
+        request(&mut out, Columns { time: true, listener: true }, &samples::request());
+        assert_eq!(
+            out,
+            "2026-07-30T11:50:25.678Z web  10.0.0.9:51234 request 2: GET http://www.example.com/a (named)"
+        );
     }
 
     #[test]

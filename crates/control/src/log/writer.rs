@@ -9,6 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 use engine::account::{Event, Reason, Record};
 use engine::chance::Chance;
 use engine::journal::{Entry, Level, Notice, Wants};
+use engine::requests::Request;
 use model::log::{Sample, SyslogLabel};
 use model::{Log, LogFormat, LogTarget, SyslogServer, Verbosity};
 
@@ -16,7 +17,7 @@ use super::output::{Flushed, Output};
 use super::sink::Sink;
 use super::syslog::{About, Head, Severity};
 use super::text::Columns;
-use super::{at, haproxy, journald, json, logfmt, plug, syslog, text};
+use super::{at, haproxy, journald, json, logfmt, plug, syslog, text, tproxy};
 
 /// Where the local syslog daemon listens.
 pub(super) const DEV_LOG: &str = "/dev/log";
@@ -108,7 +109,9 @@ impl Writer {
         };
         let records = match (setup.log.format, &setup.log.to.value) {
             // Its users are used to syslog(3).
-            (LogFormat::PlugSyslog, LogTarget::Syslog(_)) => Output::letting_go(sink),
+            (LogFormat::PlugSyslog | LogFormat::TproxySyslog, LogTarget::Syslog(_)) => {
+                Output::letting_go(sink)
+            }
             _ => Output::new(sink),
         };
         Ok(Self {
@@ -150,6 +153,7 @@ impl Writer {
     pub(super) fn take(&mut self, entry: &Entry) {
         match entry {
             Entry::Session(record) if self.is_wanted(record) => self.session(record),
+            Entry::Request(request) if self.wants.requests => self.request(request),
             Entry::Notice(notice) if notice.level() >= self.wants.level => self.notice(notice),
             Entry::Reopen => {
                 if let Err(error) = self.records.reopen(Instant::now()) {
@@ -158,7 +162,11 @@ impl Writer {
                     ));
                 }
             }
-            Entry::Session(_) | Entry::Notice(_) | Entry::Replace | Entry::Close => {}
+            Entry::Session(_)
+            | Entry::Request(_)
+            | Entry::Notice(_)
+            | Entry::Replace
+            | Entry::Close => {}
         }
         if self.records.is_batch() || self.notices.apart().is_some_and(|out| out.is_batch()) {
             self.flush();
@@ -223,6 +231,8 @@ impl Writer {
             LogFormat::HaproxyTcp => haproxy::session(line, record),
             LogFormat::PlugSession => plug::session_line(line, record),
             LogFormat::PlugSyslog => severity = plug::session(line, verbosity, record),
+            LogFormat::Tproxy => tproxy::session(line, columns, record),
+            LogFormat::TproxySyslog => severity = tproxy::session_to_syslog(line, record),
         }
         // Some formats have none for some sessions.
         let Some(severity) = severity.filter(|_| !line.is_empty()) else { return };
@@ -240,6 +250,37 @@ impl Writer {
         self.records.push(entry);
     }
 
+    fn request(&mut self, request: &Request) {
+        let (line, columns) = (&mut self.message, self.setup.columns());
+        line.clear();
+        let mut severity = Severity::Info;
+        match self.setup.log.format {
+            LogFormat::Text => text::request(line, columns, request),
+            LogFormat::Json => json::request(line, request),
+            LogFormat::Logfmt => logfmt::request(line, request),
+            LogFormat::Tproxy => {
+                severity = Severity::Notice;
+                tproxy::request(line, columns, request);
+            }
+            LogFormat::HaproxyTcp
+            | LogFormat::PlugSession
+            | LogFormat::PlugSyslog
+            | LogFormat::TproxySyslog => return,
+        }
+        let entry = &mut self.entry;
+        entry.clear();
+        match &self.shape {
+            Shape::Line => entry.push_str(line),
+            Shape::Syslog(head) => {
+                head.begin(entry, severity, request.at, About::Request);
+                entry.push_str(line);
+                syslog::cut(entry);
+            }
+            Shape::Journald(label) => journald::request(entry, label, severity, request, line),
+        }
+        self.records.push(entry);
+    }
+
     fn notice(&mut self, notice: &Notice) {
         let (line, columns) = (&mut self.message, self.setup.columns());
         let Log { format, verbosity, .. } = self.setup.log;
@@ -250,8 +291,9 @@ impl Writer {
             LogFormat::Text | LogFormat::HaproxyTcp => text::notice(line, columns, now, notice),
             LogFormat::Json => json::notice(line, now, notice),
             LogFormat::Logfmt => logfmt::notice(line, now, notice),
-            LogFormat::PlugSession => return,
+            LogFormat::PlugSession | LogFormat::Tproxy => return,
             LogFormat::PlugSyslog => severity = plug::notice(line, verbosity, notice),
+            LogFormat::TproxySyslog => severity = tproxy::notice(line, notice),
         }
         let Some(severity) = severity else { return };
         let entry = &mut self.entry;
@@ -283,12 +325,15 @@ impl Setup {
         let log = &self.log;
         let level = match (log.format, log.verbosity) {
             // Its lines are made from decisions that others tell only at length.
-            (LogFormat::PlugSyslog, _) | (_, Verbosity::Verbose) => Level::Debug,
+            (LogFormat::PlugSyslog | LogFormat::TproxySyslog, _) | (_, Verbosity::Verbose) => {
+                Level::Debug
+            }
             (_, Verbosity::Quiet) => return Wants::QUIET,
             (_, Verbosity::Normal) => Level::Info,
         };
         let counts = log.format == LogFormat::HaproxyTcp;
-        Wants { records: true, start: log.start, every: log.every, counts, level }
+        let requests = log.requests || log.format == LogFormat::Tproxy;
+        Wants { records: true, start: log.start, every: log.every, counts, requests, level }
     }
 
     fn columns(&self) -> Columns {
@@ -378,7 +423,7 @@ mod tests {
         let path = std::env::temp_dir().join(name);
         let daemon = UnixDatagram::bind(&path).expect("a new socket");
         daemon.set_read_timeout(Some(Duration::from_secs(5))).expect("a legal timeout");
-        let log = Log { format, ..Log::to(target) };
+        let log = Log { format, requests: format.has_requests(), ..Log::to(target) };
         let opened = Writer::open(setup(log)).expect("a daemon that is missing is no error");
         let mut writer = Writer { records: Output::new(Sink::local(&path)), ..opened };
         writer.take(entry);
@@ -419,12 +464,25 @@ mod tests {
         ];
         for (name, format) in LogFormat::NAMES {
             for target in &targets {
-                let record = Entry::Session(Box::new(samples::hostile()));
-                let message = received(target.clone(), format, &record);
-                let ends_fields = matches!(target, LogTarget::Journald(_));
-                let escapes = |c: char| c.is_control() && !(ends_fields && c == '\n');
-                assert!(!message.contains(escapes), "{name}: {message:?}");
-                assert!(!message.contains("\n2026 forged"), "{name}: {message}");
+                let mut entries = vec![Entry::Session(Box::new(samples::hostile()))];
+                match format {
+                    LogFormat::Tproxy => entries.clear(),
+                    LogFormat::TproxySyslog => {
+                        let unreached = Record { backend: None, ..samples::hostile() };
+                        entries = vec![Entry::Session(Box::new(unreached))];
+                    }
+                    _ => {}
+                }
+                if format.has_requests() || format == LogFormat::Tproxy {
+                    entries.push(Entry::Request(Box::new(samples::hostile_request())));
+                }
+                for entry in entries {
+                    let message = received(target.clone(), format, &entry);
+                    let ends_fields = matches!(target, LogTarget::Journald(_));
+                    let escapes = |c: char| c.is_control() && !(ends_fields && c == '\n');
+                    assert!(!message.contains(escapes), "{name}: {message:?}");
+                    assert!(!message.contains("\n2026 forged"), "{name}: {message}");
+                }
             }
         }
     }
@@ -447,7 +505,7 @@ mod tests {
     fn only_the_lines_of_haproxy_want_counts() {
         let of = |format| setup(Log { format, ..Log::default() }).wants().counts;
         let counts: Vec<_> = LogFormat::NAMES.map(|(_, format)| of(format)).to_vec();
-        assert_eq!(counts, [false, false, false, true, false, false]);
+        assert_eq!(counts, [false, false, false, true, false, false, false, false]);
     }
 
     #[test]

@@ -180,6 +180,13 @@ cases! {
               authorize = { exec = \"check --strict\" }\n") =>
         File("[listener.web]\nbind = \":8080\"\nto = \"10.0.0.11:80\"\n\
               authorize = { exec = [\"/usr/local/bin/check\", \"--strict\"] }\n");
+    Url:
+        "A URL that stands in requests begins with a scheme and `://`, as in `http://www.example.com/`, \
+         and has no blanks; other characters than those of ASCII stand in it as `%` and two digits.",
+        File("[listener.web]\nbind = \":8080\"\nto = \"10.0.3.1:3128\"\n\
+              http = { requests = \"translate\", force_url = \"www.example.com\" }\n") =>
+        File("[listener.web]\nbind = \":8080\"\nto = \"10.0.3.1:3128\"\n\
+              http = { requests = \"translate\", force_url = \"http://www.example.com/\" }\n");
 
     BindConflict:
         "Each client must arrive at one listener, so no two of them can have the same address and \

@@ -7,10 +7,10 @@ use model::{
     Access, Backend, Bind, Code, Diagnostic, Idle, Interface, Listener, Refusal, Spanned, Timeouts,
     Transparent, WhenFull,
 };
-
 use toml::de::DeValue;
 
 use super::authorize::AUTHORIZE;
+use super::http::HTTP;
 use super::keys::{self, Key, Schema, Takes};
 use super::pool::POOL_KEYS;
 use super::route::ROUTE;
@@ -81,6 +81,11 @@ pub(super) const LISTENER: Schema = Schema {
             "route",
             Takes::Tables(&ROUTE),
             "Sessions that go to another pool; the first route that matches counts.",
+        ),
+        Key::new(
+            "http",
+            Takes::Table(&HTTP),
+            "What is done with requests of HTTP; nobody looks at them if it is left out.",
         ),
         Key::new(
             "refuse",
@@ -211,6 +216,7 @@ impl Reader<'_> {
         let routes = self.routes(table);
         let interface = self.interface(table);
         let transparent = self.transparent(table);
+        let http = self.http(table);
         self.config.listeners.push(Listener {
             bind,
             interface,
@@ -223,6 +229,7 @@ impl Reader<'_> {
             refuse: refuse.unwrap_or_default(),
             when_full: when_full.unwrap_or_default(),
             transparent,
+            http,
             ..Listener::new(name, pool)
         });
     }

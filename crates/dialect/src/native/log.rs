@@ -36,6 +36,12 @@ pub(super) const LOG: Schema = Schema {
             "Of the sessions that went well one in so many is written down; all others are.",
         )
         .default("\"1/1\""),
+        Key::new(
+            "requests",
+            Takes::Boolean,
+            "A line for each request too, at listeners with `http`; `tproxy` always has them.",
+        )
+        .default("false"),
         Key::new("facility", Takes::Text("local0"), "What syslog and the journal sort it under.")
             .default("\"daemon\""),
         Key::new("tag", Takes::Text("edge"), "Who it is from, to syslog and the journal.")
@@ -51,7 +57,7 @@ pub(super) const LOG: Schema = Schema {
 };
 
 /// Keys that say which records there are, and so nothing where there are none.
-const RECORD_KEYS: [&str; 3] = ["start", "every", "sample"];
+const RECORD_KEYS: [&str; 4] = ["start", "every", "sample", "requests"];
 
 /// Those of them that ask for more than ends.
 const EVENT_KEYS: [&str; 2] = ["start", "every"];
@@ -100,11 +106,19 @@ impl Reader<'_> {
                 _ => self.wrong(entry, "a string", "write `sample = \"1/10\"` for one in ten"),
             }
         }
+        log.requests = self.boolean(table, "requests").unwrap_or_default();
         log.to = self.target(table);
         if log.verbosity == Verbosity::Quiet {
             self.without_effect(table, &RECORD_KEYS, "a quiet log has no session records");
         } else if !log.format.has_events() {
             self.without_effect(table, &EVENT_KEYS, "this format has lines for ends only");
+        }
+        if log.verbosity != Verbosity::Quiet && !log.format.has_requests() {
+            self.without_effect(
+                table,
+                &["requests"],
+                "whether there are lines is up to this format",
+            );
         }
         log
     }

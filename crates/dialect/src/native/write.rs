@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use model::log::{Sample, SyslogLabel, SyslogProtocol};
 use model::{
-    AllDown, Authorize, Backend, Bandwidth, Bind, ByteSize, Children, Config, Idle, Limits,
-    Listener, Log, LogFormat, LogTarget, Mptcp, OnError, OnRemoved, Pool, Queue, Refusal, Role,
-    Route, Runtime, Source, Sticky, Syslog, SyslogServer, Tcp, Timeouts, Transparent, Verbosity,
-    Weight, When, WhenFull, unit,
+    AllDown, Authorize, Backend, Bandwidth, Bind, ByteSize, Children, Config, Http, HttpRequests,
+    Idle, Limits, Listener, Log, LogFormat, LogTarget, Mptcp, OnError, OnRemoved, Pool, Queue,
+    Refusal, Role, Route, Runtime, Source, Sticky, Syslog, SyslogServer, Tcp, Timeouts,
+    Transparent, Verbosity, Weight, When, WhenFull, unit,
 };
 
 use super::pool::{BALANCES, STICKY_BY};
@@ -108,6 +108,8 @@ impl Writer {
         );
         self.value("timeouts.lifetime", &time(times.lifetime), times.lifetime == usual.lifetime);
         self.tcp(&listener.tcp);
+        let http = listener.http.as_ref().map(|http| self::http(&http.value));
+        self.optional("http", http, "nobody looks at requests");
         self.choice("refuse", listener.refuse, &Refusal::NAMES);
         self.choice("when_full", listener.when_full, &WhenFull::NAMES);
         for route in &listener.routes {
@@ -266,6 +268,9 @@ impl Writer {
                 self.optional("every", every, "no records of sessions that last");
             }
             self.value("sample", &quoted(&log.sample.to_string()), log.sample == Sample::ALL);
+            if log.format.has_requests() {
+                self.value("requests", &log.requests.to_string(), !log.requests);
+            }
         }
         match &log.to.value {
             LogTarget::Syslog(Syslog { server, protocol, label }) => {
@@ -364,6 +369,17 @@ fn backend(backend: &Backend) -> String {
         text += " backup";
     }
     text
+}
+
+fn http(http: &Http) -> String {
+    let requests = quoted(named(&HttpRequests::NAMES, http.requests));
+    match &http.force_url {
+        None => format!("{{ requests = {requests} }}"),
+        Some(url) => {
+            let url = quoted(url.value.as_str());
+            format!("{{ requests = {requests}, force_url = {url} }}")
+        }
+    }
 }
 
 /// Where a log goes, as it is configured.

@@ -8,10 +8,11 @@ use dialect::render::{Colour, render};
 use model::log::{Facility, Sample, SyslogProtocol, Tag};
 use model::{
     Access, Admin, AllDown, Authorize, Backend, BackendAddress, Balance, Bandwidth, Bind, ByteRate,
-    ByteSize, Children, Config, Congestion, Dscp, HostPort, Idle, Interface, Limits, Listener, Log,
-    LogFormat, LogTarget, Mptcp, OnError, OnRemoved, Pool, Program, Proxy, ProxyProtocol, Queue,
-    Rate, Refusal, Role, Route, Runtime, Source, Sources, Spanned, Sticky, StickyKey, Syslog,
-    SyslogLabel, SyslogServer, Tcp, Timeouts, Transparent, Verbosity, Weight, When, WhenFull,
+    ByteSize, Children, Config, Congestion, Dscp, HostPort, Http, HttpRequests, Idle, Interface,
+    Limits, Listener, Log, LogFormat, LogTarget, Mptcp, OnError, OnRemoved, Pool, Program, Proxy,
+    ProxyProtocol, Queue, Rate, Refusal, Role, Route, Runtime, Source, Sources, Spanned, Sticky,
+    StickyKey, Syslog, SyslogLabel, SyslogServer, Tcp, Timeouts, Transparent, Url, Verbosity,
+    Weight, When, WhenFull,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -114,10 +115,10 @@ fn listener() -> impl Strategy<Value = Listener> {
     let full = select(WhenFull::NAMES.map(|(_, full)| full).to_vec());
     let by = option::of(select(vec!["eth0", "br-lan.7"]));
     let transparent = option::of(select(Transparent::NAMES.map(|(_, mode)| mode).to_vec()));
-    let more = (tcp(), refuse, full, by, transparent);
+    let more = (tcp(), refuse, full, by, option::of(http()), transparent);
     (vec(bind, 1..9), 0usize..3, vec(route(), 0..3), access, limits(), timeouts, more).prop_map(
         |(bind, pool, routes, (allow, deny, authorize), limits, timeouts, more)| {
-            let (tcp, refuse, when_full, by, transparent) = more;
+            let (tcp, refuse, when_full, by, http, transparent) = more;
             Listener {
                 bind,
                 routes,
@@ -128,6 +129,7 @@ fn listener() -> impl Strategy<Value = Listener> {
                 tcp,
                 refuse,
                 when_full,
+                http: http.map(unwritten),
                 interface: by.map(|name| unwritten(interface(name))),
                 transparent: transparent.map(unwritten),
                 ..Listener::new("", unwritten(format!("p-{pool}")))
@@ -170,6 +172,13 @@ fn authorize() -> impl Strategy<Value = Authorize> {
             Authorize { timeout, on_error, realm, ..Authorize::new(program) }
         },
     )
+}
+
+fn http() -> impl Strategy<Value = Http> {
+    let url = select(vec!["http://www.example.com/", "x:///${A}\"\\?"]);
+    let url = url.prop_map(|text| unwritten(Url::parse(text).expect("a legal URL")));
+    let requests = select(HttpRequests::NAMES.map(|(_, requests)| requests).to_vec());
+    (requests, option::of(url)).prop_map(|(requests, force_url)| Http { requests, force_url })
 }
 
 fn route() -> impl Strategy<Value = Route> {
@@ -316,15 +325,20 @@ fn log() -> impl Strategy<Value = Log> {
     let verbosity = select(Verbosity::NAMES.map(|(_, verbosity)| verbosity).to_vec());
     let every = option::of((1_000u64..1_000_000).prop_map(Duration::from_millis));
     let sample = (1u32..=1000).prop_map(|count| count.try_into().map(Sample::one_in));
-    let records = (proptest::bool::ANY, every, sample);
+    let records = (proptest::bool::ANY, every, sample, proptest::bool::ANY);
     (format, target(), verbosity, records).prop_map(
-        |(format, to, verbosity, (start, every, sample))| {
+        |(format, to, verbosity, (start, every, sample, requests))| {
             let log = Log { format, verbosity, ..Log::to(to) };
             match verbosity {
                 // It has no records for these to say anything about.
                 Verbosity::Quiet => log,
-                _ if !format.has_events() => Log { sample: sample.expect("not zero"), ..log },
-                _ => Log { start, every, sample: sample.expect("not zero"), ..log },
+                _ => Log {
+                    start: start && format.has_events(),
+                    every: every.filter(|_| format.has_events()),
+                    sample: sample.expect("not zero"),
+                    requests: requests && format.has_requests(),
+                    ..log
+                },
             }
         },
     )

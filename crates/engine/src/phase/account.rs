@@ -150,6 +150,8 @@ pub struct Queued {
 pub struct Attempt {
     /// As configured.
     pub backend: Arc<str>,
+    /// Whether that is where the client meant to go.
+    pub is_original: bool,
     /// The address that was tried, where `backend` is a name that was resolved.
     pub address: Option<SocketAddr>,
     /// How long it took.

@@ -301,8 +301,9 @@ async fn reach(
     let patience = listener.timeouts.connect;
     let begin = Instant::now();
     let mut failed = |address, Refused { failure, phrase }| {
-        let (backend, took) = (search.label(backend), begin.elapsed());
-        attempts.push(Attempt { backend, address, took, failure, phrase });
+        let (name, is_original) = (search.label(backend), backend.is_original());
+        let took = begin.elapsed();
+        attempts.push(Attempt { backend: name, is_original, address, took, failure, phrase });
     };
     let original = match backend.target {
         Target::Original => match search.original() {
