@@ -15,6 +15,8 @@ pub struct Manners {
     pub signals: Signals,
     /// What the pid file holds.
     pub pidfile: PidfileHolds,
+    /// What becomes of a start without one.
+    pub pidfile_need: PidfileNeed,
     /// What is told first, as it stands, of an address that cannot be listened on.
     pub not_bound: Option<fn(&Bind, &io::Error) -> String>,
     /// What is told first, as it stands, of a pid file that cannot be written.
@@ -26,6 +28,7 @@ impl Default for Manners {
         Self {
             signals: Signals::default(),
             pidfile: PidfileHolds::Process,
+            pidfile_need: PidfileNeed::Must,
             not_bound: None,
             no_pidfile: None,
         }
@@ -41,6 +44,16 @@ pub enum PidfileHolds {
     Listening,
     /// The process, and a line with it again for each session; until no more clients are accepted.
     Sessions,
+}
+
+/// What becomes of a start whose pid file cannot be had: another process has it, or the system
+/// says no.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PidfileNeed {
+    /// There is no start.
+    Must,
+    /// It is told, and there is none.
+    May,
 }
 
 /// What each signal asks for.
@@ -85,4 +98,6 @@ pub enum Ask {
     Reopen,
     /// Give way to another version.
     Upgrade,
+    /// Nothing at all.
+    Nothing,
 }

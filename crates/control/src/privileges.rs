@@ -1,4 +1,4 @@
-//! `--user NAME[:GROUP]`: go on as somebody else, for good.
+//! `--user NAME[:GROUP]` or `--user #ID`: go on as somebody else, for good.
 //!
 //! A process starts as root only to listen on low ports and to write its pid
 //! file. Ids belong to threads in the kernel; the calls here are libc's, which
@@ -78,7 +78,8 @@ pub(crate) enum Fault {
 }
 
 impl Identity {
-    /// Looks up `NAME[:GROUP]`. Without a group it is the user's own.
+    /// Looks up `NAME[:GROUP]`, or `#ID[:GROUP]` for the user with that number. Without a group it
+    /// is the user's own.
     ///
     /// # Errors
     /// When there is no such user or group.
@@ -88,7 +89,14 @@ impl Identity {
             None => (text, None),
         };
         let no_user = || Fault::NoUser(name.to_owned());
-        let user = User::from_name(name).map_err(Fault::Database)?.ok_or_else(no_user)?;
+        let user = match name.strip_prefix('#') {
+            Some(id) => {
+                let id = id.parse().map_err(|_| no_user())?;
+                User::from_uid(Uid::from_raw(id))
+            }
+            None => User::from_name(name),
+        };
+        let user = user.map_err(Fault::Database)?.ok_or_else(no_user)?;
         let group = match group {
             Some(group) => {
                 Group::from_name(group)
@@ -207,7 +215,11 @@ mod tests {
         let root = Identity::find("root").expect("every system has root");
         assert_eq!(root.ids(), (0, 0));
         assert!(root.groups.contains(&root.group), "{root:?}");
-        assert_eq!(Identity::find("root:root"), Ok(root));
+        assert_eq!(Identity::find("root:root").as_ref(), Ok(&root));
+        assert_eq!(Identity::find("#0"), Ok(root));
+        for none in ["#4242424", "#", "#-1", "#root"] {
+            assert_eq!(Identity::find(none), Err(Fault::NoUser(none.to_owned())));
+        }
         let nobody = "no-such-user-anywhere";
         assert_eq!(Identity::find(nobody), Err(Fault::NoUser(nobody.to_owned())));
         assert_eq!(Identity::find("root:"), Err(Fault::NoGroup(String::new())));

@@ -24,7 +24,7 @@ use crate::chroot::Jail;
 use crate::daemon::{Launch, Launcher, launch};
 use crate::exit::{Exit, Fault, exit_of, refuse, tell};
 use crate::log::{self, Logs, Streams};
-use crate::manners::{Manners, PidfileHolds};
+use crate::manners::{Manners, PidfileHolds, PidfileNeed};
 use crate::names::{Names, Sources};
 use crate::pidfile::{self, PidFile};
 use crate::privileges::{Identity, Leaves};
@@ -149,7 +149,8 @@ fn start(config: &Config, process: &Process) -> Result<Started, Fault> {
         Bound::open(config, inherited).map_err(|failures| not_bound(&failures, process.manners))?;
     let mut door = config.admin.bind.as_ref().map(open_door).transpose()?;
     let pidfile = process.pidfile.as_deref();
-    let mut pidfile = pidfile.map(|path| take_pidfile(path, process.manners)).transpose()?;
+    let pidfile = pidfile.map(|path| take_pidfile(path, process.manners)).transpose()?;
+    let mut pidfile = pidfile.flatten();
     let mut sources = Sources::system();
     if let Some(identity) = &identity {
         let (user, group) = identity.ids();
@@ -370,22 +371,25 @@ fn not_bound(failures: &[BindFailure], manners: Manners) -> Fault {
     }
 }
 
-fn take_pidfile(path: &Path, manners: Manners) -> Result<PidFile, Fault> {
-    PidFile::take(path).map_err(|fault| {
-        let whole = match (&fault, manners.no_pidfile) {
-            (pidfile::Fault::Io(error), Some(told)) => vec![told(path, error)],
-            _ => Vec::new(),
-        };
-        let exit = match &fault {
-            pidfile::Fault::Io(error) => exit_of(error),
-            pidfile::Fault::Held { .. } | pidfile::Fault::NotAPidFile => Exit::Failed,
-        };
-        Fault {
-            whole,
-            lines: vec![format!("cannot write the pid file {}: {fault}", path.display())],
-            exit,
-        }
-    })
+fn take_pidfile(path: &Path, manners: Manners) -> Result<Option<PidFile>, Fault> {
+    let fault = match PidFile::take(path) {
+        Ok(file) => return Ok(Some(file)),
+        Err(fault) => fault,
+    };
+    let line = format!("cannot write the pid file {}: {fault}", path.display());
+    if manners.pidfile_need == PidfileNeed::May {
+        tell(&line);
+        return Ok(None);
+    }
+    let whole = match (&fault, manners.no_pidfile) {
+        (pidfile::Fault::Io(error), Some(told)) => vec![told(path, error)],
+        _ => Vec::new(),
+    };
+    let exit = match &fault {
+        pidfile::Fault::Io(error) => exit_of(error),
+        pidfile::Fault::Held { .. } | pidfile::Fault::NotAPidFile => Exit::Failed,
+    };
+    Err(Fault { whole, lines: vec![line], exit })
 }
 
 #[cfg(test)]

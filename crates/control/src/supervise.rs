@@ -212,7 +212,7 @@ impl Supervisor<'_> {
                 let text = "SIGUSR2: this version cannot be upgraded in place; nothing is done";
                 self.remark(Level::Warning, text.to_owned());
             }
-            Ask::End | Ask::EndWhenDone | Ask::EndWhenDoneOrNow | Ask::EndNow => {}
+            Ask::End | Ask::EndWhenDone | Ask::EndWhenDoneOrNow | Ask::EndNow | Ask::Nothing => {}
         }
     }
 

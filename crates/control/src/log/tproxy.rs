@@ -57,7 +57,13 @@ pub(super) fn session_to_syslog(out: &mut String, record: &Record) -> Option<Sev
     let original = record.attempts.iter().any(|attempt| attempt.is_original);
     match (proxy, original) {
         (None, false) => return None,
-        (None, true) => out.push_str("Could not connect to destination"),
+        (None, true) => {
+            out.push_str("Could not connect to destination");
+            let last = record.attempts.last().map(|attempt| attempt.failure);
+            if let Some(why @ (ConnectFailure::Undiverted | ConnectFailure::Ourselves)) = last {
+                push(out, format_args!(": {why}"));
+            }
+        }
         (Some(proxy), original) => {
             out.push_str("Could not connect to proxy host \"");
             escape::plain(out, host(&proxy.backend));
@@ -75,7 +81,7 @@ pub(super) fn notice(out: &mut String, notice: &Notice) -> Option<Severity> {
             escape::plain(out, host(backend));
             Some(Severity::Error)
         }
-        // Told by a warning, now and then.
+        // Told by the end of the session, if nothing else could be reached.
         Notice::AttemptFailed {
             failure: ConnectFailure::Undiverted | ConnectFailure::Ourselves,
             ..
@@ -92,8 +98,8 @@ pub(super) fn notice(out: &mut String, notice: &Notice) -> Option<Severity> {
             escape::plain(out, words.split(" (os error").next().unwrap_or_default());
             Some(Severity::Warning)
         }
-        // Told by the failed attempt.
-        Notice::BackendDown { .. } => None,
+        // Told by the failed attempt. That somebody was not diverted is nothing to -t of 0.x.
+        Notice::BackendDown { .. } | Notice::Astray { .. } => None,
         notice if notice.level() >= Level::Warning => {
             escape::plain(out, &notice.to_string());
             Some(notice.level().into())
@@ -102,8 +108,9 @@ pub(super) fn notice(out: &mut String, notice: &Notice) -> Option<Severity> {
     }
 }
 
+/// Whether its address was refused, and not what could be done for it.
 fn is_denied(record: &Record) -> bool {
-    matches!(record.event, Event::End { reason: Reason::Denied, .. })
+    matches!(record.event, Event::End { reason: Reason::Denied, .. }) && record.attempts.is_empty()
 }
 
 /// The time, where the target of the log has none of its own.

@@ -68,6 +68,7 @@ fn forward(reading: Reading) -> ExitCode {
             pidfile: PidfileHolds::Sessions,
             not_bound: Some(not_bound),
             no_pidfile: Some(no_pidfile),
+            ..Manners::default()
         },
         ..Process::default()
     };
