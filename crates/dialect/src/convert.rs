@@ -10,7 +10,7 @@ use model::{Code, Diagnostic, Severity, SourceId, Sources};
 use crate::line::Line;
 use crate::quick::options::Id;
 use crate::quick::{self, Process, Wish, Words};
-use crate::{native, plug, tcprelay};
+use crate::{native, plug, tcprelay, tproxy};
 
 /// A dialect that can be converted from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,15 +21,21 @@ pub enum Origin {
     Plug,
     /// The configuration of tcprelay and spawnd.
     Tcprelay,
+    /// The command line of transproxy.
+    Tproxy,
 }
 
 impl Origin {
     /// All of them, by name.
-    pub const NAMES: [(&str, Self); 3] =
-        [("quick", Self::Quick), ("plug", Self::Plug), ("tcprelay", Self::Tcprelay)];
+    pub const NAMES: [(&str, Self); 4] = [
+        ("quick", Self::Quick),
+        ("plug", Self::Plug),
+        ("tcprelay", Self::Tcprelay),
+        ("tproxy", Self::Tproxy),
+    ];
 
     /// Dialects that this version cannot convert from yet.
-    pub const LATER: [&str; 6] = ["redir", "rinetd", "tproxy", "proxymachine", "haproxy", "nginx"];
+    pub const LATER: [&str; 5] = ["redir", "rinetd", "proxymachine", "haproxy", "nginx"];
 }
 
 /// What became of a configuration.
@@ -69,6 +75,18 @@ pub fn quick(words: Words<'_>, sources: &mut Sources) -> Converted {
 pub fn plug(words: plug::Words<'_>, sources: &mut Sources) -> Converted {
     let shown = Line::shown(words.program, words.args);
     let reading = plug::read(words, sources);
+    let text = reading.is_sound().then(|| format!("# {shown}\n\n{}", ordered(&reading.explain())));
+    Converted { text, diagnostics: reading.diagnostics }
+}
+
+/// Converts a command line of tproxy. The line as text is added to `sources`.
+pub fn tproxy(
+    words: tproxy::Words<'_>,
+    sources: &mut Sources,
+    surroundings: tproxy::Surroundings<'_>,
+) -> Converted {
+    let shown = Line::shown(words.program, words.args);
+    let reading = tproxy::read(words, sources, surroundings);
     let text = reading.is_sound().then(|| format!("# {shown}\n\n{}", ordered(&reading.explain())));
     Converted { text, diagnostics: reading.diagnostics }
 }

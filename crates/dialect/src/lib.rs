@@ -9,6 +9,7 @@
 //! - [`native`]: TOML, read and written;
 //! - [`plug`]: the command line of plugdaemon;
 //! - [`tcprelay`]: the file of tcprelay and spawnd, and their command line;
+//! - [`tproxy`]: the command line of transproxy;
 //! - [`render`]: diagnostics as text for a terminal;
 //! - [`convert`]: other dialects as native TOML;
 //! - [`json`]: diagnostics as data, for programs;
@@ -32,3 +33,4 @@ pub mod render;
 pub mod suggest;
 pub mod tcprelay;
 mod term;
+pub mod tproxy;

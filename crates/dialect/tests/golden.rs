@@ -14,6 +14,7 @@ use dialect::plug;
 use dialect::quick::{self, Wish, Words};
 use dialect::render::{self, Colour};
 use dialect::tcprelay::{self, Included, Surroundings, Verdict};
+use dialect::tproxy;
 use model::Sources;
 
 const DIVIDER: &str = "====\n";
@@ -69,6 +70,28 @@ fn plug() {
         let told = render::render(&reading.diagnostics, &sources, Colour::Never);
         match (reading.wish, reading.is_sound()) {
             (plug::Wish::Version | plug::Wish::Help, true) => format!("{:?}\n{told}", reading.wish),
+            (_, true) => format!("{}{told}", reading.explain()),
+            (_, false) => told,
+        }
+    });
+}
+
+/// Lines that can be carried out are shown as native TOML.
+#[test]
+fn tproxy() {
+    const SURROUNDINGS: tproxy::Surroundings<'_> = tproxy::Surroundings {
+        service: &|name| (name == "squid").then_some(3128),
+        host: &|name| (name == "localhost").then(|| [127, 0, 0, 1].into()),
+    };
+    compare("tproxy", 40, |input| {
+        let line = input.lines().find(|line| !line.starts_with('#'));
+        let words = split(line.expect("a case holds a command line"));
+        let mut sources = Sources::default();
+        let words = tproxy::Words { program: "tproxy", args: &words[1..] };
+        let reading = tproxy::read(words, &mut sources, SURROUNDINGS);
+        let told = render::render(&reading.diagnostics, &sources, Colour::Never);
+        match (reading.wish, reading.is_sound()) {
+            (tproxy::Wish::Help, true) => format!("{:?}\n{told}", reading.wish),
             (_, true) => format!("{}{told}", reading.explain()),
             (_, false) => told,
         }

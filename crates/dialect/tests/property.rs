@@ -21,6 +21,8 @@ mod plug;
 mod quick;
 #[path = "property/tcprelay.rs"]
 mod tcprelay;
+#[path = "property/tproxy.rs"]
+mod tproxy;
 
 use dialect::native;
 use proptest::prelude::*;
@@ -109,6 +111,46 @@ const LINE: &[&str] = &[
     "--keepalive",
     "--max",
     "0",
+];
+
+/// Pieces of tproxy's command lines; words end with a zero byte.
+const TPROXY: &[&str] = &[
+    "-s",
+    "8080",
+    "\0",
+    "-s8080\0",
+    "-d\0",
+    "-t\0",
+    "-p\0",
+    "-f",
+    "http://a/",
+    "-b",
+    "10.0.0.1",
+    "-r",
+    "nobody\0",
+    "#1",
+    "-a",
+    "10.1/16\0",
+    "10.0.0.0\0",
+    "192.168.1.7\0",
+    "-l",
+    "/a/log\0",
+    "log\0",
+    "-P",
+    "syslog://x\0",
+    "cache.example\0",
+    "3128\0",
+    "squid\0",
+    "localhost\0",
+    "--\0",
+    "--explain\0",
+    "::1\0",
+    "40000\0",
+    "é",
+    "-",
+    "/",
+    "'",
+    "256",
 ];
 
 /// Pieces of plug's command lines; words end with a zero byte.
@@ -363,6 +405,16 @@ proptest! {
     #[test]
     fn quick_of_pieces(data in pieces(LINE)) {
         quick::holds(&data);
+    }
+
+    #[test]
+    fn tproxy_of_any_bytes(data in proptest::collection::vec(any::<u8>(), 0..200)) {
+        tproxy::holds(&data);
+    }
+
+    #[test]
+    fn tproxy_of_pieces(data in proptest::collection::vec(proptest::sample::select(TPROXY), 0..24)) {
+        tproxy::holds(data.concat().as_bytes());
     }
 
     #[test]

@@ -6,7 +6,7 @@
 //! Host: www.example.com                        Host: www.example.com
 //! ```
 //!
-//! [`Requests`] stands in the direction to the backend. It holds back the head of a request until
+//! `Requests` stands in the direction to the backend. It holds back the head of a request until
 //! that is whole, never a body. What is no HTTP, or could be read in two ways ([`wire::http`]), is
 //! refused where requests are rewritten, since a proxy can make nothing of it, and passes where
 //! they are only looked at. After `CONNECT` everything passes; after a request to change the

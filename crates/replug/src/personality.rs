@@ -6,6 +6,7 @@
 
 mod plug;
 pub(crate) mod tcprelay;
+pub(crate) mod tproxy;
 
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
@@ -28,17 +29,21 @@ pub(crate) struct Call<'a> {
 }
 
 /// What the help says of each.
-pub(crate) const NAMES: [(&str, &str); 3] = [
+pub(crate) const NAMES: [(&str, &str); 5] = [
     ("plug", "The command line of plug (plugdaemon); also when started as `plug`"),
     ("tcprelay", "The configuration of tcprelay; also when started as `tcprelay`"),
     ("spawnd", "The same; also when started as `spawnd`"),
+    ("tproxy", "The command line of transproxy; also when started as `tproxy`"),
+    ("transproxy", "The same; also when started as `transproxy`"),
 ];
 
 /// All of them.
-const PERSONALITIES: [Personality; 3] = [
+const PERSONALITIES: [Personality; 5] = [
     Personality { name: "plug", run: plug::run },
     Personality { name: "tcprelay", run: tcprelay::run },
     Personality { name: "spawnd", run: tcprelay::run },
+    Personality { name: "tproxy", run: tproxy::run },
+    Personality { name: "transproxy", run: tproxy::run },
 ];
 
 /// The one that `program` or the first of `words` names.

@@ -76,16 +76,19 @@ pub(super) fn session_to_syslog(out: &mut String, record: &Record) -> Option<Sev
 /// Appends what a notice is to syslog. `None`: nothing.
 pub(super) fn notice(out: &mut String, notice: &Notice) -> Option<Severity> {
     match notice {
+        // The first is told by the failed attempt. That somebody was not diverted is nothing to -t
+        // of 0.x; if nothing else could be reached, the end of the session tells it.
+        Notice::BackendDown { .. }
+        | Notice::Astray { .. }
+        | Notice::AttemptFailed {
+            failure: ConnectFailure::Undiverted | ConnectFailure::Ourselves,
+            ..
+        } => None,
         Notice::AttemptFailed { failure: ConnectFailure::Unresolved, backend, .. } => {
             out.push_str("Could not resolve IP address for proxy: ");
             escape::plain(out, host(backend));
             Some(Severity::Error)
         }
-        // Told by the end of the session, if nothing else could be reached.
-        Notice::AttemptFailed {
-            failure: ConnectFailure::Undiverted | ConnectFailure::Ourselves,
-            ..
-        } => None,
         Notice::AttemptFailed { failure, .. } => {
             let words = match failure {
                 ConnectFailure::Refused => "Connection refused".to_owned(),
@@ -98,8 +101,6 @@ pub(super) fn notice(out: &mut String, notice: &Notice) -> Option<Severity> {
             escape::plain(out, words.split(" (os error").next().unwrap_or_default());
             Some(Severity::Warning)
         }
-        // Told by the failed attempt. That somebody was not diverted is nothing to -t of 0.x.
-        Notice::BackendDown { .. } | Notice::Astray { .. } => None,
         notice if notice.level() >= Level::Warning => {
             escape::plain(out, &notice.to_string());
             Some(notice.level().into())

@@ -16,8 +16,8 @@ use crate::{personality, say, shown, tell};
 /// The words behind `replug convert`.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Convert {
-    /// What the rest is written in: quick (the words behind `replug` on one line), plug, or
-    /// tcprelay (the words behind `plug`, or `tcprelay`)
+    /// What the rest is written in: quick (the words behind `replug` on one line), plug, tcprelay, or
+    /// tproxy (the words behind `plug`, `tcprelay`, or `tproxy`)
     #[arg(long, value_name = "DIALECT")]
     from: String,
     /// What is to be converted
@@ -45,6 +45,7 @@ impl Convert {
                 convert::plug(words, &mut sources)
             }
             Ok(Origin::Tcprelay) => personality::tcprelay::convert(&self.args, &mut sources),
+            Ok(Origin::Tproxy) => personality::tproxy::convert(&self.args, &mut sources),
             Err(fault) => Converted { text: None, diagnostics: vec![fault] },
         };
         tell(&shown(&diagnostics, &sources));

@@ -4,7 +4,7 @@
 //! of the process, and what it says and ends with. `docs/coming-from-tcprelay.md` tells users what is
 //! different.
 
-mod files;
+pub(super) mod files;
 
 use std::ffi::OsString;
 use std::io;

@@ -148,7 +148,7 @@ fn class(pattern: &[char], c: char) -> Option<usize> {
 }
 
 /// The TCP port of a service by its name or another that it has.
-pub(super) fn port_of(service: &str) -> Option<u16> {
+pub(in crate::personality) fn port_of(service: &str) -> Option<u16> {
     let text = fs::read_to_string(SERVICES).ok()?;
     port_in(&text, service)
 }
