@@ -94,12 +94,11 @@ pub(crate) fn listen_tcp(place: Place<'_>, tcp: &Tcp) -> io::Result<OwnedFd> {
 }
 
 /// Fails if another process listens at `place`: binding with `SO_REUSEPORT` would succeed and
-/// share the clients with it. Gives the port, which the kernel chooses for port 0.
+/// share the clients with it. Gives the port, which the kernel chooses for port 0. Does not listen:
+/// clients would come who are not served.
 pub(crate) fn probe_tcp(place: Place<'_>) -> io::Result<u16> {
     let socket = stream(Domain::for_address(place.address), Some(Protocol::TCP))?;
     bind_tcp(&socket, place)?;
-    // Binding alone is allowed beside a socket that is bound and does not listen yet.
-    socket.listen(1)?;
     Ok(socket.local_addr()?.as_socket().map_or(0, |address| address.port()))
 }
 
