@@ -1,7 +1,8 @@
 //! Byte formats that peers speak before bytes are merely carried.
 //!
-//! - [`connect`]: HTTP `CONNECT`, the way through an HTTP proxy.
-//! - [`http`]: requests of HTTP/1.x, as clients send them.
+//! - [`connect`]: HTTP `CONNECT`, the way through an HTTP proxy;
+//! - [`ftp`]: what the control connection of FTP says about data connections;
+//! - [`http`]: requests of HTTP/1.x, as clients send them;
 //! - [`mavis`]: questions to programs that decide which clients may come, and their answers.
 //!
 //! A reader is given all that has come so far, from the first byte on, and says in a [`Parse`]
@@ -11,6 +12,7 @@
 //! Absent on purpose: sockets, clocks, allocation that grows with what a peer sends.
 
 pub mod connect;
+pub mod ftp;
 pub mod http;
 pub mod mavis;
 
