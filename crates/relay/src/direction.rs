@@ -24,6 +24,7 @@ use std::io;
 use std::task::{Context, Poll, ready};
 
 use crate::buffer::{self, BUFFER_BYTES};
+use crate::delay::Delay;
 use crate::pace::Pace;
 use crate::pipe::Pipe;
 use crate::rewrite::{Next, Rewrite};
@@ -46,6 +47,7 @@ pub struct Direction {
 /// What else is done with the bytes than to move them.
 #[derive(Debug, Default)]
 struct Treatment {
+    delay: Option<Delay>,
     throttle: Option<Throttle>,
     rewriter: Option<Box<dyn Rewrite>>,
 }
@@ -130,6 +132,15 @@ impl Direction {
         self
     }
 
+    /// The same direction, with a pause before what it moves.
+    #[must_use]
+    pub fn delayed(mut self, delay: Option<Delay>) -> Self {
+        if delay.is_some() {
+            self.treatment.get_or_insert_default().delay = delay;
+        }
+        self
+    }
+
     fn throttle(&mut self) -> Option<&mut Throttle> {
         self.treatment.as_deref_mut()?.throttle.as_mut()
     }
@@ -138,10 +149,9 @@ impl Direction {
         self.treatment.as_deref_mut()?.rewriter.as_mut()
     }
 
-    /// Whether bytes wait for nothing but bandwidth.
-    pub(crate) fn waits_for_bandwidth(&self) -> bool {
-        let throttle = self.treatment.as_deref().and_then(|treatment| treatment.throttle.as_ref());
-        throttle.is_some_and(Throttle::is_waiting)
+    /// Whether bytes wait for nothing but bandwidth or the end of a pause.
+    pub(crate) fn is_held_back(&self) -> bool {
+        self.treatment.as_deref().is_some_and(Treatment::is_waiting)
     }
 
     /// Bytes that the receiving socket has taken.
@@ -287,6 +297,11 @@ impl Direction {
         let limit = ready!(self.poll_grant(cx, from)).map_err(Broken::sender)?;
         let took = self.take_up_to(limit, cx, from, to);
         let holds = self.holds();
+        if let (Some(treatment), Poll::Ready(Ok(Took::Bytes(_)))) = (&mut self.treatment, &took)
+            && let Some(delay) = &mut treatment.delay
+        {
+            delay.moved();
+        }
         if let Some(throttle) = self.throttle() {
             match took {
                 Poll::Ready(Ok(Took::Bytes(bytes))) => throttle.moved(bytes),
@@ -299,21 +314,31 @@ impl Direction {
         took
     }
 
-    /// Ready when something may be read, with how much. Bandwidth is asked for only when there
-    /// is something to spend it on; a broken sender is known to have something, or to end.
+    /// Ready when something may be read, with how much. Bandwidth is asked for, and a pause
+    /// begins, only when there is something to read; a broken sender is known to have something,
+    /// or to end.
     fn poll_grant(&mut self, cx: &mut Context<'_>, from: &mut Socket) -> Poll<io::Result<usize>> {
         let is_open = self.phase == Phase::Open;
-        let Some(throttle) = self.throttle() else { return Poll::Ready(Ok(usize::MAX)) };
-        if is_open && !throttle.is_waiting() {
+        let Some(treatment) = &mut self.treatment else { return Poll::Ready(Ok(usize::MAX)) };
+        if is_open && treatment.holds_back() && !treatment.is_waiting() {
             match from.poll_readable(cx) {
                 Poll::Ready(readable) => readable?,
                 Poll::Pending => {
-                    throttle.release();
+                    if let Some(throttle) = &mut treatment.throttle {
+                        throttle.release();
+                    }
                     return Poll::Pending;
                 }
             }
         }
-        throttle.poll_grant(cx).map(Ok)
+        let mut limit = usize::MAX;
+        if let Some(delay) = &mut treatment.delay {
+            limit = ready!(delay.poll_chunk(cx));
+        }
+        if let Some(throttle) = &mut treatment.throttle {
+            limit = limit.min(ready!(throttle.poll_grant(cx)));
+        }
+        Poll::Ready(Ok(limit))
     }
 
     fn take_up_to(
@@ -482,6 +507,19 @@ impl Direction {
             self.held = Some(Held::Bytes { bytes, taken: 0 }.into());
         }
         Ok(())
+    }
+}
+
+impl Treatment {
+    /// Whether bytes may have to wait.
+    fn holds_back(&self) -> bool {
+        self.delay.is_some() || self.throttle.is_some()
+    }
+
+    /// Whether bytes wait now.
+    fn is_waiting(&self) -> bool {
+        self.delay.as_ref().is_some_and(Delay::is_waiting)
+            || self.throttle.as_ref().is_some_and(Throttle::is_waiting)
     }
 }
 

@@ -11,6 +11,7 @@
 //! - [`pipe`](mod@pipe) and [`buffer`](mod@buffer): what a thread lends to the
 //!   direction that is moving bytes right now;
 //! - [`throttle`](mod@throttle): when it may move them, if that is limited;
+//! - [`delay`](mod@delay): pauses before it does;
 //! - [`rewrite`](mod@rewrite): what they are turned into, if they do not stay what they were;
 //! - [`turn`](mod@turn): how much a direction moves before others get their turn;
 //! - [`clock`](mod@clock): time in one word;
@@ -32,6 +33,7 @@
 pub mod buffer;
 pub mod clock;
 pub mod datagram;
+pub mod delay;
 pub mod direction;
 mod pace;
 pub mod pipe;
@@ -45,6 +47,7 @@ pub mod watched;
 
 pub use clock::{Stamp, Tick};
 pub use datagram::DatagramSocket;
+pub use delay::Delay;
 pub use direction::Direction;
 pub use relay::{End, Relay};
 pub use rewrite::{Next, Rewrite};

@@ -125,7 +125,7 @@ impl Relay {
         (self.state.to_backend.delivered(), self.state.to_client.delivered())
     }
 
-    /// When a byte was last delivered, a FIN received, or found to wait for nothing but bandwidth;
+    /// When a byte was last delivered, a FIN received, or found to wait for nothing but bandwidth or a pause;
     /// at first, when the relay began.
     pub fn last_activity(&self) -> Tick {
         self.state.last_activity
@@ -274,8 +274,7 @@ impl Relay {
 
     fn stamp(&mut self, before: (u64, u64)) {
         // Whose turn has not come yet is not idle.
-        if self.state.to_backend.waits_for_bandwidth() || self.state.to_client.waits_for_bandwidth()
-        {
+        if self.state.to_backend.is_held_back() || self.state.to_client.is_held_back() {
             self.state.last_activity = Tick::now();
         }
         let after = self.delivered();

@@ -11,6 +11,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::*;
+use crate::delay::Delay;
 use crate::rewrite::{Next, Rewrite};
 use crate::throttle::{Meter, Throttle};
 
@@ -25,6 +26,8 @@ enum Mechanism {
     ThrottledCopy,
     /// Fast enough for bulk.
     ThrottledSplice,
+    /// With a pause before each chunk.
+    Delayed,
 }
 
 impl Mechanism {
@@ -36,6 +39,10 @@ impl Mechanism {
             Self::Copy => Direction::default().copy_only(),
             Self::Splice => Direction::default(),
             Self::ThrottledCopy => Direction::default().throttled(throttle(2_000_000)),
+            Self::Delayed => {
+                let mean = Duration::from_micros(500);
+                Direction::default().delayed(Some(Delay::new(mean, 20_000, 7)))
+            }
             Self::ThrottledSplice => Direction::default().throttled(throttle(40_000_000)),
         }
     }
@@ -107,6 +114,7 @@ fn for_each(case: impl Fn(Mechanism)) {
     case(Mechanism::Splice);
     case(Mechanism::ThrottledCopy);
     case(Mechanism::ThrottledSplice);
+    case(Mechanism::Delayed);
 }
 
 #[test]
