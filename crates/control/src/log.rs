@@ -2,8 +2,8 @@
 //!
 //! Threads of their own do this ([`dispatch`]), so that no shard ever waits for a disk or a
 //! reader. The parts, in the order an entry passes them: a [`writer`] takes those that its log
-//! wants; a format ([`text`], [`json`], [`logfmt`], [`haproxy`], [`plug`], [`tproxy`]) makes a line, out of the
-//! [`fields`] of a record or of its own; around it comes what [`syslog`] or [`journald`] want; an
+//! wants; a format ([`text`], [`json`], [`logfmt`], [`haproxy`], those of old tools) makes a line, out
+//! of the [`fields`] of a record or of its own; around it comes what [`syslog`] or [`journald`] want; an
 //! [`output`] holds entries until they are written; a [`sink`] writes them to a file, a stream, a
 //! daemon of this machine ([`local`]) or one elsewhere ([`remote`]).
 //!
@@ -22,7 +22,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
-use engine::account::Record;
+use engine::account::{ConnectFailure, Record};
 use engine::journal::{self, Entry, Journal, Level, Notice, Wants};
 use model::{Log, LogTarget, Syslog, SyslogServer};
 
@@ -37,6 +37,7 @@ mod local;
 mod logfmt;
 mod output;
 mod plug;
+mod redir;
 mod remote;
 #[cfg(test)]
 mod samples;
@@ -302,6 +303,20 @@ fn level(notice: &Notice) -> &'static str {
         Level::Info => "info",
         Level::Warning => "warning",
         Level::Error => "error",
+    }
+}
+
+/// Why there is no connection, in the words of errno(3), for the formats of old tools.
+fn words(failure: ConnectFailure) -> String {
+    match failure {
+        ConnectFailure::Refused => "Connection refused".to_owned(),
+        ConnectFailure::Timeout => "Connection timed out".to_owned(),
+        ConnectFailure::Unreachable => "Network is unreachable".to_owned(),
+        _ => {
+            // The number behind the words is Rust's.
+            let words = failure.to_string();
+            words.split(" (os error").next().unwrap_or_default().to_owned()
+        }
     }
 }
 

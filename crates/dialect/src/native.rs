@@ -8,8 +8,10 @@
 
 mod authorize;
 mod bandwidth;
+mod delay;
 mod difference;
 mod format;
+mod ftp;
 mod http;
 mod keys;
 mod list;

@@ -10,6 +10,7 @@
 //! Around them: [`plan`] is the configuration compiled to run, `shard` a thread
 //! with its sessions, `seats` where orders and timeouts reach them, [`ceiling`]
 //! how many there may be, [`gate`] how many of each listener and client,
+//! `ftp` the sessions in whose bytes there are addresses,
 //! [`bandwidth`](mod@bandwidth) how fast they move bytes, [`queue`] who waits for a full
 //! pool, [`pulse`] whether shards respond, [`inherit`] what this process was started with,
 //! [`name`] the addresses of host names, [`authority`] the programs that decide about clients,
@@ -41,6 +42,7 @@ pub mod requests;
 pub mod sticky;
 
 mod flow;
+mod ftp;
 mod ranges;
 mod seats;
 mod seldom;

@@ -104,7 +104,12 @@ impl Load {
         self.sessions.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
     }
 
-    /// Takes back one [`Load::enter`].
+    /// Counts one more session, whether there is room or not.
+    pub fn join(&self) {
+        self.sessions.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Takes back one [`Load::enter`] or [`Load::join`].
     pub fn leave(&self) {
         self.sessions.fetch_sub(1, Ordering::Relaxed);
     }

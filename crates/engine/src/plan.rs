@@ -12,8 +12,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::{
-    AllDown, BackendAddress, Config, HttpRequests, Limits, OnRemoved, Program, ProxyProtocol,
-    Refusal, Role, Tcp, Timeouts, Transparent, UnixName, WhenFull,
+    AllDown, BackendAddress, Config, Delay, HttpRequests, Interface, Limits, OnRemoved, Program,
+    ProxyProtocol, Refusal, Role, Tcp, Timeouts, Transparent, UnixName, WhenFull,
 };
 use relay::Tick;
 
@@ -21,6 +21,7 @@ use crate::authority::{Authority, Authorize};
 use crate::balance::{BackendIndex, Member, Policy};
 use crate::bandwidth::{Bandwidth, Shared};
 use crate::chance::text_key;
+use crate::ftp::Ftp;
 use crate::gate::{Gate, Gates, Scope};
 use crate::load::Load;
 use crate::mark::{Carries, Mark};
@@ -88,6 +89,12 @@ pub struct Listener {
     pub bandwidth: Bandwidth,
     /// What is done with requests of HTTP; `None`: nobody looks at them.
     pub http: Option<Http>,
+    /// How long bytes are kept back.
+    pub delay: Delay,
+    /// The only network interface by which clients may come.
+    pub(crate) interface: Option<Interface>,
+    /// What becomes of addresses in its sessions, if they are FTP.
+    pub(crate) ftp: Option<Ftp>,
 }
 
 /// What is done with requests of HTTP.
@@ -274,6 +281,9 @@ impl Plan {
                     before.map(|before| &before.bandwidth),
                 ),
                 http: listener.http.as_ref().map(|http| Http::from(&http.value)),
+                delay: listener.delay,
+                interface: listener.interface.as_ref().map(|name| name.value.clone()),
+                ftp: listener.ftp.as_ref().map(|ftp| Ftp::new(ftp.value)),
             })
         });
         let listeners = listeners.collect();

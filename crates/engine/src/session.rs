@@ -5,6 +5,8 @@
 //! Whatever happens, a session ends in one record: if its task dies, the record
 //! is written when the session is dropped.
 
+pub(crate) mod data;
+
 use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::pin::Pin;
@@ -14,11 +16,13 @@ use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
 use model::{HttpRequests, OnError, OnRemoved, Refusal};
-use relay::{Direction, End, Relay, Rewrite, Side, Socket, Stamp, Tick};
+use relay::{Delay, Direction, End, Relay, Rewrite, Side, Socket, Stamp, Tick};
 
 use crate::authority::Decision;
 use crate::balance::BackendIndex;
 use crate::ceiling::Permit;
+use crate::chance::Chance;
+use crate::ftp;
 use crate::gate::{Held, Place, Scope};
 use crate::journal::{Level, Notice};
 use crate::phase::account::{
@@ -67,6 +71,13 @@ struct Session {
     held: Held,
     /// `None`: it is accounted.
     permit: Option<Permit>,
+}
+
+/// What the bytes of a session go through.
+#[derive(Default)]
+pub(crate) struct Rewriters {
+    pub(crate) to_backend: Option<Box<dyn Rewrite>>,
+    pub(crate) to_client: Option<Box<dyn Rewrite>>,
 }
 
 /// What the relay has to say.
@@ -119,7 +130,8 @@ pub(crate) async fn open(arrival: Arrival, shard: Rc<Shard>) -> Option<Carry> {
     let original = session.route(&client);
     match session.connect(&mut client, original).await {
         Ok((backend, early)) => {
-            let relay = session.join(client, backend, early, original);
+            let rewriters = session.rewriters(&client, &backend, original);
+            let relay = session.join(client, backend, early, rewriters);
             if session.shard.journal.wants().start {
                 session.write(Event::Start, &Carried::default());
             }
@@ -207,7 +219,7 @@ impl Session {
             ClientAddress::Unix => None,
         };
         let asking = authorize.ask(address, socket::local_address(client.descriptor()));
-        let decision = self.attend(client, asking).await?;
+        let decision = self.attend(client, Side::Client, asking).await?;
         let (id, journal) = (self.id, &self.shard.journal);
         let program = || authorize.authority.program().path().into();
         let denied = Err(Outcome { reason: Reason::Denied, by: By::Replug });
@@ -230,11 +242,12 @@ impl Session {
         }
     }
 
-    /// Does `work` for a client that nothing is read from yet. Ends early if that has reset its
+    /// Does `work` for a peer that nothing is read from yet. Ends early if that has reset its
     /// connection, unless it has brought something that is to be delivered, and at an order.
     async fn attend<T>(
         &self,
-        client: &mut Socket,
+        peer: &mut Socket,
+        side: Side,
         work: impl Future<Output = T>,
     ) -> Result<T, Outcome> {
         let mut work = std::pin::pin!(work);
@@ -243,9 +256,8 @@ impl Session {
             if let Some(Order::End(reason)) = self.shard.seats.order(&self.seat) {
                 return Poll::Ready(Err(Outcome { reason, by: By::Replug }));
             }
-            if let Poll::Ready(error) = client.poll_gone(cx) {
-                let end = End::Reset { by: Side::Client, error };
-                return Poll::Ready(Err(Outcome::of(&end)));
+            if let Poll::Ready(error) = peer.poll_gone(cx) {
+                return Poll::Ready(Err(Outcome::of(&End::Reset { by: side, error })));
             }
             self.shard.seats.wait(&self.seat, cx, Tick::NEVER);
             work.as_mut().poll(cx).map(Ok)
@@ -285,7 +297,7 @@ impl Session {
                 journal: &self.shard.journal,
                 ceiling: &self.shard.ceiling,
             };
-            self.attend(client, connect::connect(search, &mut trail)).await
+            self.attend(client, Side::Client, connect::connect(search, &mut trail)).await
         };
         // From here on the session counts as one of its backend, until it is accounted.
         let found = found.map(|found| {
@@ -323,23 +335,46 @@ impl Session {
         self.account(outcome, &Carried::default());
     }
 
+    /// What the listener has its sessions' bytes go through.
+    fn rewriters(
+        &self,
+        client: &Socket,
+        backend: &Socket,
+        original: Option<Original>,
+    ) -> Rewriters {
+        if let (Some(_), Some(index)) = (&self.listener.ftp, self.backend) {
+            let sockets = (client, backend);
+            return ftp::rewriters(&self.shard, &self.listener, self.chosen, index, sockets);
+        }
+        Rewriters { to_backend: self.requests(client, original), to_client: None }
+    }
+
     /// `early`: what the backend has sent already.
     fn join(
         &self,
         client: Socket,
         backend: Socket,
         early: Box<[u8]>,
-        original: Option<Original>,
+        rewriters: Rewriters,
     ) -> Relay {
         let by = |direction: Direction| match self.shard.splice.get() {
             true => direction,
             false => direction.copy_only(),
         };
         let bandwidth = &self.listener.bandwidth;
+        let model::Delay { to_backend, to_client, chunk } = self.listener.delay;
+        let mut chance = Chance::new(self.id);
+        let mut delay = |mean: Option<Duration>| {
+            mean.map(|mean| Delay::new(mean, chunk.get() as usize, chance.bits()))
+        };
         let to_backend = Direction::default()
             .throttled(bandwidth.to_backend())
-            .rewritten(self.requests(&client, original));
-        let to_client = Direction::with_prefix(early).throttled(bandwidth.to_client());
+            .delayed(delay(to_backend))
+            .rewritten(rewriters.to_backend);
+        let to_client = Direction::with_prefix(early)
+            .throttled(bandwidth.to_client())
+            .delayed(delay(to_client))
+            .rewritten(rewriters.to_client);
         Relay::new(client, backend, by(to_backend), by(to_client))
     }
 

@@ -32,6 +32,7 @@ use crate::plan::{Listener, Plan};
 use crate::pulse::{Beat, Pulse};
 use crate::seats::{Seats, sweep_period};
 use crate::seldom::Seldom;
+use crate::session::data::{self, Data};
 use crate::session::{self, Arrival};
 
 /// Clients that may be on their way from one shard to another, per receiving shard.
@@ -286,6 +287,13 @@ impl Shard {
     pub(crate) fn listener_lost(&self, listener: &Listener, error: &io::Error) {
         let text = format!("{} no longer accepts clients: {error}", listener.name);
         self.journal.notice(Notice::Remark { level: Level::Error, text });
+    }
+
+    /// A data connection begins here, where its control connection is.
+    pub(crate) fn start_data(self: &Rc<Self>, data: Data) {
+        self.count.fetch_add(1, Ordering::Relaxed);
+        let opening = Box::pin(data::open(data, Rc::clone(self)));
+        drop(tokio::task::spawn_local(session::serve(opening)));
     }
 
     /// A flow begins here. It never goes to another shard: the kernel would not follow it.

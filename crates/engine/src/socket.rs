@@ -26,6 +26,9 @@ use crate::phase::account::{ClientAddress, ConnectFailure};
 /// `net.core.somaxconn` (listen(2)).
 const BACKLOG: i32 = 4096;
 
+/// The same where one connection is waited for: it, and whoever tries the port.
+const DATA_BACKLOG: i32 = 4;
+
 /// What an attempt to accept calls for next.
 #[derive(Debug)]
 pub(crate) enum Accepted {
@@ -91,6 +94,23 @@ pub(crate) fn listen_tcp(place: Place<'_>, tcp: &Tcp) -> io::Result<OwnedFd> {
     bind_tcp(&socket, place)?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
+}
+
+/// Opens a TCP socket that listens at `place` for the one connection that was announced.
+pub(crate) fn listen_data(place: Place<'_>, tcp: &Tcp) -> io::Result<OwnedFd> {
+    // Whoever comes may wait for the other side to speak first.
+    let tcp = Tcp { defer_accept: None, fastopen: None, ..*tcp };
+    let domain = Domain::for_address(place.address);
+    let socket = options::open(domain, Role::Listens, &tcp).map_err(Refused::explained)?;
+    bind_tcp(&socket, place)?;
+    socket.listen(DATA_BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// Has a listening socket listen no more: its port is free, and whoever waits there is reset.
+pub(crate) fn stop_listening(socket: BorrowedFd<'_>) {
+    // It fails for one that does not listen any more.
+    let _ = rustix::net::shutdown(socket, rustix::net::Shutdown::Both);
 }
 
 /// Fails if another process listens at `place`: binding with `SO_REUSEPORT` would succeed and
@@ -376,6 +396,16 @@ pub(crate) fn local_address(client: BorrowedFd<'_>) -> Option<SocketAddr> {
     let address = rustix::net::getsockname(client).ok()?;
     let address = SocketAddr::try_from(address).ok();
     match client_address(address) {
+        ClientAddress::Ip(address) => Some(address),
+        ClientAddress::Unix => None,
+    }
+}
+
+/// The address of the peer of a TCP connection; IPv4 as such. `None` for a unix socket, or one
+/// that is gone.
+pub(crate) fn peer_address(socket: BorrowedFd<'_>) -> Option<SocketAddr> {
+    let address = rustix::net::getpeername(socket).ok()?;
+    match client_address(SocketAddr::try_from(address?).ok()) {
         ClientAddress::Ip(address) => Some(address),
         ClientAddress::Unix => None,
     }

@@ -5,6 +5,7 @@
 //! Lists of ten thousand items are held against each other without trying all pairs.
 
 mod binds;
+mod ftp;
 mod http;
 mod loops;
 mod ranges;
@@ -38,6 +39,7 @@ pub fn check(config: &Config) -> Vec<Diagnostic> {
             if let Some(pool) = known.get(&*pool.value) {
                 streams_only(listener, pool, &mut faults);
                 transparent::pool(listener, pool, &mut faults);
+                ftp::check(listener, pool, &mut faults);
                 continue;
             }
             let message = format!("there is no pool `{}`", pool.value);
@@ -258,6 +260,7 @@ mod tests {
     use crate::address::Bind;
     use crate::address::source::Interface;
     use crate::config::{Backend, Proxy, ProxyProtocol, Route, Transparent, When};
+    use crate::ftp::{Ftp, FtpModes};
     use crate::log::{Log, LogTarget};
     use crate::source::Spanned;
     use std::net::IpAddr;
@@ -386,6 +389,25 @@ mod tests {
         codes(&config, &["E0205"]);
         config.listeners[0].bind.pop();
         codes(&config, &[]);
+    }
+
+    #[test]
+    fn ftp_needs_streams_and_a_server_that_can_connect() {
+        let ftp = |modes, bind: &str| {
+            let mut config = config(&[bind], &["10.0.0.1:21"], None);
+            config.listeners[0].ftp = Some(Spanned::default_of(Ftp { modes, ports: None }));
+            config
+        };
+        codes(&ftp(FtpModes::Both, ":21"), &[]);
+        codes(&ftp(FtpModes::Both, "udp://:21"), &["E0205"]);
+        for (modes, expected) in [(FtpModes::Active, &["E0205"][..]), (FtpModes::Passive, &[])] {
+            let mut config = ftp(modes, ":21");
+            config.pools[0].via = Some(Spanned::default_of(Proxy {
+                address: BackendAddress::parse("10.0.0.9:3128", None).expect("a legal address"),
+                protocol: ProxyProtocol::Http { bare: false },
+            }));
+            codes(&config, expected);
+        }
     }
 
     #[test]

@@ -12,6 +12,8 @@ use ipnet::IpNet;
 use crate::address::source::{Interface, Source};
 use crate::address::{BackendAddress, Bind, UnixName};
 use crate::authorize::Authorize;
+use crate::delay::Delay;
+use crate::ftp::Ftp;
 use crate::http::Http;
 use crate::log::Log;
 use crate::source::Spanned;
@@ -89,6 +91,10 @@ pub struct Listener {
     pub timeouts: Timeouts,
     /// Options of the sockets on both sides.
     pub tcp: Tcp,
+    /// How long bytes are kept back.
+    pub delay: Delay,
+    /// Whether its sessions are FTP; `None`: they are just bytes.
+    pub ftp: Option<Spanned<Ftp>>,
     /// What a client sees that is not served.
     pub refuse: Refusal,
     /// What becomes of a client beyond the sessions that there may be.
@@ -113,6 +119,8 @@ impl Listener {
             limits: Limits::default(),
             timeouts: Timeouts::default(),
             tcp: Tcp::default(),
+            delay: Delay::default(),
+            ftp: None,
             refuse: Refusal::default(),
             when_full: WhenFull::default(),
             transparent: None,

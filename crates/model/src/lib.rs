@@ -12,6 +12,8 @@
 //! - [`http`]: what is done with requests of HTTP;
 //! - [`log`]: what is written down, how it looks, and where it goes;
 //! - [`tcp`](mod@tcp): options of sockets;
+//! - [`delay`](mod@delay): bytes that are made to come late;
+//! - [`ftp`](mod@ftp): control connections, and those that they speak of;
 //! - [`check`]: what a configuration must satisfy as a whole.
 //!
 //! Absent on purpose: files, sockets, clocks, name lookups, rendering. Nothing
@@ -21,7 +23,9 @@ pub mod address;
 pub mod authorize;
 pub mod check;
 pub mod config;
+pub mod delay;
 pub mod diagnostic;
+pub mod ftp;
 pub mod http;
 pub mod log;
 pub mod source;
@@ -36,7 +40,9 @@ pub use config::{
     Pool, Proxy, ProxyProtocol, Queue, Refusal, Role, Route, Runtime, Sticky, StickyKey, Timeouts,
     Transparent, Weight, When, WhenFull,
 };
+pub use delay::Delay;
 pub use diagnostic::{Code, Diagnostic, Severity};
+pub use ftp::{Ftp, FtpModes, PortRange};
 pub use http::{Http, HttpRequests, Url};
 pub use log::{Log, LogFormat, LogTarget, Syslog, SyslogLabel, SyslogServer, Verbosity};
 pub use source::{SourceId, Sources, Span, Spanned};

@@ -70,6 +70,10 @@ pub enum LogFormat {
     Tproxy,
     /// What transproxy tells syslog: what could not be reached.
     TproxySyslog,
+    /// What redir 3 tells syslog.
+    RedirSyslog,
+    /// What redir 2 tells syslog.
+    Redir2Syslog,
 }
 
 impl LogFormat {
@@ -77,7 +81,12 @@ impl LogFormat {
     pub fn has_events(self) -> bool {
         match self {
             Self::Text | Self::Json | Self::Logfmt | Self::HaproxyTcp => true,
-            Self::PlugSession | Self::PlugSyslog | Self::Tproxy | Self::TproxySyslog => false,
+            Self::PlugSession
+            | Self::PlugSyslog
+            | Self::Tproxy
+            | Self::TproxySyslog
+            | Self::RedirSyslog
+            | Self::Redir2Syslog => false,
         }
     }
 
@@ -87,7 +96,7 @@ impl LogFormat {
     }
 
     /// All of them, by the names under which they are configured.
-    pub const NAMES: [(&str, Self); 8] = [
+    pub const NAMES: [(&str, Self); 10] = [
         ("text", Self::Text),
         ("json", Self::Json),
         ("logfmt", Self::Logfmt),
@@ -96,6 +105,8 @@ impl LogFormat {
         ("plug-syslog", Self::PlugSyslog),
         ("tproxy", Self::Tproxy),
         ("tproxy-syslog", Self::TproxySyslog),
+        ("redir-syslog", Self::RedirSyslog),
+        ("redir2-syslog", Self::Redir2Syslog),
     ];
 }
 

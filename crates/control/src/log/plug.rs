@@ -23,10 +23,10 @@ use engine::account::{ConnectFailure, Event, ProxyFailure, Reason, Record};
 use engine::journal::{Level, Notice};
 use model::Verbosity;
 
-use super::at;
 use super::clock::Local;
 use super::escape::{self, push};
 use super::syslog::Severity;
+use super::{at, words};
 
 /// Appends the line of a session file, without a line end; nothing for a session without one.
 pub(super) fn session_line(out: &mut String, record: &Record) {
@@ -147,28 +147,12 @@ fn tag(out: &mut String, bind: &str) {
 
 /// Why there is no connection, in the words of errno(3) and of plug.
 fn failed(out: &mut String, failure: ConnectFailure, phrase: Option<&str>) {
-    let words = match failure {
-        ConnectFailure::Proxy(ProxyFailure::Closed) => "Connection closed",
-        ConnectFailure::Proxy(_) => match phrase {
-            Some(phrase) => return escape::plain(out, phrase),
-            None => "Malformed response from HTTPS proxy",
-        },
-        ConnectFailure::Refused => "proxy connect: Connection refused",
-        ConnectFailure::Timeout => "proxy connect: Connection timed out",
-        ConnectFailure::Unreachable => "proxy connect: Network is unreachable",
-        ConnectFailure::Unresolved
-        | ConnectFailure::Source(_)
-        | ConnectFailure::Undiverted
-        | ConnectFailure::Ourselves
-        | ConnectFailure::Ours(_)
-        | ConnectFailure::Other(_) => {
-            // The number behind the words is Rust's.
-            let words = failure.to_string();
-            let words = words.split(" (os error").next().unwrap_or_default();
-            return push(out, format_args!("proxy connect: {words}"));
-        }
-    };
-    out.push_str(words);
+    match (failure, phrase) {
+        (ConnectFailure::Proxy(ProxyFailure::Closed), _) => out.push_str("Connection closed"),
+        (ConnectFailure::Proxy(_), Some(phrase)) => escape::plain(out, phrase),
+        (ConnectFailure::Proxy(_), None) => out.push_str("Malformed response from HTTPS proxy"),
+        _ => push(out, format_args!("proxy connect: {}", words(failure))),
+    }
 }
 
 /// What a place to listen is to plug, which knows one IPv4 address or all of them.

@@ -14,10 +14,11 @@ use model::log::{Sample, SyslogLabel};
 use model::{Log, LogFormat, LogTarget, SyslogServer, Verbosity};
 
 use super::output::{Flushed, Output};
+use super::redir::Version;
 use super::sink::Sink;
 use super::syslog::{About, Head, Severity};
 use super::text::Columns;
-use super::{at, haproxy, journald, json, logfmt, plug, syslog, text, tproxy};
+use super::{at, haproxy, journald, json, logfmt, plug, redir, syslog, text, tproxy};
 
 /// Where the local syslog daemon listens.
 pub(super) const DEV_LOG: &str = "/dev/log";
@@ -108,10 +109,8 @@ impl Writer {
             }
         };
         let records = match (setup.log.format, &setup.log.to.value) {
-            // Its users are used to syslog(3).
-            (LogFormat::PlugSyslog | LogFormat::TproxySyslog, LogTarget::Syslog(_)) => {
-                Output::letting_go(sink)
-            }
+            // Their users are used to syslog(3).
+            (format, LogTarget::Syslog(_)) if is_of_syslog(format) => Output::letting_go(sink),
             _ => Output::new(sink),
         };
         Ok(Self {
@@ -233,6 +232,12 @@ impl Writer {
             LogFormat::PlugSyslog => severity = plug::session(line, verbosity, record),
             LogFormat::Tproxy => tproxy::session(line, columns, record),
             LogFormat::TproxySyslog => severity = tproxy::session_to_syslog(line, record),
+            LogFormat::RedirSyslog => {
+                severity = redir::session(line, Version::Three, verbosity, record);
+            }
+            LogFormat::Redir2Syslog => {
+                severity = redir::session(line, Version::Two, verbosity, record);
+            }
         }
         // Some formats have none for some sessions.
         let Some(severity) = severity.filter(|_| !line.is_empty()) else { return };
@@ -265,7 +270,9 @@ impl Writer {
             LogFormat::HaproxyTcp
             | LogFormat::PlugSession
             | LogFormat::PlugSyslog
-            | LogFormat::TproxySyslog => return,
+            | LogFormat::TproxySyslog
+            | LogFormat::RedirSyslog
+            | LogFormat::Redir2Syslog => return,
         }
         let entry = &mut self.entry;
         entry.clear();
@@ -294,6 +301,12 @@ impl Writer {
             LogFormat::PlugSession | LogFormat::Tproxy => return,
             LogFormat::PlugSyslog => severity = plug::notice(line, verbosity, notice),
             LogFormat::TproxySyslog => severity = tproxy::notice(line, notice),
+            LogFormat::RedirSyslog => {
+                severity = redir::notice(line, Version::Three, verbosity, notice);
+            }
+            LogFormat::Redir2Syslog => {
+                severity = redir::notice(line, Version::Two, verbosity, notice);
+            }
         }
         let Some(severity) = severity else { return };
         let entry = &mut self.entry;
@@ -324,16 +337,18 @@ impl Setup {
     pub(super) fn wants(&self) -> Wants {
         let log = &self.log;
         let level = match (log.format, log.verbosity) {
-            // Its lines are made from decisions that others tell only at length.
-            (LogFormat::PlugSyslog | LogFormat::TproxySyslog, _) | (_, Verbosity::Verbose) => {
-                Level::Debug
-            }
+            (format, _) if is_of_syslog(format) => Level::Debug,
+            (_, Verbosity::Verbose) => Level::Debug,
             (_, Verbosity::Quiet) => return Wants::QUIET,
             (_, Verbosity::Normal) => Level::Info,
         };
         let counts = log.format == LogFormat::HaproxyTcp;
         let requests = log.requests || log.format == LogFormat::Tproxy;
-        Wants { records: true, start: log.start, every: log.every, counts, requests, level }
+        // These have a line for it.
+        let start = log.start
+            || matches!(log.format, LogFormat::RedirSyslog | LogFormat::Redir2Syslog)
+                && log.verbosity > Verbosity::Quiet;
+        Wants { records: true, start, every: log.every, counts, requests, level }
     }
 
     fn columns(&self) -> Columns {
@@ -349,6 +364,23 @@ impl Notices {
             Self::Apart(output) => Some(output),
             Self::Along | Self::Elsewhere => None,
         }
+    }
+}
+
+/// Whether lines are what an old tool tells syslog: made from decisions that other formats tell
+/// only at length.
+fn is_of_syslog(format: LogFormat) -> bool {
+    match format {
+        LogFormat::PlugSyslog
+        | LogFormat::TproxySyslog
+        | LogFormat::RedirSyslog
+        | LogFormat::Redir2Syslog => true,
+        LogFormat::Text
+        | LogFormat::Json
+        | LogFormat::Logfmt
+        | LogFormat::HaproxyTcp
+        | LogFormat::PlugSession
+        | LogFormat::Tproxy => false,
     }
 }
 
@@ -503,9 +535,10 @@ mod tests {
 
     #[test]
     fn only_the_lines_of_haproxy_want_counts() {
-        let of = |format| setup(Log { format, ..Log::default() }).wants().counts;
-        let counts: Vec<_> = LogFormat::NAMES.map(|(_, format)| of(format)).to_vec();
-        assert_eq!(counts, [false, false, false, true, false, false, false, false]);
+        for (name, format) in LogFormat::NAMES {
+            let wants = setup(Log { format, ..Log::default() }).wants();
+            assert_eq!(wants.counts, format == LogFormat::HaproxyTcp, "{name}");
+        }
     }
 
     #[test]

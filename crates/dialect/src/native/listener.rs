@@ -10,6 +10,8 @@ use model::{
 use toml::de::DeValue;
 
 use super::authorize::AUTHORIZE;
+use super::delay::DELAY;
+use super::ftp::FTP;
 use super::http::HTTP;
 use super::keys::{self, Key, Schema, Takes};
 use super::pool::POOL_KEYS;
@@ -77,6 +79,17 @@ pub(super) const LISTENER: Schema = Schema {
         Key::new("limits", Takes::Table(&LIMITS), "Limits of this listener."),
         Key::new("timeouts", Takes::Table(&TIMEOUTS), "How long the phases of a session may take."),
         Key::new("tcp", Takes::Table(&TCP), "Options of the sockets on both sides."),
+        Key::new(
+            "delay",
+            Takes::Table(&DELAY),
+            "Pauses before bytes are passed on, to see what slow networks do; none if it is left out.",
+        ),
+        Key::new(
+            "ftp",
+            Takes::Table(&FTP),
+            "Sessions are control connections of FTP, and data connections pass through as well; \
+             just bytes if it is left out.",
+        ),
         Key::new(
             "route",
             Takes::Tables(&ROUTE),
@@ -210,6 +223,7 @@ impl Reader<'_> {
         let limits = self.table(table, "limits").map(|limits| self.limits(&limits));
         let timeouts = self.timeouts(table);
         let tcp = self.tcp(table);
+        let (delay, ftp) = (self.delay(table), self.ftp(table));
         let refuse = self.choice(table, "refuse", &Refusal::NAMES, &[]);
         let when_full = self.choice(table, "when_full", &WhenFull::NAMES, &[]);
         let pool = self.pool_of(name, table, &bind);
@@ -226,6 +240,8 @@ impl Reader<'_> {
             limits: limits.unwrap_or_default(),
             timeouts,
             tcp,
+            delay,
+            ftp,
             refuse: refuse.unwrap_or_default(),
             when_full: when_full.unwrap_or_default(),
             transparent,

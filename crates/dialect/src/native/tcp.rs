@@ -131,7 +131,7 @@ impl Reader<'_> {
         self.choice(table, "mptcp", &Mptcp::NAMES, &[]).unwrap_or_default()
     }
 
-    fn size(&mut self, table: &Table<'_>, key: &str) -> Option<ByteSize> {
+    pub(super) fn size(&mut self, table: &Table<'_>, key: &str) -> Option<ByteSize> {
         let entry = table.get(key)?;
         if let DeValue::Integer(number) = entry.value() {
             let word = Word::of_file(number.as_str(), entry.value_span(), false);

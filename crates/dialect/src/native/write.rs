@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use model::log::{Sample, SyslogLabel, SyslogProtocol};
 use model::{
-    AllDown, Authorize, Backend, Bandwidth, Bind, ByteSize, Children, Config, Http, HttpRequests,
-    Idle, Limits, Listener, Log, LogFormat, LogTarget, Mptcp, OnError, OnRemoved, Pool, Queue,
-    Refusal, Role, Route, Runtime, Source, Sticky, Syslog, SyslogServer, Tcp, Timeouts,
-    Transparent, Verbosity, Weight, When, WhenFull, unit,
+    AllDown, Authorize, Backend, Bandwidth, Bind, ByteSize, Children, Config, Delay, Ftp, FtpModes,
+    Http, HttpRequests, Idle, Limits, Listener, Log, LogFormat, LogTarget, Mptcp, OnError,
+    OnRemoved, Pool, Queue, Refusal, Role, Route, Runtime, Source, Sticky, Syslog, SyslogServer,
+    Tcp, Timeouts, Transparent, Verbosity, Weight, When, WhenFull, unit,
 };
 
 use super::pool::{BALANCES, STICKY_BY};
@@ -110,6 +110,9 @@ impl Writer {
         self.tcp(&listener.tcp);
         let http = listener.http.as_ref().map(|http| self::http(&http.value));
         self.optional("http", http, "nobody looks at requests");
+        self.delay(listener.delay);
+        let ftp = listener.ftp.as_ref().map(|ftp| shown_ftp(ftp.value));
+        self.optional("ftp", ftp, "just bytes");
         self.choice("refuse", listener.refuse, &Refusal::NAMES);
         self.choice("when_full", listener.when_full, &WhenFull::NAMES);
         for route in &listener.routes {
@@ -185,6 +188,14 @@ impl Writer {
         self.value("tcp.defer_accept", &time(defer_accept), defer_accept == usual.defer_accept);
         self.optional("tcp.send_buffer", size(tcp.send_buffer), KERNEL);
         self.optional("tcp.receive_buffer", size(tcp.receive_buffer), KERNEL);
+    }
+
+    fn delay(&mut self, delay: Delay) {
+        let usual = Delay::default();
+        let Delay { to_backend, to_client, chunk } = delay;
+        self.value("delay.to_backend", &time(to_backend), to_backend == usual.to_backend);
+        self.value("delay.to_client", &time(to_client), to_client == usual.to_client);
+        self.value("delay.chunk", &quoted(&chunk.to_string()), chunk == usual.chunk);
     }
 
     fn limits(&mut self, prefix: &str, limits: &Limits, sessions: &str) {
@@ -332,6 +343,13 @@ impl Writer {
             None => {}
         }
     }
+}
+
+fn shown_ftp(ftp: Ftp) -> String {
+    let modes = FtpModes::NAMES.iter().filter(|(_, mode)| ftp.modes.has(*mode));
+    let modes = list(modes.map(|(name, _)| (*name).to_owned()));
+    let ports = ftp.ports.map(|ports| format!(", ports = {}", quoted(&ports.to_string())));
+    format!("{{ modes = {modes}{} }}", ports.unwrap_or_default())
 }
 
 /// Binds as strings; ports of one address in a row as a range.

@@ -8,11 +8,11 @@ use dialect::render::{Colour, render};
 use model::log::{Facility, Sample, SyslogProtocol, Tag};
 use model::{
     Access, Admin, AllDown, Authorize, Backend, BackendAddress, Balance, Bandwidth, Bind, ByteRate,
-    ByteSize, Children, Config, Congestion, Dscp, HostPort, Http, HttpRequests, Idle, Interface,
-    Limits, Listener, Log, LogFormat, LogTarget, Mptcp, OnError, OnRemoved, Pool, Program, Proxy,
-    ProxyProtocol, Queue, Rate, Refusal, Role, Route, Runtime, Source, Sources, Spanned, Sticky,
-    StickyKey, Syslog, SyslogLabel, SyslogServer, Tcp, Timeouts, Transparent, Url, Verbosity,
-    Weight, When, WhenFull,
+    ByteSize, Children, Config, Congestion, Delay, Dscp, Ftp, FtpModes, HostPort, Http,
+    HttpRequests, Idle, Interface, Limits, Listener, Log, LogFormat, LogTarget, Mptcp, OnError,
+    OnRemoved, Pool, PortRange, Program, Proxy, ProxyProtocol, Queue, Rate, Refusal, Role, Route,
+    Runtime, Source, Sources, Spanned, Sticky, StickyKey, Syslog, SyslogLabel, SyslogServer, Tcp,
+    Timeouts, Transparent, Url, Verbosity, Weight, When, WhenFull,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -115,10 +115,11 @@ fn listener() -> impl Strategy<Value = Listener> {
     let full = select(WhenFull::NAMES.map(|(_, full)| full).to_vec());
     let by = option::of(select(vec!["eth0", "br-lan.7"]));
     let transparent = option::of(select(Transparent::NAMES.map(|(_, mode)| mode).to_vec()));
-    let more = (tcp(), refuse, full, by, option::of(http()), transparent);
+    let streams = (option::of(http()), delay(), option::of(ftp()));
+    let more = (tcp(), refuse, full, by, transparent, streams);
     (vec(bind, 1..9), 0usize..3, vec(route(), 0..3), access, limits(), timeouts, more).prop_map(
         |(bind, pool, routes, (allow, deny, authorize), limits, timeouts, more)| {
-            let (tcp, refuse, when_full, by, http, transparent) = more;
+            let (tcp, refuse, when_full, by, transparent, (http, delay, ftp)) = more;
             Listener {
                 bind,
                 routes,
@@ -127,6 +128,8 @@ fn listener() -> impl Strategy<Value = Listener> {
                 limits,
                 timeouts,
                 tcp,
+                delay,
+                ftp: ftp.map(unwritten),
                 refuse,
                 when_full,
                 http: http.map(unwritten),
@@ -179,6 +182,23 @@ fn http() -> impl Strategy<Value = Http> {
     let url = url.prop_map(|text| unwritten(Url::parse(text).expect("a legal URL")));
     let requests = select(HttpRequests::NAMES.map(|(_, requests)| requests).to_vec());
     (requests, option::of(url)).prop_map(|(requests, force_url)| Http { requests, force_url })
+}
+
+fn delay() -> impl Strategy<Value = Delay> {
+    let pause = || option::of((1u64..=3_600_000).prop_map(Duration::from_millis));
+    let size = (1u32..=1 << 30).prop_map(|size| ByteSize::new(size).expect("a size"));
+    (pause(), pause(), size).prop_map(|(to_backend, to_client, chunk)| Delay {
+        to_backend,
+        to_client,
+        chunk,
+    })
+}
+
+fn ftp() -> impl Strategy<Value = Ftp> {
+    let modes = select(vec![FtpModes::Passive, FtpModes::Active, FtpModes::Both]);
+    let ports = select(vec!["1-65535", "40000-40100", "21"]);
+    let ports = option::of(ports.prop_map(|text| PortRange::parse(text).expect("a range")));
+    (modes, ports).prop_map(|(modes, ports)| Ftp { modes, ports })
 }
 
 fn route() -> impl Strategy<Value = Route> {

@@ -299,9 +299,10 @@ async fn reach(
 ) -> Option<(Reached, Option<SocketAddr>)> {
     let listener = search.listener;
     let patience = listener.timeouts.connect;
+    let (label, departure) = (search.label(backend), search.departure(backend));
     let begin = Instant::now();
     let mut failed = |address, Refused { failure, phrase }| {
-        let (name, is_original) = (search.label(backend), backend.is_original());
+        let (name, is_original) = (label.clone(), backend.is_original());
         let took = begin.elapsed();
         attempts.push(Attempt { backend: name, is_original, address, took, failure, phrase });
     };
@@ -319,18 +320,18 @@ async fn reach(
     let (name, port) = match target {
         Target::Name(name, port) => (name, *port),
         Target::Original => {
-            let opened = open(&SockAddr::from(original?), backend, search).await;
+            let opened = open(&SockAddr::from(original?), &label, departure, search).await;
             return opened.map(|reached| (reached, None)).map_err(|why| failed(None, why)).ok();
         }
         Target::Ip(address) => {
             let is_proxy = search.pool.via.is_some();
             let told = is_proxy.then_some(*address);
-            let opened = open(&SockAddr::from(*address), backend, search).await;
+            let opened = open(&SockAddr::from(*address), &label, departure, search).await;
             return opened.map(|reached| (reached, told)).map_err(|why| failed(told, why)).ok();
         }
         Target::Unix(name) => {
             let opened = match socket::unix_address(name) {
-                Ok(target) => open(&target, backend, search).await,
+                Ok(target) => open(&target, &label, departure, search).await,
                 Err(error) => Err(socket::connect_failure(&error, true).into()),
             };
             return opened.map(|reached| (reached, None)).map_err(|why| failed(None, why)).ok();
@@ -350,7 +351,7 @@ async fn reach(
     }
     for address in addresses {
         let address = SocketAddr::new(address, port);
-        match open(&address.into(), backend, search).await {
+        match open(&address.into(), &label, departure, search).await {
             Ok(reached) => return Some((reached, Some(address))),
             Err(why) => failed(Some(address), why),
         }
@@ -358,15 +359,16 @@ async fn reach(
     None
 }
 
-/// Connects to one address, and through the proxy there to `backend`, if the pool has one; all
-/// of it within the listener's connect timeout.
-async fn open(
+/// Connects to one address, and through the proxy there to `backend`
+/// (`host:port`), if the pool has one; all of it within the listener's connect timeout.
+pub(crate) async fn open(
     target: &SockAddr,
-    backend: &Backend,
+    backend: &str,
+    departure: Departure<'_>,
     search: Search<'_>,
 ) -> Result<Reached, Refused> {
     let connecting = async {
-        let connected = match dial(target, search.departure(backend), search).await {
+        let connected = match dial(target, departure, search).await {
             Ok(Dialled::Connected(socket)) => Ok(Socket::new(socket)),
             Ok(Dialled::Connecting(socket)) => {
                 let mut socket = Socket::new(socket);
@@ -379,7 +381,7 @@ async fn open(
         match &search.pool.via {
             None => Ok(Reached { socket, early: Box::default() }),
             // Boxed: most sessions go without.
-            Some(via) => Box::pin(via::ask(socket, &search.label(backend), via.protocol)).await,
+            Some(via) => Box::pin(via::ask(socket, backend, via.protocol)).await,
         }
     };
     match timeout(search.listener.timeouts.connect, connecting).await {

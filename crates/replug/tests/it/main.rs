@@ -5,7 +5,7 @@
 //! * Where sessions go: [`route`], [`balance`], [`failover`], [`sticky`], [`queue`]; through a
 //!   proxy: [`via`], or as requests to one: [`requests`].
 //!   [`named`] has the backends that say who they are.
-//! * Datagrams instead of streams: [`udp`].
+//! * Datagrams instead of streams: [`udp`]. Addresses within streams: [`ftp`].
 //! * Who may come, where and how many: [`access`], [`listen`], [`interface`], [`limits`]; by a
 //!   program that decides: [`authorize`].
 //! * From where sessions leave: [`source`]. Where they meant to go: [`transparent`].
@@ -25,6 +25,7 @@ mod clients;
 mod daemon;
 mod failover;
 mod file;
+mod ftp;
 mod half_close;
 mod http;
 mod inetd;
