@@ -8,6 +8,8 @@ use std::path::Path;
 
 use model::Bind;
 
+use crate::exit::Exit;
+
 /// The habits of a process.
 #[derive(Clone, Copy, Debug)]
 pub struct Manners {
@@ -19,6 +21,8 @@ pub struct Manners {
     pub pidfile_need: PidfileNeed,
     /// What is told first, as it stands, of an address that cannot be listened on.
     pub not_bound: Option<fn(&Bind, &io::Error) -> String>,
+    /// How a process ends that inetd has started for one client, if that reached no backend.
+    pub unserved: Exit,
     /// What is told first, as it stands, of a pid file that cannot be written.
     pub no_pidfile: Option<fn(&Path, &io::Error) -> String>,
 }
@@ -30,6 +34,7 @@ impl Default for Manners {
             pidfile: PidfileHolds::Process,
             pidfile_need: PidfileNeed::Must,
             not_bound: None,
+            unserved: Exit::Done,
             no_pidfile: None,
         }
     }

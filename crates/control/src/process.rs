@@ -125,6 +125,7 @@ struct Started {
     sources: Sources,
     contact: Contact,
     pidfile: Option<(PidFile, PidfileHolds)>,
+    unserved: Exit,
 }
 
 fn start(config: &Config, process: &Process) -> Result<Started, Fault> {
@@ -196,7 +197,8 @@ fn start(config: &Config, process: &Process) -> Result<Started, Fault> {
         log.journal().notice(Notice::Remark { level: Level::Warning, text });
     }
     let pidfile = pidfile.map(|file| (file, process.manners.pidfile));
-    Ok(Started { runtime, signals, bound, door, log, sources, contact, pidfile })
+    let unserved = process.manners.unserved;
+    Ok(Started { runtime, signals, bound, door, log, sources, contact, pidfile, unserved })
 }
 
 impl Started {
@@ -207,7 +209,7 @@ impl Started {
         launcher: Option<Launcher>,
         ready: impl FnOnce(&[(Arc<str>, String)]),
     ) -> Exit {
-        let Self { runtime, signals, bound, door, log, sources, contact, pidfile } = self;
+        let Self { runtime, signals, bound, door, log, sources, contact, pidfile, unserved } = self;
         let addresses = bound.addresses();
         let is_client = bound.is_client();
         for socket in bound.unused() {
@@ -271,7 +273,7 @@ impl Started {
             })
         });
         let exit = match end {
-            Ok((End::Clean, engine)) => join(engine, &log, is_client),
+            Ok((End::Clean, engine)) => join(engine, &log, is_client.then_some(unserved)),
             Ok((End::Stuck, _)) => Exit::Failed,
             Err(fault) => refuse(fault),
         };
@@ -293,17 +295,19 @@ fn keep_watchdog(
 }
 
 /// Waits for the shards. One that has died makes the end a failure. The end is told, but not
-/// after each client of inetd.
-fn join(engine: Engine, log: &log::Running, is_client: bool) -> Exit {
-    match engine.join() {
-        Ok(()) if is_client => Exit::Done,
-        Ok(()) => {
+/// after each client of inetd, `for_client`: that is the end if the client got no backend.
+fn join(engine: Engine, log: &log::Running, for_client: Option<Exit>) -> Exit {
+    let is_served = engine.unserved() == 0;
+    match (engine.join(), for_client) {
+        (Ok(()), Some(_)) if is_served => Exit::Done,
+        (Ok(()), Some(unserved)) => unserved,
+        (Ok(()), None) => {
             let text = "every session has ended, and so does replug".to_owned();
             let level = Level::Info;
             log.journal().notice(Notice::Remark { level, text });
             Exit::Done
         }
-        Err(error) => {
+        (Err(error), _) => {
             let text = error.to_string();
             let level = Level::Error;
             log.journal().notice(Notice::Remark { level, text });

@@ -10,7 +10,7 @@ use model::{Code, Diagnostic, Severity, SourceId, Sources};
 use crate::line::Line;
 use crate::quick::options::Id;
 use crate::quick::{self, Process, Wish, Words};
-use crate::{native, plug, tcprelay, tproxy};
+use crate::{native, plug, redir, tcprelay, tproxy};
 
 /// A dialect that can be converted from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +19,8 @@ pub enum Origin {
     Quick,
     /// The command line of plug.
     Plug,
+    /// The command line of redir.
+    Redir,
     /// The configuration of tcprelay and spawnd.
     Tcprelay,
     /// The command line of transproxy.
@@ -27,15 +29,16 @@ pub enum Origin {
 
 impl Origin {
     /// All of them, by name.
-    pub const NAMES: [(&str, Self); 4] = [
+    pub const NAMES: [(&str, Self); 5] = [
         ("quick", Self::Quick),
         ("plug", Self::Plug),
+        ("redir", Self::Redir),
         ("tcprelay", Self::Tcprelay),
         ("tproxy", Self::Tproxy),
     ];
 
     /// Dialects that this version cannot convert from yet.
-    pub const LATER: [&str; 5] = ["redir", "rinetd", "proxymachine", "haproxy", "nginx"];
+    pub const LATER: [&str; 4] = ["rinetd", "proxymachine", "haproxy", "nginx"];
 }
 
 /// What became of a configuration.
@@ -88,6 +91,20 @@ pub fn tproxy(
     let shown = Line::shown(words.program, words.args);
     let reading = tproxy::read(words, sources, surroundings);
     let text = reading.is_sound().then(|| format!("# {shown}\n\n{}", ordered(&reading.explain())));
+    Converted { text, diagnostics: reading.diagnostics }
+}
+
+/// Converts a command line of redir. The line as text is added to `sources`.
+pub fn redir(
+    words: redir::Words<'_>,
+    sources: &mut Sources,
+    around: redir::Surroundings<'_>,
+) -> Converted {
+    let shown = Line::shown(words.program, words.args);
+    let reading = redir::read(words, sources, around);
+    let runs = matches!(reading.wish, redir::Wish::Run | redir::Wish::Explain);
+    let text = (reading.failure.is_none() && runs)
+        .then(|| format!("# {shown}\n\n{}", ordered(&reading.explain())));
     Converted { text, diagnostics: reading.diagnostics }
 }
 

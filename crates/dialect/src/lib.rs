@@ -8,6 +8,7 @@
 //! - [`quick`]: the command line `replug [OPTIONS] LISTEN[/SOURCE] TARGET...`;
 //! - [`native`]: TOML, read and written;
 //! - [`plug`]: the command line of plugdaemon;
+//! - [`redir`]: the three command lines of redir;
 //! - [`tcprelay`]: the file of tcprelay and spawnd, and their command line;
 //! - [`tproxy`]: the command line of transproxy;
 //! - [`render`]: diagnostics as text for a terminal;
@@ -29,6 +30,7 @@ pub mod line;
 pub mod native;
 pub mod plug;
 pub mod quick;
+pub mod redir;
 pub mod render;
 pub mod suggest;
 pub mod tcprelay;

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use dialect::native;
 use dialect::plug;
 use dialect::quick::{self, Wish, Words};
+use dialect::redir;
 use dialect::render::{self, Colour};
 use dialect::tcprelay::{self, Included, Surroundings, Verdict};
 use dialect::tproxy;
@@ -94,6 +95,30 @@ fn tproxy() {
             (tproxy::Wish::Help, true) => format!("{:?}\n{told}", reading.wish),
             (_, true) => format!("{}{told}", reading.explain()),
             (_, false) => told,
+        }
+    });
+}
+
+/// The same of redir, with the way in which it would end.
+#[test]
+fn redir() {
+    compare("redir", 40, |input| {
+        let line = input.lines().find(|line| !line.starts_with('#'));
+        let words = split(line.expect("a case holds a command line"));
+        let mut sources = Sources::default();
+        let around = redir::Surroundings {
+            service: &|name| (name == "http").then_some(80),
+            resolve: &|name| (name == "gate").then(|| [10, 0, 0, 1].into()),
+        };
+        let words = redir::Words { program: "redir", args: &words[1..] };
+        let reading = redir::read(words, &mut sources, around);
+        let told = render::render(&reading.diagnostics, &sources, Colour::Never);
+        match (reading.wish, reading.failure) {
+            (redir::Wish::Version | redir::Wish::Help, None) => {
+                format!("{:?}\n{told}", reading.wish)
+            }
+            (_, None) => format!("{:?}\n{}{told}", reading.version, reading.explain()),
+            (_, Some(failure)) => format!("{:?} {failure:?}\n{told}", reading.version),
         }
     });
 }

@@ -19,6 +19,8 @@ mod order;
 mod plug;
 #[path = "property/quick.rs"]
 mod quick;
+#[path = "property/redir.rs"]
+mod redir;
 #[path = "property/tcprelay.rs"]
 mod tcprelay;
 #[path = "property/tproxy.rs"]
@@ -151,6 +153,42 @@ const TPROXY: &[&str] = &[
     "/",
     "'",
     "256",
+];
+
+/// Pieces of redir's command lines; words end with a zero byte.
+const REDIR: &[&str] = &[
+    "\0",
+    "\0:8080\0",
+    "\0",
+    "10.0.0.1:80\0",
+    "\0[::1]:81\0",
+    "8080\0",
+    "\0gate\0",
+    "\0--lport=8080\0",
+    "\0--cport=http\0",
+    "\0--caddr\0gate\0",
+    "\0-l\0",
+    "\0-nsi\0",
+    "\0-n\0",
+    "\0-f\0pasv\0",
+    "\0--ftp=both\0",
+    "\0-x\0a.example:443\0",
+    "\0-p\0",
+    "\0-b\0",
+    "127.1\0",
+    "\0-m65536\0",
+    "\0-w\0",
+    "50\0",
+    "\0-o1\0",
+    "\0-z\0",
+    "\0-t\0",
+    "\0-I\0",
+    "\0--bi\0",
+    "\0--l\0",
+    "\0--\0",
+    "7",
+    "é",
+    "99999999999",
 ];
 
 /// Pieces of plug's command lines; words end with a zero byte.
@@ -425,6 +463,16 @@ proptest! {
     #[test]
     fn plug_of_pieces(data in proptest::collection::vec(proptest::sample::select(PLUG), 0..24)) {
         plug::holds(data.concat().as_bytes());
+    }
+
+    #[test]
+    fn redir_of_any_bytes(data in proptest::collection::vec(any::<u8>(), 0..200)) {
+        redir::holds(&data);
+    }
+
+    #[test]
+    fn redir_of_pieces(data in proptest::collection::vec(proptest::sample::select(REDIR), 0..16)) {
+        redir::holds(data.concat().as_bytes());
     }
 
     #[test]

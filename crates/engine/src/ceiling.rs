@@ -5,7 +5,7 @@
 //! queue until a session ends.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -23,6 +23,8 @@ pub struct Ceiling {
     sessions: Places,
     max: AtomicUsize,
     starving: AtomicUsize,
+    /// Sessions that have ended without a backend.
+    unserved: AtomicU64,
 }
 
 /// A session that has its client and finds no descriptor for its backend. While there is one,
@@ -45,6 +47,7 @@ impl Ceiling {
             sessions: Places::default(),
             max: AtomicUsize::new(max.max(1)),
             starving: AtomicUsize::new(0),
+            unserved: AtomicU64::new(0),
         })
     }
 
@@ -62,6 +65,16 @@ impl Ceiling {
     /// Sessions there are.
     pub fn sessions(&self) -> usize {
         self.sessions.taken()
+    }
+
+    /// Sessions that have ended without a backend.
+    pub fn unserved(&self) -> u64 {
+        self.unserved.load(Ordering::Relaxed)
+    }
+
+    /// A session has ended without a backend.
+    pub(crate) fn note_unserved(&self) {
+        self.unserved.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Marks a session as starving, until the mark is dropped.

@@ -295,6 +295,11 @@ impl Engine {
         &self.pulse
     }
 
+    /// Sessions that have ended without a backend.
+    pub fn unserved(&self) -> u64 {
+        self.ceiling.unserved()
+    }
+
     /// The same for others to look at, for as long as they like.
     pub fn gauge(&self) -> Gauge {
         Gauge { ceiling: Arc::clone(&self.ceiling), course: self.course.subscribe() }

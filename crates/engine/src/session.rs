@@ -457,8 +457,9 @@ impl Session {
         self.is_recorded = true;
         // Every session comes here once, dropped or not. Before its record is written, so that
         // whoever reads that finds the place free.
-        if let Some(index) = self.backend {
-            self.listener.pool_of(self.chosen).leave(index);
+        match self.backend {
+            Some(index) => self.listener.pool_of(self.chosen).leave(index),
+            None => self.shard.ceiling.note_unserved(),
         }
         self.listener.gates.leave(std::mem::take(&mut self.held), self.client_ip());
         self.listener.load.leave();

@@ -5,6 +5,7 @@
 //! tool's own codes, and never with 0 when it could not start.
 
 mod plug;
+pub(crate) mod redir;
 pub(crate) mod tcprelay;
 pub(crate) mod tproxy;
 
@@ -29,8 +30,9 @@ pub(crate) struct Call<'a> {
 }
 
 /// What the help says of each.
-pub(crate) const NAMES: [(&str, &str); 5] = [
+pub(crate) const NAMES: [(&str, &str); 6] = [
     ("plug", "The command line of plug (plugdaemon); also when started as `plug`"),
+    ("redir", "The command lines of redir, versions 1 to 3; also when started as `redir`"),
     ("tcprelay", "The configuration of tcprelay; also when started as `tcprelay`"),
     ("spawnd", "The same; also when started as `spawnd`"),
     ("tproxy", "The command line of transproxy; also when started as `tproxy`"),
@@ -38,8 +40,9 @@ pub(crate) const NAMES: [(&str, &str); 5] = [
 ];
 
 /// All of them.
-const PERSONALITIES: [Personality; 5] = [
+const PERSONALITIES: [Personality; 6] = [
     Personality { name: "plug", run: plug::run },
+    Personality { name: "redir", run: redir::run },
     Personality { name: "tcprelay", run: tcprelay::run },
     Personality { name: "spawnd", run: tcprelay::run },
     Personality { name: "tproxy", run: tproxy::run },

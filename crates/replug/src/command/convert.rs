@@ -16,8 +16,8 @@ use crate::{personality, say, shown, tell};
 /// The words behind `replug convert`.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Convert {
-    /// What the rest is written in: quick (the words behind `replug` on one line), plug, tcprelay, or
-    /// tproxy (the words behind `plug`, `tcprelay`, or `tproxy`)
+    /// What the rest is written in: quick (the words behind `replug` on one line), plug, redir,
+    /// tcprelay or tproxy (the words behind these names)
     #[arg(long, value_name = "DIALECT")]
     from: String,
     /// What is to be converted
@@ -44,6 +44,7 @@ impl Convert {
                 let words = plug::Words { program: "plug", args: &self.args };
                 convert::plug(words, &mut sources)
             }
+            Ok(Origin::Redir) => personality::redir::convert(&self.args, &mut sources),
             Ok(Origin::Tcprelay) => personality::tcprelay::convert(&self.args, &mut sources),
             Ok(Origin::Tproxy) => personality::tproxy::convert(&self.args, &mut sources),
             Err(fault) => Converted { text: None, diagnostics: vec![fault] },

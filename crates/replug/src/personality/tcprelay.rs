@@ -23,6 +23,8 @@ use model::{Bind, Code, Config, Diagnostic, SourceId, Sources};
 use super::Call;
 use crate::file;
 
+pub(super) use files::port_of;
+
 /// The codes of sysexits(3) that the original ends with.
 const USAGE: u8 = 64;
 const NO_INPUT: u8 = 66;
@@ -129,7 +131,7 @@ fn within<T>(
     let surroundings = Surroundings {
         environment: &|name| std::env::var(name).ok(),
         include: &include,
-        service: &files::port_of,
+        service: &port_of,
     };
     Ok(read(file, sources, surroundings))
 }
