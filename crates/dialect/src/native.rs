@@ -6,6 +6,7 @@
 //! here and in `listener`, `pool` and `log` each value is given its meaning. [`write()`]
 //! writes a [`Config`] that reads back as the same.
 
+mod access;
 mod authorize;
 mod bandwidth;
 mod delay;
@@ -37,6 +38,7 @@ use toml::de::DeTable;
 use crate::suggest;
 use crate::term::address::{self, Purpose};
 use crate::term::value;
+use access::ACCESS;
 use bandwidth::BANDWIDTH;
 use keys::{Key, Schema, Takes};
 use log::LOG;
@@ -71,6 +73,7 @@ const ROOT: Schema = Schema {
             "Places where clients arrive, each with a name.",
         ),
         Key::new("pool", Takes::Named(&pool::POOL), "Sets of backends, each with a name."),
+        Key::new("access", Takes::Table(&ACCESS), "Which clients may come to any listener."),
         Key::new("limits", Takes::Table(&LIMITS), "Limits of the whole process."),
         Key::new("log", Takes::OneOrMore(&LOG), "What is written down about sessions, and where."),
         Key::new("runtime", Takes::Table(&RUNTIME), "How the work is done."),
@@ -200,6 +203,10 @@ impl Reader<'_> {
         // Pools first: a listener's own pool must not hide one that was written as such.
         self.pools(&root);
         self.listeners(&root);
+        if let Some(access) = self.only(&root, "access") {
+            self.keys(&access, &ACCESS);
+            self.config.access = self.access(&access);
+        }
         if let Some(limits) = self.only(&root, "limits") {
             self.config.limits = self.limits(&limits);
         }

@@ -258,7 +258,10 @@ impl Reader {
             }
             Value::Access => {
                 let range = self.told(value::access(word));
-                self.listener.access.allow.extend(range.map(|range| Spanned::at(range, word.span)));
+                self.listener
+                    .access
+                    .allow
+                    .extend(range.map(|range| Spanned::at(range.into(), word.span)));
             }
             Value::Pidfile => self.pidfile = self.path(word),
             Value::Session => {

@@ -23,7 +23,7 @@ use model::{
 
 use crate::line::{Line, Word};
 use crate::term::target::{self, DefaultPort};
-use crate::term::{Dialect, bytes, cidr, log, option, value};
+use crate::term::{Dialect, bytes, clients, log, option, value};
 use lex::Given;
 use options::Id;
 
@@ -249,14 +249,16 @@ impl Reader {
             Id::Pidfile => value::path(word).map(|path| self.process.pidfile = Some(path)),
             Id::User => value::account(word).map(|user| self.process.user = Some(user)),
             Id::Chroot => value::directory(word).map(|dir| self.process.chroot = Some(dir)),
-            Id::Allow | Id::Deny => cidr::read(word, Dialect::Quick).map(|(range, warning)| {
-                let range = Spanned::at(range, word.span);
-                match id {
-                    Id::Allow => self.listener.access.allow.push(range),
-                    _ => self.listener.access.deny.push(range),
-                }
-                self.faults.extend(warning);
-            }),
+            Id::Allow | Id::Deny => {
+                clients::read(word, Dialect::Quick).map(|(clients, warning)| {
+                    let clients = Spanned::at(clients, word.span);
+                    match id {
+                        Id::Allow => self.listener.access.allow.push(clients),
+                        _ => self.listener.access.deny.push(clients),
+                    }
+                    self.faults.extend(warning);
+                })
+            }
             _ => Ok(()),
         };
         self.faults.extend(read.err());
@@ -443,8 +445,8 @@ mod tests {
         let (listener, pool) = (&config.listeners[0], &config.pools[0]);
         let time =
             |time: Option<std::time::Duration>| time.map_or_else(|| "never".to_owned(), unit::show);
-        let ranges = |ranges: &[Spanned<ipnet::IpNet>]| {
-            let shown: Vec<_> = ranges.iter().map(|range| range.value.to_string()).collect();
+        let clients = |clients: &[Spanned<model::Clients>]| {
+            let shown: Vec<_> = clients.iter().map(|one| one.value.to_string()).collect();
             shown.join(",")
         };
         vec![
@@ -452,8 +454,8 @@ mod tests {
             format!("sticky={}", time(pool.sticky.map(|sticky| sticky.ttl))),
             format!("retry={}", unit::show(pool.retry_down)),
             format!("slow_start={}", time(pool.slow_start)),
-            format!("allow={}", ranges(&listener.access.allow)),
-            format!("deny={}", ranges(&listener.access.deny)),
+            format!("allow={}", clients(&listener.access.allow)),
+            format!("deny={}", clients(&listener.access.deny)),
             format!("connect={}", unit::show(listener.timeouts.connect)),
             format!(
                 "idle={}",

@@ -1,4 +1,4 @@
-//! What stands in a configuration whatever the dialect: addresses, ranges, targets,
+//! What stands in a configuration whatever the dialect: addresses, ranges, clients, targets,
 //! durations, numbers, logs.
 //!
 //! Each reader takes a [`Word`](crate::line::Word) and says what is wrong with it
@@ -7,6 +7,7 @@
 pub(crate) mod address;
 pub(crate) mod bytes;
 pub(crate) mod cidr;
+pub(crate) mod clients;
 pub(crate) mod log;
 pub(crate) mod option;
 pub(crate) mod program;

@@ -225,7 +225,10 @@ impl<'l> Reader<'l> {
             Value::Access => {
                 self.of_server(letter);
                 let range = self.told(value::access(word));
-                self.listener.access.allow.extend(range.map(|range| Spanned::at(range, word.span)));
+                self.listener
+                    .access
+                    .allow
+                    .extend(range.map(|range| Spanned::at(range.into(), word.span)));
             }
             Value::Url => {
                 let url = self.told(url::read(word).map(|url| (url, None)));

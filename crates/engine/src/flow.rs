@@ -42,7 +42,8 @@ use crate::gate::{self, Held};
 use crate::journal::{Level, Notice};
 use crate::mark::{Carries, Change};
 use crate::phase::account::{
-    Attempt, By, ClientAddress, ConnectFailure, Counts, Datagrams, Event, Reached, Reason, Record,
+    Attempt, By, ClientAddress, ConnectFailure, Counts, Datagrams, Denial, Event, Reached, Reason,
+    Record,
 };
 use crate::phase::carry::{self, Outcome};
 use crate::phase::connect::mark_down;
@@ -175,7 +176,7 @@ impl Flow {
         };
         if let Err(outcome) = flow.connect(now) {
             let attempts = std::mem::take(&mut flow.trail.borrow_mut().attempts);
-            return Err(Refused { outcome, attempts });
+            return Err(Refused { outcome, denial: None, attempts });
         }
         flow.stay.replace(Some(Stay { seat: shard.seats.take(), room }));
         flow.listener.load.enter();
@@ -376,6 +377,7 @@ fn blame(failure: ConnectFailure) -> Outcome {
 /// Why a flow did not begin.
 struct Refused {
     outcome: Outcome,
+    denial: Option<Denial>,
     attempts: Vec<Attempt>,
 }
 
@@ -588,8 +590,10 @@ impl Flow {
             accepted: SystemTime::now() - duration,
             listener: self.listener.name.clone(),
             bind: self.listener.bind.clone(),
+            target: pool.target(),
             client: ClientAddress::Ip(socket::canonical(self.client)),
             pool: Some(pool.name.clone()),
+            denial: None,
             backend: trail.last.map(|(index, address)| Reached {
                 backend: pool.backend(index).label.clone(),
                 address,

@@ -245,6 +245,10 @@ pub enum Notice {
     AcceptRests {
         /// The listener.
         listener: Arc<str>,
+        /// Where it listens, as configured.
+        bind: Arc<str>,
+        /// Where its sessions go, as configured; the first backend, if there are several.
+        target: Arc<str>,
         /// What the system said.
         error: String,
         /// How often since the last such notice.
@@ -513,7 +517,7 @@ impl Notice {
 
     fn fmt_scarcity(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::AcceptRests { listener, error, times } => {
+            Self::AcceptRests { listener, error, times, .. } => {
                 write!(f, "{listener} rests before it accepts again: {error} ({times} times)")
             }
             Self::AtCeiling { sessions } => {

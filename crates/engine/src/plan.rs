@@ -26,7 +26,7 @@ use crate::gate::{Gate, Gates, Scope};
 use crate::load::Load;
 use crate::mark::{Carries, Mark};
 use crate::name::Name;
-use crate::phase::admit::Access;
+use crate::phase::admit::{Access, Rules};
 use crate::phase::route::{Chosen, Routes};
 use crate::queue::Queue;
 use crate::seldom::Seldom;
@@ -81,7 +81,7 @@ pub struct Listener {
     pub transparent: Option<Transparent>,
     /// Clients that could not be sent where they meant to go.
     pub(crate) astray: Seldom,
-    /// Where it listens, as configured; the first place, if there are several.
+    /// Where it listens, as records show it: as configured; the first place, if there are several.
     pub bind: Arc<str>,
     /// What it carries.
     pub load: Arc<Load>,
@@ -243,6 +243,7 @@ impl Plan {
         // The sessions of the whole process are counted by their ceiling.
         let process = Limits { sessions: None, ..config.limits };
         let process = Arc::new(Gate::new(&process, previous.map(|plan| &*plan.gate)));
+        let access = Arc::new(Rules::new(&config.access));
         let listeners_before: HashMap<&str, &Listener> = previous
             .iter()
             .flat_map(|plan| &plan.listeners)
@@ -258,7 +259,7 @@ impl Plan {
             Arc::new(Listener {
                 name: listener.name.as_str().into(),
                 authorize: authorities.of(listener),
-                access: Access::new(&listener.access),
+                access: Access::new(&access, &listener.access),
                 gates: Gates::new(gate, Arc::clone(&process)),
                 pool: pool(&listener.pool.value),
                 routes: Routes::new(listener.routes.iter().map(|route| &route.when.value)),
@@ -269,11 +270,7 @@ impl Plan {
                 when_full: listener.when_full,
                 transparent: listener.transparent.as_ref().map(|mode| mode.value),
                 astray: Seldom::default(),
-                bind: listener
-                    .bind
-                    .first()
-                    .map_or_else(String::new, |bind| bind.value.to_string())
-                    .into(),
+                bind: shown(listener),
                 load: before.map_or_else(Arc::default, |before| Arc::clone(&before.load)),
                 bandwidth: Bandwidth::new(
                     &listener.limits,
@@ -405,6 +402,11 @@ impl Pool {
         }
     }
 
+    /// Its first backend, as configured.
+    pub fn target(&self) -> Arc<str> {
+        self.backends.first().map(|backend| backend.label.clone()).unwrap_or_default()
+    }
+
     /// Sessions of all its backends.
     pub fn sessions(&self) -> u32 {
         self.backends.iter().map(|backend| backend.load.sessions()).sum()
@@ -428,6 +430,12 @@ impl Pool {
         let at = self.numbers.binary_search_by_key(&number, |(number, _)| *number).ok()?;
         Some(self.numbers[at].1)
     }
+}
+
+/// What records call the place that a listener listens at.
+fn shown(listener: &model::Listener) -> Arc<str> {
+    let bind = || listener.bind.first().map(|bind| bind.value.to_string());
+    listener.shown_as.clone().or_else(bind).unwrap_or_default().into()
 }
 
 /// What is known of the backends of a pool that is compiled anew.

@@ -26,7 +26,7 @@ use crate::ftp;
 use crate::gate::{Held, Place, Scope};
 use crate::journal::{Level, Notice};
 use crate::phase::account::{
-    By, ClientAddress, ConnectFailure, Counts, Event, Reached, Reason, Record, TcpFigures,
+    By, ClientAddress, ConnectFailure, Counts, Denial, Event, Reached, Reason, Record, TcpFigures,
 };
 use crate::phase::admit::{self, Admission};
 use crate::phase::carry::{self, Outcome, Rest};
@@ -66,6 +66,7 @@ struct Session {
     connect_us: u32,
     trail: Option<Box<Trail>>,
     is_recorded: bool,
+    denial: Option<Denial>,
     /// Whether it got as far as to have a pool.
     is_routed: bool,
     held: Held,
@@ -177,6 +178,7 @@ impl Session {
             connect_us: 0,
             trail: None,
             is_recorded: false,
+            denial: None,
             is_routed: false,
             held: place.keep(),
             permit: Some(permit),
@@ -202,7 +204,10 @@ impl Session {
                 }
                 Ok(())
             }
-            Admission::Denied => refused(Reason::Denied),
+            Admission::Denied(denial) => {
+                self.denial = Some(denial);
+                refused(Reason::Denied)
+            }
             Admission::Limited(limit) => {
                 journal.notice(Notice::ClientLimited { id, limit });
                 refused(Reason::Limited)
@@ -485,9 +490,11 @@ impl Session {
             accepted: SystemTime::now() - duration,
             listener: self.listener.name.clone(),
             bind: self.listener.bind.clone(),
+            target: pool.target(),
             client: self.client,
             pool: self.is_routed.then(|| pool.name.clone()),
             connect: backend.map(|_| Duration::from_micros(self.connect_us.into())),
+            denial: self.denial,
             backend: backend.map(|backend| Reached {
                 backend: trail
                     .and_then(|trail| trail.original.clone())

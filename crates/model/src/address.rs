@@ -1,10 +1,12 @@
-//! Where to listen, where to connect, and (in [`source`]) what to leave from.
+//! Where to listen, where to connect, (in [`source`]) what to leave from, and (in [`pattern`]) what
+//! clients look like.
 //!
 //! Each role has its own type, so that a listener's address cannot be handed to
 //! something that connects. Each is read from text by a function that returns a
 //! typed [`Fault`] with the range of bytes at fault; the dialects turn those
 //! into diagnostics.
 
+pub mod pattern;
 pub mod source;
 
 use std::fmt;

@@ -15,8 +15,9 @@ mod transparent;
 use std::collections::{HashMap, HashSet};
 
 use crate::address::BackendAddress;
+use crate::address::pattern::Clients;
 use crate::address::source::Source;
-use crate::config::{Config, Listener, Pool};
+use crate::config::{Access, Config, Listener, Pool};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::source::Span;
 use ranges::Covers;
@@ -31,7 +32,7 @@ pub fn check(config: &Config) -> Vec<Diagnostic> {
     for listener in &config.listeners {
         binds::interface(listener, &mut faults);
         transparent::listener(listener, &mut faults);
-        access(listener, &mut faults);
+        access(&listener.access, &mut faults);
         authorize(listener, &mut faults);
         http::check(listener, &mut faults);
         routes::check(listener, &mut faults);
@@ -47,6 +48,7 @@ pub fn check(config: &Config) -> Vec<Diagnostic> {
             faults.push(fault.label("no such pool"));
         }
     }
+    access(&config.access, &mut faults);
     loops::check(config, &mut faults);
     let used: HashSet<&str> =
         config.listeners.iter().flat_map(Listener::pools).map(|pool| &*pool.value).collect();
@@ -79,23 +81,38 @@ fn logs(config: &Config, faults: &mut Vec<Diagnostic>) {
     }
 }
 
-/// An allowed range inside a denied one never lets anybody in.
-fn access(listener: &Listener, faults: &mut Vec<Diagnostic>) {
-    let denied = Covers::of(&listener.access.deny);
-    for allow in &listener.access.allow {
-        if let Some(deny) = denied.covering(allow.value) {
+/// An allowed range inside a denied one never lets anybody in, and patterns cost time.
+fn access(access: &Access, faults: &mut Vec<Diagnostic>) {
+    let ranges = access.deny.iter().filter_map(|deny| match &deny.value {
+        Clients::Range(range) => Some((*range, deny.span)),
+        Clients::Pattern(_) => None,
+    });
+    let denied = Covers::of(ranges);
+    for allow in &access.allow {
+        let Clients::Range(range) = allow.value else { continue };
+        if let Some(span) = denied.covering(range) {
             let mut fault = Diagnostic::new(
                 Code::AllowShadowed,
                 allow.span,
-                format!("no client of {} can ever come in", allow.value),
+                format!("no client of {range} can ever come in"),
             )
             .label("denied as a whole")
             .help("deny wins over allow: narrow the denied range");
-            if let Some(span) = deny.span {
+            if let Some(span) = span {
                 fault = fault.related(span, "by this range");
             }
             faults.push(fault);
         }
+    }
+    let all = access.allow.iter().chain(&access.deny);
+    let mut patterns = all.filter(|one| matches!(one.value, Clients::Pattern(_)));
+    if let Some(first_too_many) = patterns.nth(Access::PATTERNS_MAX) {
+        let message = format!("there are more than {} patterns", Access::PATTERNS_MAX);
+        faults.push(
+            Diagnostic::new(Code::Cidr, first_too_many.span, message)
+                .label("the first that is too many")
+                .help("write ranges, as in `10.0.0.0/24`: there may be any number of them"),
+        );
     }
 }
 
@@ -258,6 +275,7 @@ fn via(pool: &Pool, faults: &mut Vec<Diagnostic>) {
 mod tests {
     use super::*;
     use crate::address::Bind;
+    use crate::address::pattern::AddressPattern;
     use crate::address::source::Interface;
     use crate::config::{Backend, Proxy, ProxyProtocol, Route, Transparent, When};
     use crate::ftp::{Ftp, FtpModes};
@@ -593,12 +611,29 @@ mod tests {
     fn long_lists_are_checked_in_no_time() {
         let ranges = |base: u32, count: u32| {
             let range = |n: u32| ipnet::IpNet::from(IpAddr::from((base + 2 * n).to_be_bytes()));
-            (0..count).map(|n| Spanned::default_of(range(n))).collect::<Vec<_>>()
+            (0..count).map(|n| Spanned::default_of(range(n).into())).collect::<Vec<_>>()
         };
         let mut config = config(&[":80"], &["10.0.0.1:80"], None);
         // A list against a list by pairs would be four hundred million of them.
         config.listeners[0].access.allow = ranges(0x0a00_0000, 20_000);
         config.listeners[0].access.deny = ranges(0x0a00_0001, 20_000);
+        codes(&config, &[]);
+    }
+
+    #[test]
+    fn what_holds_for_all_listeners_is_checked_too() {
+        let clients = |text: &str| {
+            let range = text.parse::<ipnet::IpNet>().map(Clients::Range).ok();
+            let pattern = || AddressPattern::parse(text).map(Clients::Pattern);
+            Spanned::default_of(range.or_else(pattern).expect("a range or a pattern"))
+        };
+        let mut config = config(&[":80"], &["10.0.0.1:80"], None);
+        config.access.allow = vec![clients("10.1.0.0/16"), clients("10.*")];
+        config.access.deny = vec![clients("10.0.0.0/8")];
+        codes(&config, &["W0303"]);
+        config.access.deny = vec![clients("*.1"); Access::PATTERNS_MAX];
+        codes(&config, &["E0108"]);
+        config.access.allow.clear();
         codes(&config, &[]);
     }
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use crate::address::pattern::Clients;
 use crate::address::source::{Interface, Source};
 use crate::address::{BackendAddress, Bind, UnixName};
 use crate::authorize::Authorize;
@@ -28,6 +29,8 @@ pub struct Config {
     pub listeners: Vec<Listener>,
     /// Where sessions may go.
     pub pools: Vec<Pool>,
+    /// Which clients may come to any listener; what the listener says of them holds as well.
+    pub access: Access,
     /// Limits of the whole process.
     pub limits: Limits,
     /// How the work is done.
@@ -53,6 +56,7 @@ impl Default for Config {
         Self {
             listeners: Vec::new(),
             pools: Vec::new(),
+            access: Access::default(),
             limits: Limits::default(),
             runtime: Runtime::default(),
             logs: vec![Log::default()],
@@ -75,6 +79,9 @@ pub struct Listener {
     pub name: String,
     /// The addresses it listens on; at least one.
     pub bind: Vec<Spanned<Bind>>,
+    /// What records of old formats call the place that it listens at, `HOST:PORT`; `None`: its
+    /// first bind.
+    pub shown_as: Option<String>,
     /// The only network interface by which clients may come; `None`: any.
     pub interface: Option<Spanned<Interface>>,
     /// The name of the pool its sessions go to, unless a route says otherwise.
@@ -111,6 +118,7 @@ impl Listener {
         Self {
             name: name.into(),
             bind: Vec::new(),
+            shown_as: None,
             interface: None,
             pool,
             routes: Vec::new(),
@@ -219,9 +227,15 @@ impl WhenFull {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Access {
     /// Clients that may come.
-    pub allow: Vec<Spanned<IpNet>>,
+    pub allow: Vec<Spanned<Clients>>,
     /// Clients that may not.
-    pub deny: Vec<Spanned<IpNet>>,
+    pub deny: Vec<Spanned<Clients>>,
+}
+
+impl Access {
+    /// Patterns that `allow` and `deny` of one place can have together. Ranges are found at once,
+    /// however many there are; each pattern is compared with each client that comes.
+    pub const PATTERNS_MAX: usize = 1_000;
 }
 
 /// How long the phases of a session may take. Zero is written as `None`: no limit.

@@ -5,7 +5,7 @@
 //!
 //! - [`source`]: where an item was written, so that a fault can be shown there;
 //! - [`diagnostic`]: a fault of a configuration, as data;
-//! - [`address`]: where to listen, where to connect, what to leave from;
+//! - [`address`]: where to listen, where to connect, what to leave from, what clients look like;
 //! - [`unit`](mod@unit): durations, bytes and rates as a person writes them;
 //! - [`config`]: listeners, pools and limits, with their defaults;
 //! - [`authorize`]: asking a program whether clients may come;
@@ -32,6 +32,7 @@ pub mod source;
 pub mod tcp;
 pub mod unit;
 
+pub use address::pattern::{AddressPattern, Clients};
 pub use address::source::{Interface, Source, SourceAddress};
 pub use address::{BackendAddress, Bind, HostPort, UnixName};
 pub use authorize::{Authorize, Children, OnError, Program};

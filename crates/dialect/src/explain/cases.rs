@@ -112,8 +112,9 @@ cases! {
 
     Cidr:
         "A range is an address, or an address and the number of its leading bits that count: \
-         `10.0.0.7`, `10.0.0.0/24`, `2001:db8::/32`. Names are not looked up.",
-        Line(&[b"--allow", b"10.0.0.*", b"8080", b"10.0.0.11:80"]) =>
+         `10.0.0.7`, `10.0.0.0/24`, `2001:db8::/32`. Lists of clients may also name patterns: `*` \
+         stands for any text and `?` for one character of an address. Names are not looked up.",
+        Line(&[b"--allow", b"10.0.0.*/24", b"8080", b"10.0.0.11:80"]) =>
         Line(&[b"--allow", b"10.0.0.0/24", b"8080", b"10.0.0.11:80"]);
 
     TargetOption:

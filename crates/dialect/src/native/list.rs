@@ -1,4 +1,4 @@
-//! Ranges of addresses, in a file or in a list of their own: a range a line, `#` before a comment.
+//! Clients by their addresses, in a file or in a list of their own: one a line, `#` before a comment.
 //!
 //! A list is read once however many listeners name it, and its faults are told at their lines.
 
@@ -6,13 +6,13 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use ipnet::IpNet;
-use model::{Code, Diagnostic, Severity, SourceId, Span, Spanned};
+use model::{Clients, Code, Diagnostic, Severity, SourceId, Span, Spanned};
 
 use super::Reader;
 use super::table::Table;
 use super::text::Text;
 use crate::line::Word;
-use crate::term::{Dialect, cidr};
+use crate::term::{Dialect, clients};
 
 /// Faults of one list that are told; a file of something else has one in every line.
 const FAULTS_MAX: usize = 5;
@@ -24,12 +24,33 @@ const DENY: &str = "deny";
 pub type Lists<'a> = &'a dyn Fn(&Path) -> Result<String, String>;
 
 /// The lists that were read, by path. `None`: with errors.
-pub(super) type Known = HashMap<String, Option<Vec<Spanned<IpNet>>>>;
+pub(super) type Known = HashMap<String, Option<Vec<Spanned<Clients>>>>;
 
 impl Reader<'_> {
-    /// The ranges that a key names, those of its lists among them.
+    /// The ranges that a key names, where patterns cannot stand.
     pub(super) fn ranges(&mut self, table: &Table<'_>, key: &str) -> Vec<Spanned<IpNet>> {
-        let mut ranges = Vec::new();
+        let clients = self.clients(table, key).into_iter();
+        let range = |clients: Spanned<Clients>| match clients.value {
+            Clients::Range(range) => Some(Spanned { value: range, span: clients.span }),
+            Clients::Pattern(pattern) => {
+                let message = format!("`{pattern}` is not a range of addresses");
+                self.faults.push(
+                    Diagnostic::new(Code::Cidr, clients.span, message).label("a pattern").help(
+                        format!(
+                            "`{key}` goes by ranges, as in `10.0.0.0/16`; patterns are for \
+                                 `allow` and `deny`"
+                        ),
+                    ),
+                );
+                None
+            }
+        };
+        clients.filter_map(range).collect()
+    }
+
+    /// The clients that a key names, those of its lists among them.
+    pub(super) fn clients(&mut self, table: &Table<'_>, key: &str) -> Vec<Spanned<Clients>> {
+        let mut all = Vec::new();
         let mut empty = None;
         let faults = self.faults.len();
         for text in self.texts(table, key).unwrap_or_default() {
@@ -37,20 +58,20 @@ impl Reader<'_> {
             if let Some(path) = path(word.text) {
                 match self.list(path, &text) {
                     Some(listed) if listed.is_empty() => empty = Some((path.to_owned(), word.span)),
-                    listed => ranges.extend(listed.unwrap_or_default()),
+                    listed => all.extend(listed.unwrap_or_default()),
                 }
                 continue;
             }
-            match cidr::read(word, Dialect::Native) {
-                Ok((range, warning)) => {
+            match clients::read(word, Dialect::Native) {
+                Ok((clients, warning)) => {
                     self.faults.extend(warning);
-                    ranges.push(Spanned::at(range, word.span));
+                    all.push(Spanned::at(clients, word.span));
                 }
                 Err(fault) => self.faults.push(fault),
             }
         }
         let is_sound = self.faults.len() == faults;
-        if let Some((path, span)) = empty.filter(|_| is_sound && ranges.is_empty() && key != DENY) {
+        if let Some((path, span)) = empty.filter(|_| is_sound && all.is_empty() && key != DENY) {
             let message = format!("the list `{path}` names no range");
             self.faults.push(
                 Diagnostic::new(Code::Cidr, span, message).label("nothing in it").help(format!(
@@ -58,11 +79,11 @@ impl Reader<'_> {
                 )),
             );
         }
-        ranges
+        all
     }
 
-    /// The ranges of the list at `path`; `None`: it has errors, which are told.
-    fn list(&mut self, path: &str, named: &Text<'_>) -> Option<Vec<Spanned<IpNet>>> {
+    /// The clients of the list at `path`; `None`: it has errors, which are told.
+    fn list(&mut self, path: &str, named: &Text<'_>) -> Option<Vec<Spanned<Clients>>> {
         let file = Path::new(&self.sources.get(named.span.source).name);
         let place = file.parent().map_or_else(|| path.into(), |folder| folder.join(path));
         let name = place.display().to_string();
@@ -74,10 +95,10 @@ impl Reader<'_> {
             Ok(text) => {
                 let source = self.sources.add(name.clone(), text);
                 let text = self.sources.get(source).text.clone();
-                let (ranges, faults) = listed(source, &text);
+                let (clients, faults) = listed(source, &text);
                 let is_sound = faults.iter().all(|fault| fault.severity() < Severity::Error);
                 self.faults.extend(faults);
-                is_sound.then_some(ranges)
+                is_sound.then_some(clients)
             }
             Err(why) => {
                 let message = format!("cannot read {name}: {why}");
@@ -99,9 +120,9 @@ fn path(text: &str) -> Option<&str> {
     text.strip_prefix("file:").or_else(|| text.starts_with('/').then_some(text))
 }
 
-/// The ranges of a list, and its faults.
-fn listed(source: SourceId, text: &str) -> (Vec<Spanned<IpNet>>, Vec<Diagnostic>) {
-    let (mut ranges, mut faults) = (Vec::new(), Vec::new());
+/// The clients of a list, and its faults.
+fn listed(source: SourceId, text: &str) -> (Vec<Spanned<Clients>>, Vec<Diagnostic>) {
+    let (mut all, mut faults) = (Vec::new(), Vec::new());
     let mut untold: Option<(Span, usize)> = None;
     for line in text.split_inclusive('\n') {
         let written = line.split('#').next().unwrap_or_default().trim();
@@ -110,9 +131,9 @@ fn listed(source: SourceId, text: &str) -> (Vec<Spanned<IpNet>>, Vec<Diagnostic>
         }
         let start = written.as_ptr().addr() - text.as_ptr().addr();
         let span = Span::new(source, start..start + written.len());
-        let fault = match range(Word::of_file(written, span, true)) {
-            Ok((range, warning)) => {
-                ranges.push(Spanned::at(range, span));
+        let fault = match one(Word::of_file(written, span, true)) {
+            Ok((clients, warning)) => {
+                all.push(Spanned::at(clients, span));
                 warning
             }
             Err(fault) => Some(fault),
@@ -131,13 +152,13 @@ fn listed(source: SourceId, text: &str) -> (Vec<Spanned<IpNet>>, Vec<Diagnostic>
                 .help("a list has an address or a range in each line, and `#` before comments"),
         );
     }
-    (ranges, faults)
+    (all, faults)
 }
 
-fn range(word: Word<'_>) -> Result<(IpNet, Option<Diagnostic>), Diagnostic> {
+fn one(word: Word<'_>) -> Result<(Clients, Option<Diagnostic>), Diagnostic> {
     let apart = word.text.find(|c: char| c == ',' || c.is_whitespace());
     match apart {
-        None => cidr::read(word, Dialect::Native),
+        None => clients::read(word, Dialect::Native),
         Some(at) => {
             let message = format!("`{}` is more than a range", word.text);
             Err(Diagnostic::new(Code::Cidr, word.from(at).span, message)

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use model::address::{Fault, FaultKind};
 use model::{
-    Access, Backend, Bind, Code, Diagnostic, Idle, Interface, Listener, Refusal, Spanned, Timeouts,
+    Backend, Bind, Code, Diagnostic, Idle, Interface, Listener, Refusal, Spanned, Timeouts,
     Transparent, WhenFull,
 };
 use toml::de::DeValue;
@@ -28,6 +28,9 @@ use crate::term::value;
 /// Longest name of a listener or pool, in bytes: it stands in every record.
 pub(super) const NAME_BYTES_MAX: usize = 64;
 
+/// Longest text that logs show as the place of a listener, in bytes: a host name and a port.
+const SHOWN_BYTES_MAX: usize = model::address::HOST_BYTES_MAX + ":65535".len();
+
 pub(super) const LISTENER: Schema = Schema {
     place: "a listener",
     keys: &[
@@ -38,6 +41,12 @@ pub(super) const LISTENER: Schema = Schema {
              `:5000-5100`, `udp://:53`, `unix:/path`.",
         )
         .required(),
+        Key::new(
+            "shown_as",
+            Takes::Text("0:8080"),
+            "What logs in formats of old tools call the place it listens at, `HOST:PORT`; its first \
+             `bind` if it is left out.",
+        ),
         Key::new(
             "interface",
             Takes::Text("eth0"),
@@ -60,8 +69,8 @@ pub(super) const LISTENER: Schema = Schema {
         Key::new(
             "allow",
             Takes::Texts("10.0.0.0/8"),
-            "Clients that may come: ranges of addresses, and `file:PATH` for lists of them, a range a \
-             line; everybody if it is empty.",
+            "Clients that may come: ranges of addresses, patterns such as `10.0.*.1`, and `file:PATH` for \
+             lists of both, one a line; everybody if it is empty.",
         )
         .default("[]"),
         Key::new(
@@ -217,8 +226,7 @@ impl Reader<'_> {
     fn listener(&mut self, name: &str, table: &Table<'_>) {
         self.keys(table, &LISTENER);
         let bind = self.binds(name, table);
-        let access =
-            Access { allow: self.ranges(table, "allow"), deny: self.ranges(table, "deny") };
+        let access = self.access(table);
         let authorize = self.authorize(table);
         let limits = self.table(table, "limits").map(|limits| self.limits(&limits));
         let timeouts = self.timeouts(table);
@@ -231,8 +239,10 @@ impl Reader<'_> {
         let interface = self.interface(table);
         let transparent = self.transparent(table);
         let http = self.http(table);
+        let shown_as = self.shown_as(table);
         self.config.listeners.push(Listener {
             bind,
+            shown_as,
             interface,
             routes,
             access,
@@ -262,6 +272,19 @@ impl Reader<'_> {
         };
         // Whichever was meant: clients are diverted, and nothing else is at fault.
         Some(Spanned::at(mode.unwrap_or(Transparent::Redirect), entry.value_span()))
+    }
+
+    fn shown_as(&mut self, table: &Table<'_>) -> Option<String> {
+        let text = self.text(table, "shown_as")?;
+        let is_legal = (1..=SHOWN_BYTES_MAX).contains(&text.value.len())
+            && !text.value.contains(char::is_control);
+        if !is_legal {
+            let fault = Diagnostic::new(Code::Name, text.span, "no log can show this");
+            self.faults.push(fault.label("not a place").help(format!(
+                "write `HOST:PORT`, at most {SHOWN_BYTES_MAX} bytes without control characters"
+            )));
+        }
+        is_legal.then(|| text.value.to_string())
     }
 
     fn interface(&mut self, table: &Table<'_>) -> Option<Spanned<Interface>> {

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use model::log::{Sample, SyslogLabel, SyslogProtocol};
 use model::{
-    AllDown, Authorize, Backend, Bandwidth, Bind, ByteSize, Children, Config, Delay, Ftp, FtpModes,
-    Http, HttpRequests, Idle, Limits, Listener, Log, LogFormat, LogTarget, Mptcp, OnError,
-    OnRemoved, Pool, Queue, Refusal, Role, Route, Runtime, Source, Sticky, Syslog, SyslogServer,
-    Tcp, Timeouts, Transparent, Verbosity, Weight, When, WhenFull, unit,
+    Access, AllDown, Authorize, Backend, Bandwidth, Bind, ByteSize, Children, Config, Delay, Ftp,
+    FtpModes, Http, HttpRequests, Idle, Limits, Listener, Log, LogFormat, LogTarget, Mptcp,
+    OnError, OnRemoved, Pool, Queue, Refusal, Role, Route, Runtime, Source, Sticky, Syslog,
+    SyslogServer, Tcp, Timeouts, Transparent, Verbosity, Weight, When, WhenFull, unit,
 };
 
 use super::pool::{BALANCES, STICKY_BY};
@@ -47,6 +47,8 @@ impl Writer {
         for pool in &config.pools {
             self.pool(pool);
         }
+        self.header("access");
+        self.access(&config.access);
         self.header("limits");
         self.limits("", &config.limits, "as many as descriptors allow");
         for log in &config.logs {
@@ -77,6 +79,8 @@ impl Writer {
         self.header(&format!("listener.{}", quoted(&listener.name)));
         let binds: Vec<_> = listener.bind.iter().map(|bind| &bind.value).collect();
         self.value("bind", &list(binds_shown(&binds)), false);
+        let shown_as = listener.shown_as.as_deref().map(quoted);
+        self.optional("shown_as", shown_as, "the first bind");
         let interface = listener.interface.as_ref();
         let interface = interface.map(|interface| quoted(interface.value.as_str()));
         self.optional("interface", interface, "any");
@@ -84,12 +88,7 @@ impl Writer {
         let transparent = transparent.map(|mode| quoted(named(&Transparent::NAMES, mode.value)));
         self.optional("transparent", transparent, "clients meant to come here");
         self.value("pool", &quoted(&listener.pool.value), false);
-        let ranges = |ranges: &[model::Spanned<ipnet::IpNet>]| {
-            list(ranges.iter().map(|range| range.value.to_string()))
-        };
-        let access = &listener.access;
-        self.value("allow", &ranges(&access.allow), access.allow.is_empty());
-        self.value("deny", &ranges(&access.deny), access.deny.is_empty());
+        self.access(&listener.access);
         self.authorize(listener.authorize.as_ref().map(|authorize| &authorize.value));
         self.limits("limits.", &listener.limits, "any number");
         let (times, usual) = (listener.timeouts, Timeouts::default());
@@ -117,6 +116,13 @@ impl Writer {
         self.choice("when_full", listener.when_full, &WhenFull::NAMES);
         for route in &listener.routes {
             self.route(&listener.name, route);
+        }
+    }
+
+    fn access(&mut self, access: &Access) {
+        for (key, clients) in [("allow", &access.allow), ("deny", &access.deny)] {
+            let shown = list(clients.iter().map(|clients| clients.value.to_string()));
+            self.value(key, &shown, clients.is_empty());
         }
     }
 

@@ -21,7 +21,24 @@ pub(super) struct Rule {
 
 /// The sets that say the same as `rules`; `None`: they would be too many ranges.
 pub(super) fn access(rules: &[Rule]) -> Option<Access> {
-    let mut access = Access::default();
+    let Sets { allow, deny } = sets(rules)?;
+    let clients = |ranges: Vec<Spanned<IpNet>>| {
+        let clients =
+            |range: Spanned<IpNet>| Spanned { value: range.value.into(), span: range.span };
+        ranges.into_iter().map(clients).collect()
+    };
+    Some(Access { allow: clients(allow), deny: clients(deny) })
+}
+
+/// The same as ranges.
+#[derive(Debug, Default)]
+struct Sets {
+    allow: Vec<Spanned<IpNet>>,
+    deny: Vec<Spanned<IpNet>>,
+}
+
+fn sets(rules: &[Rule]) -> Option<Sets> {
+    let mut access = Sets::default();
     let mut permitted: Vec<IpNet> = Vec::new();
     for rule in rules {
         for range in &rule.ranges {
@@ -100,7 +117,7 @@ mod tests {
 
     #[track_caller]
     fn check(text: &str, allow: &[&str], deny: &[&str]) {
-        let access = access(&rules(text)).expect("few ranges");
+        let access = super::sets(&rules(text)).expect("few ranges");
         let shown = |list: &[Spanned<IpNet>]| -> Vec<String> {
             list.iter().map(|range| range.value.to_string()).collect()
         };
@@ -152,7 +169,7 @@ mod tests {
                     }
                 })
                 .collect();
-            let access = access(&rules).expect("few ranges");
+            let access = super::sets(&rules).expect("few ranges");
             for last in 0..18 {
                 let client = IpAddr::from([10, 0, 0, last]);
                 let matches =

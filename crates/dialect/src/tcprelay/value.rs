@@ -136,10 +136,7 @@ pub(super) fn range(token: &Token) -> Result<(IpNet, Option<Diagnostic>), Diagno
         return Ok((IpAddr::from(ip).into(), None));
     }
     let (range, told) = cidr::read(word, Dialect::Native)?;
-    let IpNet::V6(v6) = range else { return Ok((range, told)) };
-    let v4 = v6.addr().to_ipv4_mapped().zip(v6.prefix_len().checked_sub(96));
-    let v4 = v4.and_then(|(address, length)| IpNet::new(address.into(), length).ok());
-    Ok((v4.unwrap_or(range), told))
+    Ok((cidr::unmapped(range), told))
 }
 
 fn unix(token: &Token) -> Result<UnixName, Diagnostic> {

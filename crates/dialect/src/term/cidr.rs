@@ -36,6 +36,13 @@ pub(crate) fn read(
     Ok((whole, warning))
 }
 
+/// A range of IPv6 that holds IPv4 addresses in IPv6 (RFC 4291 section 2.5.5.2) as one of IPv4.
+pub(crate) fn unmapped(range: IpNet) -> IpNet {
+    let IpNet::V6(v6) = range else { return range };
+    let v4 = v6.addr().to_ipv4_mapped().zip(v6.prefix_len().checked_sub(96));
+    v4.and_then(|(address, length)| IpNet::new(address.into(), length).ok()).unwrap_or(range)
+}
+
 fn fault(word: Word<'_>, dialect: Dialect) -> Diagnostic {
     let text = word.text;
     let message = format!("`{text}` is not a range of addresses");

@@ -7,12 +7,12 @@ use dialect::native;
 use dialect::render::{Colour, render};
 use model::log::{Facility, Sample, SyslogProtocol, Tag};
 use model::{
-    Access, Admin, AllDown, Authorize, Backend, BackendAddress, Balance, Bandwidth, Bind, ByteRate,
-    ByteSize, Children, Config, Congestion, Delay, Dscp, Ftp, FtpModes, HostPort, Http,
-    HttpRequests, Idle, Interface, Limits, Listener, Log, LogFormat, LogTarget, Mptcp, OnError,
-    OnRemoved, Pool, PortRange, Program, Proxy, ProxyProtocol, Queue, Rate, Refusal, Role, Route,
-    Runtime, Source, Sources, Spanned, Sticky, StickyKey, Syslog, SyslogLabel, SyslogServer, Tcp,
-    Timeouts, Transparent, Url, Verbosity, Weight, When, WhenFull,
+    Access, AddressPattern, Admin, AllDown, Authorize, Backend, BackendAddress, Balance, Bandwidth,
+    Bind, ByteRate, ByteSize, Children, Clients, Config, Congestion, Delay, Dscp, Ftp, FtpModes,
+    HostPort, Http, HttpRequests, Idle, Interface, Limits, Listener, Log, LogFormat, LogTarget,
+    Mptcp, OnError, OnRemoved, Pool, PortRange, Program, Proxy, ProxyProtocol, Queue, Rate,
+    Refusal, Role, Route, Runtime, Source, Sources, Spanned, Sticky, StickyKey, Syslog,
+    SyslogLabel, SyslogServer, Tcp, Timeouts, Transparent, Url, Verbosity, Weight, When, WhenFull,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -35,9 +35,9 @@ pub(crate) fn any() -> impl Strategy<Value = Config> {
     let listeners = vec(listener(), 1..4);
     let pools = vec(pool(), 1..4);
     let admin = option::of(select(vec!["unix:/run/replug/admin.sock", "unix:@replug"]));
-    let process = (limits(), option::of(1usize..1024), proptest::bool::ANY, admin);
+    let process = (access(), limits(), option::of(1usize..1024), proptest::bool::ANY, admin);
     (listeners, pools, process, logs()).prop_map(|(listeners, pools, process, logs)| {
-        let (limits, shards, splice, admin) = process;
+        let (access, limits, shards, splice, admin) = process;
         let admin = admin.map(|text| match Bind::parse(text) {
             Ok(Bind::Unix(name)) => unwritten(name),
             _ => unreachable!("these are legal unix binds"),
@@ -54,6 +54,7 @@ pub(crate) fn any() -> impl Strategy<Value = Config> {
                 .enumerate()
                 .map(|(at, pool)| Pool { name: unwritten(format!("p-{at}")), ..pool })
                 .collect(),
+            access,
             limits,
             runtime: Runtime { shards: shards.and_then(NonZeroUsize::new), splice },
             logs,
@@ -98,11 +99,6 @@ fn listener() -> impl Strategy<Value = Listener> {
     let udp = ["udp://:53", "udp://:54", "udp://10.0.0.1:80", "udp://[::1]:7", "udp://:0"];
     let bind = select([&binds[..], &unix, &handed, &udp].concat());
     let bind = bind.prop_map(|text| unwritten(Bind::parse(text).expect("these are legal binds")));
-    let range = select(vec!["10.0.0.0/8", "10.0.0.7/32", "::/0", "2001:db8::/32"]);
-    let ranges = || {
-        let range = range.clone();
-        vec(range.prop_map(|text| unwritten(text.parse().expect("a range"))), 0..3)
-    };
     let timeouts = (time(), idle(), option::of(time()), option::of(time()));
     let timeouts = timeouts.prop_map(|(connect, idle, half_closed, lifetime)| Timeouts {
         connect,
@@ -111,19 +107,22 @@ fn listener() -> impl Strategy<Value = Listener> {
         lifetime,
     });
     let refuse = select(Refusal::NAMES.map(|(_, refuse)| refuse).to_vec());
-    let access = (ranges(), ranges(), option::of(authorize()));
+    let access = (access(), option::of(authorize()));
     let full = select(WhenFull::NAMES.map(|(_, full)| full).to_vec());
     let by = option::of(select(vec!["eth0", "br-lan.7"]));
     let transparent = option::of(select(Transparent::NAMES.map(|(_, mode)| mode).to_vec()));
+    let shown = option::of(select(vec!["0:80", "a b:\"${X}"]));
     let streams = (option::of(http()), delay(), option::of(ftp()));
-    let more = (tcp(), refuse, full, by, transparent, streams);
+    let more = (tcp(), refuse, full, by, (shown, transparent), streams);
     (vec(bind, 1..9), 0usize..3, vec(route(), 0..3), access, limits(), timeouts, more).prop_map(
-        |(bind, pool, routes, (allow, deny, authorize), limits, timeouts, more)| {
-            let (tcp, refuse, when_full, by, transparent, (http, delay, ftp)) = more;
+        |(bind, pool, routes, (access, authorize), limits, timeouts, more)| {
+            let (tcp, refuse, when_full, by, (shown_as, transparent), streams) = more;
+            let (http, delay, ftp) = streams;
             Listener {
                 bind,
+                shown_as: shown_as.map(str::to_owned),
                 routes,
-                access: Access { allow, deny },
+                access,
                 authorize: authorize.map(unwritten),
                 limits,
                 timeouts,
@@ -199,6 +198,17 @@ fn ftp() -> impl Strategy<Value = Ftp> {
     let ports = select(vec!["1-65535", "40000-40100", "21"]);
     let ports = option::of(ports.prop_map(|text| PortRange::parse(text).expect("a range")));
     (modes, ports).prop_map(|(modes, ports)| Ftp { modes, ports })
+}
+
+fn access() -> impl Strategy<Value = Access> {
+    let range = select(vec!["10.0.0.0/8", "10.0.0.7/32", "::/0", "2001:db8::/32"]);
+    let range = range.prop_map(|text| Clients::Range(text.parse().expect("a range")));
+    let pattern = select(vec!["127.*.2", "10.0.0.?", "fe80:*", "*", "::ffff:1?.*"]);
+    let pattern =
+        pattern.prop_map(|text| Clients::Pattern(AddressPattern::parse(text).expect("a pattern")));
+    let clients = prop_oneof![range, pattern].prop_map(unwritten);
+    (vec(clients.clone(), 0..3), vec(clients, 0..3))
+        .prop_map(|(allow, deny)| Access { allow, deny })
 }
 
 fn route() -> impl Strategy<Value = Route> {

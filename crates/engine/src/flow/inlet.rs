@@ -201,8 +201,11 @@ impl Inlet {
     /// Room for one more flow. Within a limit of sessions the idlest flow makes room; whoever is
     /// over another limit is refused, since a datagram cannot wait.
     fn room(&self, listener: &Arc<Listener>, client: IpAddr) -> Result<Room, Refused> {
-        let refused =
-            |reason| Refused { outcome: Outcome { reason, by: By::Replug }, attempts: Vec::new() };
+        let refused = |reason| Refused {
+            outcome: Outcome { reason, by: By::Replug },
+            denial: None,
+            attempts: Vec::new(),
+        };
         let (gates, ceiling) = (&listener.gates, &self.shard.ceiling);
         let mut room = Room {
             listener: Arc::clone(listener),
@@ -220,7 +223,9 @@ impl Inlet {
                     self.shard.journal.notice(Notice::ClientsUncounted { listener, times });
                 }
             }
-            Admission::Denied => return Err(refused(Reason::Denied)),
+            Admission::Denied(denial) => {
+                return Err(Refused { denial: Some(denial), ..refused(Reason::Denied) });
+            }
             Admission::Limited(_) => return Err(refused(Reason::Limited)),
         }
         if ceiling.has_starving() {
@@ -275,7 +280,7 @@ impl Inlet {
         refused: Refused,
         now: Tick,
     ) {
-        let Refused { outcome, attempts } = refused;
+        let Refused { outcome, denial, attempts } = refused;
         let journal = &self.shard.journal;
         let wants = journal.wants();
         if !wants.records || !self.refusals.borrow_mut().is_news(client.ip(), outcome.reason, now) {
@@ -290,8 +295,10 @@ impl Inlet {
             accepted: SystemTime::now(),
             listener: listener.name.clone(),
             bind: listener.bind.clone(),
+            target: pool.target(),
             client: ClientAddress::Ip(client),
             pool: is_routed.then(|| pool.name.clone()),
+            denial,
             backend: None,
             bytes_to_backend: 0,
             bytes_to_client: 0,

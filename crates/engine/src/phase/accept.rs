@@ -282,8 +282,11 @@ impl Door {
             return;
         }
         self.last_notice = Some(Instant::now());
+        let listener = self.duty.listener();
         self.shard.journal.notice(Notice::AcceptRests {
-            listener: self.duty.listener().name.clone(),
+            listener: listener.name.clone(),
+            bind: listener.bind.clone(),
+            target: listener.pool.target(),
             error: error.to_string(),
             times: std::mem::take(&mut self.unnoticed),
         });

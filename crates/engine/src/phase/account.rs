@@ -26,10 +26,14 @@ pub struct Record {
     pub listener: Arc<str>,
     /// Where that listens, as configured; the first place, if there are several.
     pub bind: Arc<str>,
+    /// Where its sessions go, as configured; the first backend, if there are several.
+    pub target: Arc<str>,
     /// Who came.
     pub client: ClientAddress,
     /// The pool it was routed to; `None` when it ended before that.
     pub pool: Option<Arc<str>>,
+    /// Which of the access rules refused it, if they did.
+    pub denial: Option<Denial>,
     /// The backend that served it; `None` when none was reached.
     pub backend: Option<Reached>,
     /// Bytes delivered to the backend.
@@ -70,6 +74,15 @@ pub enum Event {
         /// Who ended it.
         by: By,
     },
+}
+
+/// Why the access rules refuse a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Denial {
+    /// It is none of those that may come.
+    NotAllowed,
+    /// It is one of those that may not.
+    Denied,
 }
 
 /// The datagrams of a flow.

@@ -4,22 +4,26 @@ use std::collections::HashMap;
 
 use ipnet::IpNet;
 
-use crate::source::Spanned;
+use crate::source::Span;
 
 /// Ranges, to be asked which of them covers one.
-pub(super) struct Covers<'a> {
-    ranges: HashMap<IpNet, &'a Spanned<IpNet>>,
+pub(super) struct Covers {
+    ranges: HashMap<IpNet, Option<Span>>,
 }
 
-impl<'a> Covers<'a> {
-    pub(super) fn of(ranges: &'a [Spanned<IpNet>]) -> Self {
-        // Of two that are the same, the first counts.
-        let ranges = ranges.iter().rev().map(|range| (range.value.trunc(), range));
-        Self { ranges: ranges.collect() }
+impl Covers {
+    /// `ranges` with the places where they are written.
+    pub(super) fn of(ranges: impl IntoIterator<Item = (IpNet, Option<Span>)>) -> Self {
+        let mut known = HashMap::new();
+        for (range, span) in ranges {
+            // Of two that are the same, the first counts.
+            known.entry(range.trunc()).or_insert(span);
+        }
+        Self { ranges: known }
     }
 
-    /// The narrowest range that `range` lies in.
-    pub(super) fn covering(&self, range: IpNet) -> Option<&'a Spanned<IpNet>> {
+    /// Where the narrowest range is written that `range` lies in.
+    pub(super) fn covering(&self, range: IpNet) -> Option<Option<Span>> {
         wider(range).find_map(|wider| self.ranges.get(&wider).copied())
     }
 }

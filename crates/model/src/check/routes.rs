@@ -36,7 +36,7 @@ fn covers(wide: &When, narrow: &When) -> bool {
         wide.is_empty() || !narrow.is_empty() && narrow.iter().all(|item| wide.contains(item))
     }
     let clients = || {
-        let ranges = Covers::of(&wide.client);
+        let ranges = Covers::of(wide.client.iter().map(|range| (range.value, range.span)));
         wide.client.is_empty()
             || !narrow.client.is_empty()
                 && narrow.client.iter().all(|range| ranges.covering(range.value).is_some())

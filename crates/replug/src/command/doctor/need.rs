@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use model::{BackendAddress, Bind, Config, Listener, Pool, Source, Transparent};
+use model::{BackendAddress, Bind, Clients, Config, Listener, Pool, Source, Spanned, Transparent};
 
 /// The firewall mark of packets that are to be delivered to this machine whatever their address is,
 /// unless another is in use: one that nobody has by chance.
@@ -299,7 +299,13 @@ fn clients(listener: &Listener, family: Family, ports: &[String]) -> String {
         words.push(format!("iifname \"{}\"", interface.value.as_str()));
     }
     words.push(format!("meta nfproto {}", family.nfproto()));
-    let allow = listener.access.allow.iter().map(|range| range.value);
+    // Whoever is no range may be anybody.
+    let range = |clients: &Spanned<Clients>| match clients.value {
+        Clients::Range(range) => Some(range),
+        Clients::Pattern(_) => None,
+    };
+    let allow: Option<Vec<_>> = listener.access.allow.iter().map(range).collect();
+    let allow = allow.unwrap_or_default().into_iter();
     let allow: Vec<_> = allow.filter(|range| Family::of(range.addr()) == family).collect();
     if !allow.is_empty() && allow.len() <= RANGES_MAX {
         let ranges: Vec<_> = allow.iter().map(|range| range.trunc().to_string()).collect();
@@ -387,7 +393,7 @@ fn quoted(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use model::{Backend, Interface, Spanned};
+    use model::{AddressPattern, Backend, Interface};
 
     fn config(bind: &str, mode: Option<Transparent>, source: Option<Source>) -> Config {
         let name = || Spanned::default_of("web".to_owned());
@@ -431,7 +437,7 @@ mod tests {
         let eth0 = Interface::parse("eth0").expect("a legal name");
         listener.interface = Some(Spanned::default_of(eth0));
         for range in ["10.0.0.0/8", "2001:db8::/32"] {
-            let range = range.parse().expect("a range");
+            let range = Clients::Range(range.parse().expect("a range"));
             listener.access.allow.push(Spanned::default_of(range));
         }
         assert_eq!(
@@ -443,6 +449,11 @@ mod tests {
               dnat ip to 10.0.0.1:3129'"
             ]
         );
+        // A pattern is for the listener alone.
+        let pattern = AddressPattern::parse("192.*.1").map(Clients::Pattern);
+        let pattern = pattern.expect("a pattern");
+        config.listeners[0].access.allow.push(Spanned::default_of(pattern));
+        assert!(!lines(&config, &["80"])[0].contains("saddr"));
     }
 
     #[test]
