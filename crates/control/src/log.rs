@@ -39,6 +39,7 @@ mod output;
 mod plug;
 mod redir;
 mod remote;
+mod rinetd;
 #[cfg(test)]
 mod samples;
 mod sink;

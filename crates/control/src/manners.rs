@@ -19,6 +19,10 @@ pub struct Manners {
     pub pidfile: PidfileHolds,
     /// What becomes of a start without one.
     pub pidfile_need: PidfileNeed,
+    /// What is told when clients are accepted.
+    pub started: Option<&'static str>,
+    /// What is told when a signal asks for a reload, before that.
+    pub reloading: Option<&'static str>,
     /// What is told first, as it stands, of an address that cannot be listened on.
     pub not_bound: Option<fn(&Bind, &io::Error) -> String>,
     /// How a process ends that inetd has started for one client, if that reached no backend.
@@ -33,6 +37,8 @@ impl Default for Manners {
             signals: Signals::default(),
             pidfile: PidfileHolds::Process,
             pidfile_need: PidfileNeed::Must,
+            started: None,
+            reloading: None,
             not_bound: None,
             unserved: Exit::Done,
             no_pidfile: None,

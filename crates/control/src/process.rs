@@ -125,7 +125,7 @@ struct Started {
     sources: Sources,
     contact: Contact,
     pidfile: Option<(PidFile, PidfileHolds)>,
-    unserved: Exit,
+    manners: Manners,
 }
 
 fn start(config: &Config, process: &Process) -> Result<Started, Fault> {
@@ -197,8 +197,8 @@ fn start(config: &Config, process: &Process) -> Result<Started, Fault> {
         log.journal().notice(Notice::Remark { level: Level::Warning, text });
     }
     let pidfile = pidfile.map(|file| (file, process.manners.pidfile));
-    let unserved = process.manners.unserved;
-    Ok(Started { runtime, signals, bound, door, log, sources, contact, pidfile, unserved })
+    let manners = process.manners;
+    Ok(Started { runtime, signals, bound, door, log, sources, contact, pidfile, manners })
 }
 
 impl Started {
@@ -209,7 +209,7 @@ impl Started {
         launcher: Option<Launcher>,
         ready: impl FnOnce(&[(Arc<str>, String)]),
     ) -> Exit {
-        let Self { runtime, signals, bound, door, log, sources, contact, pidfile, unserved } = self;
+        let Self { runtime, signals, bound, door, log, sources, contact, pidfile, manners } = self;
         let addresses = bound.addresses();
         let is_client = bound.is_client();
         for socket in bound.unused() {
@@ -231,6 +231,7 @@ impl Started {
             let desk = desk.map_err(|error| Fault::failed("cannot take orders", &error))?;
             let watch = Watch::new(files.as_ref().map_or(&[], |files| &files.watched));
             ready(&addresses);
+            tell_started(manners, &log);
             let manager = Arc::new(Manager::new(contact, log.journal().clone()));
             manager.ready(format_args!("accepts clients on {} addresses", addresses.len()));
             if let Some(period) = manager.ping_period() {
@@ -266,19 +267,28 @@ impl Started {
                 desk,
                 orders: tell,
             };
-            let supervisor = Supervisor { running, signals, orders, watch };
+            let supervisor =
+                Supervisor { running, signals, orders, watch, reloading: manners.reloading };
             Ok(match is_client {
                 true => supervisor.run_out().await,
                 false => supervisor.run().await,
             })
         });
         let exit = match end {
-            Ok((End::Clean, engine)) => join(engine, &log, is_client.then_some(unserved)),
+            Ok((End::Clean, engine)) => join(engine, &log, is_client.then_some(manners.unserved)),
             Ok((End::Stuck, _)) => Exit::Failed,
             Err(fault) => refuse(fault),
         };
         finish(log);
         exit
+    }
+}
+
+/// Tells that clients are accepted, as a personality does.
+fn tell_started(manners: Manners, log: &log::Running) {
+    if let Some(text) = manners.started {
+        let text = text.to_owned();
+        log.journal().notice(Notice::Remark { level: Level::Info, text });
     }
 }
 

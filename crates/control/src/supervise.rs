@@ -51,6 +51,8 @@ pub(crate) struct Supervisor<'a> {
     /// What comes in by the socket for orders.
     pub(crate) orders: mpsc::Receiver<Asked>,
     pub(crate) watch: Watch,
+    /// What is told when a signal asks for a reload.
+    pub(crate) reloading: Option<&'static str>,
 }
 
 impl Supervisor<'_> {
@@ -96,6 +98,9 @@ impl Supervisor<'_> {
 
     /// SIGHUP: whatever may have changed outside is looked at again.
     async fn hang_up(&mut self) {
+        if let Some(text) = self.reloading {
+            self.remark(Level::Info, text.to_owned());
+        }
         self.running.log.reopen();
         self.running.names.resolve_again();
         self.running.authorities.try_again();

@@ -66,6 +66,12 @@ pub enum LogFormat {
     PlugSession,
     /// What plug tells syslog.
     PlugSyslog,
+    /// The line of rinetd's log file; no messages.
+    Rinetd,
+    /// The same as a line of a web server.
+    RinetdCommon,
+    /// What rinetd tells syslog.
+    RinetdSyslog,
     /// The access log of transproxy: requests, and clients that were refused; no messages.
     Tproxy,
     /// What transproxy tells syslog: what could not be reached.
@@ -80,13 +86,19 @@ impl LogFormat {
     /// Whether it has lines for sessions that begin or go on, and not only for their ends.
     pub fn has_events(self) -> bool {
         match self {
-            Self::Text | Self::Json | Self::Logfmt | Self::HaproxyTcp => true,
+            Self::Text
+            | Self::Json
+            | Self::Logfmt
+            | Self::HaproxyTcp
+            | Self::Rinetd
+            | Self::RinetdCommon => true,
             Self::PlugSession
             | Self::PlugSyslog
-            | Self::Tproxy
-            | Self::TproxySyslog
+            | Self::RinetdSyslog
             | Self::RedirSyslog
-            | Self::Redir2Syslog => false,
+            | Self::Redir2Syslog
+            | Self::Tproxy
+            | Self::TproxySyslog => false,
         }
     }
 
@@ -96,13 +108,16 @@ impl LogFormat {
     }
 
     /// All of them, by the names under which they are configured.
-    pub const NAMES: [(&str, Self); 10] = [
+    pub const NAMES: [(&str, Self); 13] = [
         ("text", Self::Text),
         ("json", Self::Json),
         ("logfmt", Self::Logfmt),
         ("haproxy-tcp", Self::HaproxyTcp),
         ("plug-session", Self::PlugSession),
         ("plug-syslog", Self::PlugSyslog),
+        ("rinetd", Self::Rinetd),
+        ("rinetd-common", Self::RinetdCommon),
+        ("rinetd-syslog", Self::RinetdSyslog),
         ("tproxy", Self::Tproxy),
         ("tproxy-syslog", Self::TproxySyslog),
         ("redir-syslog", Self::RedirSyslog),

@@ -32,6 +32,15 @@ pub(super) struct Dated(pub(super) SystemTime);
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Stamped(pub(super) SystemTime);
 
+/// A moment that shows itself as web servers do, in the zone of this machine, without the zone:
+/// `30/Jul/2026:12:03:45`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Common(pub(super) SystemTime);
+
+/// What the zone of this machine is ahead of UTC at a moment: `+0200`, `-0330`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Zone(pub(super) SystemTime);
+
 const MONTHS: [&str; 12] =
     ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
@@ -60,6 +69,20 @@ impl fmt::Display for Dated {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Civil { year, month, day, time, millis } = Civil::here(self.0);
         write!(f, "{day:02}/{}/{year:04}:{time}.{millis:03}", month_name(month))
+    }
+}
+
+impl fmt::Display for Common {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Civil { year, month, day, time, .. } = Civil::here(self.0);
+        write!(f, "{day:02}/{}/{year:04}:{time}", month_name(month))
+    }
+}
+
+impl fmt::Display for Zone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ahead = relay::local_offset(millis_since_epoch(self.0).div_euclid(MILLIS_PER_SECOND));
+        zone(ahead).fmt(f)
     }
 }
 
@@ -110,6 +133,12 @@ impl fmt::Display for OfDay {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:02}:{:02}:{:02}", self.0 / 3_600, self.0 / 60 % 60, self.0 % 60)
     }
+}
+
+/// A zone that is ahead by so many seconds.
+fn zone(ahead: i64) -> String {
+    let (sign, minutes) = (if ahead < 0 { '-' } else { '+' }, ahead.unsigned_abs() / 60);
+    format!("{sign}{:02}{:02}", minutes / 60, minutes % 60)
 }
 
 /// The name of a month, 1 to 12.
@@ -184,6 +213,15 @@ mod tests {
         check(253_402_300_799_999, "9999-12-31T23:59:59.999Z");
     }
 
+    #[test]
+    fn zones() {
+        for (ahead, expected) in
+            [(0, "+0000"), (7_200, "+0200"), (19_800, "+0530"), (-12_600, "-0330"), (-60, "-0001")]
+        {
+            assert_eq!(zone(ahead), expected);
+        }
+    }
+
     /// Whatever zone the tests run in: local time is UTC, shifted by what the zone is ahead.
     #[test]
     fn local_moments() {
@@ -201,7 +239,9 @@ mod tests {
                 true => UNIX_EPOCH - distance,
                 false => UNIX_EPOCH + distance,
             };
-            let shown = [Local(at).to_string(), Dated(at).to_string(), Stamped(at).to_string()];
+            let dated = Dated(at).to_string();
+            assert_eq!(Some((&*Common(at).to_string(), "443")), dated.rsplit_once('.'));
+            let shown = [Local(at).to_string(), dated, Stamped(at).to_string()];
             assert_eq!(shown, expected);
         }
     }

@@ -15,10 +15,11 @@ use model::{Log, LogFormat, LogTarget, SyslogServer, Verbosity};
 
 use super::output::{Flushed, Output};
 use super::redir::Version;
+use super::rinetd::Style;
 use super::sink::Sink;
 use super::syslog::{About, Head, Severity};
 use super::text::Columns;
-use super::{at, haproxy, journald, json, logfmt, plug, redir, syslog, text, tproxy};
+use super::{at, haproxy, journald, json, logfmt, plug, redir, rinetd, syslog, text, tproxy};
 
 /// Where the local syslog daemon listens.
 pub(super) const DEV_LOG: &str = "/dev/log";
@@ -230,6 +231,9 @@ impl Writer {
             LogFormat::HaproxyTcp => haproxy::session(line, record),
             LogFormat::PlugSession => plug::session_line(line, record),
             LogFormat::PlugSyslog => severity = plug::session(line, verbosity, record),
+            LogFormat::Rinetd => rinetd::session(line, Style::Tabs, record),
+            LogFormat::RinetdCommon => rinetd::session(line, Style::Common, record),
+            LogFormat::RinetdSyslog => severity = rinetd::told_session(line, columns.time, record),
             LogFormat::Tproxy => tproxy::session(line, columns, record),
             LogFormat::TproxySyslog => severity = tproxy::session_to_syslog(line, record),
             LogFormat::RedirSyslog => {
@@ -272,7 +276,10 @@ impl Writer {
             | LogFormat::PlugSyslog
             | LogFormat::TproxySyslog
             | LogFormat::RedirSyslog
-            | LogFormat::Redir2Syslog => return,
+            | LogFormat::Redir2Syslog
+            | LogFormat::Rinetd
+            | LogFormat::RinetdCommon
+            | LogFormat::RinetdSyslog => return,
         }
         let entry = &mut self.entry;
         entry.clear();
@@ -300,6 +307,11 @@ impl Writer {
             LogFormat::Logfmt => logfmt::notice(line, now, notice),
             LogFormat::PlugSession | LogFormat::Tproxy => return,
             LogFormat::PlugSyslog => severity = plug::notice(line, verbosity, notice),
+            LogFormat::Rinetd => rinetd::notice(line, Style::Tabs, now, notice),
+            LogFormat::RinetdCommon => rinetd::notice(line, Style::Common, now, notice),
+            LogFormat::RinetdSyslog => {
+                severity = rinetd::told_notice(line, columns.time, verbosity, notice);
+            }
             LogFormat::TproxySyslog => severity = tproxy::notice(line, notice),
             LogFormat::RedirSyslog => {
                 severity = redir::notice(line, Version::Three, verbosity, notice);
@@ -308,7 +320,7 @@ impl Writer {
                 severity = redir::notice(line, Version::Two, verbosity, notice);
             }
         }
-        let Some(severity) = severity else { return };
+        let Some(severity) = severity.filter(|_| !line.is_empty()) else { return };
         let entry = &mut self.entry;
         entry.clear();
         match &self.shape {
@@ -337,8 +349,15 @@ impl Setup {
     pub(super) fn wants(&self) -> Wants {
         let log = &self.log;
         let level = match (log.format, log.verbosity) {
-            (format, _) if is_of_syslog(format) => Level::Debug,
-            (_, Verbosity::Verbose) => Level::Debug,
+            // Their lines are made from decisions that others tell only at length.
+            (
+                LogFormat::PlugSyslog
+                | LogFormat::TproxySyslog
+                | LogFormat::RedirSyslog
+                | LogFormat::Redir2Syslog,
+                _,
+            )
+            | (_, Verbosity::Verbose) => Level::Debug,
             (_, Verbosity::Quiet) => return Wants::QUIET,
             (_, Verbosity::Normal) => Level::Info,
         };
@@ -367,11 +386,11 @@ impl Notices {
     }
 }
 
-/// Whether lines are what an old tool tells syslog: made from decisions that other formats tell
-/// only at length.
+/// Whether lines are what an old tool tells syslog.
 fn is_of_syslog(format: LogFormat) -> bool {
     match format {
         LogFormat::PlugSyslog
+        | LogFormat::RinetdSyslog
         | LogFormat::TproxySyslog
         | LogFormat::RedirSyslog
         | LogFormat::Redir2Syslog => true,
@@ -380,6 +399,8 @@ fn is_of_syslog(format: LogFormat) -> bool {
         | LogFormat::Logfmt
         | LogFormat::HaproxyTcp
         | LogFormat::PlugSession
+        | LogFormat::Rinetd
+        | LogFormat::RinetdCommon
         | LogFormat::Tproxy => false,
     }
 }
@@ -495,6 +516,10 @@ mod tests {
             LogTarget::Journald(SyslogLabel::default()),
         ];
         for (name, format) in LogFormat::NAMES {
+            if format == LogFormat::RinetdSyslog {
+                // Of sessions it has addresses and words of its own, and only of those refused.
+                continue;
+            }
             for target in &targets {
                 let mut entries = vec![Entry::Session(Box::new(samples::hostile()))];
                 match format {
@@ -511,7 +536,9 @@ mod tests {
                 for entry in entries {
                     let message = received(target.clone(), format, &entry);
                     let ends_fields = matches!(target, LogTarget::Journald(_));
-                    let escapes = |c: char| c.is_control() && !(ends_fields && c == '\n');
+                    let own =
+                        |c| ends_fields && c == '\n' || format == LogFormat::Rinetd && c == '\t';
+                    let escapes = |c: char| c.is_control() && !own(c);
                     assert!(!message.contains(escapes), "{name}: {message:?}");
                     assert!(!message.contains("\n2026 forged"), "{name}: {message}");
                 }
