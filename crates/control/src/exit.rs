@@ -131,7 +131,7 @@ fn tell_behind(name: &str, text: &str) {
 /// Lines for standard error; for syslog where that is a client, who must not read them.
 pub fn complain(lines: &str) {
     match activation::is_client(rustix::stdio::stderr()) {
-        true => log::tell_syslog(lines),
+        true => log::tell_syslog(model::SyslogLabel::default(), lines),
         // There is nowhere else to tell that this cannot be told.
         false => drop(io::stderr().lock().write_all(lines.as_bytes())),
     }

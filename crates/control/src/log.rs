@@ -24,7 +24,7 @@ use std::time::{Duration, SystemTime};
 
 use engine::account::{ConnectFailure, Record};
 use engine::journal::{self, Entry, Journal, Level, Notice, Wants};
-use model::{Log, LogTarget, Syslog, SyslogServer};
+use model::{Log, LogTarget, Syslog, SyslogLabel, SyslogServer};
 
 mod clock;
 mod dispatch;
@@ -274,10 +274,11 @@ fn aside(wait: impl FnOnce() + Send + 'static) {
     let _ = thread::Builder::new().name("replug-log-entry".to_owned()).spawn(wait);
 }
 
-/// Tells syslog what has gone wrong, each line a message; before there is a log, or about it.
-pub(crate) fn tell_syslog(lines: &str) {
+/// Tells syslog what has gone wrong, as whoever `label` names, each line a message; before there is
+/// a log, or about it.
+pub fn tell_syslog(label: SyslogLabel, lines: &str) {
     let syslog = Local::new(Path::new(DEV_LOG));
-    let head = Head::new(&Syslog::new(SyslogServer::Local));
+    let head = Head::new(&Syslog { label, ..Syslog::new(SyslogServer::Local) });
     for line in lines.lines() {
         let mut message = String::new();
         head.begin(&mut message, Severity::Error, SystemTime::now(), About::Notice);
@@ -288,7 +289,7 @@ pub(crate) fn tell_syslog(lines: &str) {
 }
 
 /// Appends `text` so that it shows on a terminal as what it is, on one line.
-pub(crate) fn show(line: &mut String, text: &str) {
+pub fn show(line: &mut String, text: &str) {
     escape::plain(line, text);
 }
 

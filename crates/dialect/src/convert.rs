@@ -10,7 +10,7 @@ use model::{Code, Diagnostic, Severity, SourceId, Sources};
 use crate::line::Line;
 use crate::quick::options::Id;
 use crate::quick::{self, Process, Wish, Words};
-use crate::{native, plug, redir, tcprelay, tproxy};
+use crate::{native, plug, redir, rinetd, tcprelay, tproxy};
 
 /// A dialect that can be converted from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,22 +23,25 @@ pub enum Origin {
     Redir,
     /// The configuration of tcprelay and spawnd.
     Tcprelay,
+    /// The configuration of rinetd.
+    Rinetd,
     /// The command line of transproxy.
     Tproxy,
 }
 
 impl Origin {
     /// All of them, by name.
-    pub const NAMES: [(&str, Self); 5] = [
+    pub const NAMES: [(&str, Self); 6] = [
         ("quick", Self::Quick),
         ("plug", Self::Plug),
         ("redir", Self::Redir),
         ("tcprelay", Self::Tcprelay),
+        ("rinetd", Self::Rinetd),
         ("tproxy", Self::Tproxy),
     ];
 
     /// Dialects that this version cannot convert from yet.
-    pub const LATER: [&str; 4] = ["rinetd", "proxymachine", "haproxy", "nginx"];
+    pub const LATER: [&str; 3] = ["proxymachine", "haproxy", "nginx"];
 }
 
 /// What became of a configuration.
@@ -120,6 +123,21 @@ pub fn tcprelay(
     let sound = reading.verdict == tcprelay::Verdict::Sound;
     let name: String = name.chars().filter(|c| !c.is_control()).collect();
     let text = sound.then(|| format!("# tcprelay {name}\n\n{}", ordered(&reading.explain())));
+    Converted { text, diagnostics: reading.diagnostics }
+}
+
+/// Converts the configuration of rinetd in `file`.
+pub fn rinetd(
+    file: SourceId,
+    options: &rinetd::Options,
+    sources: &mut Sources,
+    surroundings: rinetd::Surroundings<'_>,
+) -> Converted {
+    let name = sources.get(file).name.clone();
+    let reading = rinetd::read(file, options, sources, surroundings);
+    let name: String = name.chars().filter(|c| !c.is_control()).collect();
+    let text = || format!("# rinetd {name}\n\n{}", ordered(&reading.explain()));
+    let text = reading.is_sound.then(text);
     Converted { text, diagnostics: reading.diagnostics }
 }
 

@@ -10,6 +10,7 @@
 //! - [`plug`]: the command line of plugdaemon;
 //! - [`redir`]: the three command lines of redir;
 //! - [`tcprelay`]: the file of tcprelay and spawnd, and their command line;
+//! - [`rinetd`]: the file of rinetd, and its command line;
 //! - [`tproxy`]: the command line of transproxy;
 //! - [`render`]: diagnostics as text for a terminal;
 //! - [`convert`]: other dialects as native TOML;
@@ -32,6 +33,7 @@ pub mod plug;
 pub mod quick;
 pub mod redir;
 pub mod render;
+pub mod rinetd;
 pub mod suggest;
 pub mod tcprelay;
 mod term;

@@ -87,7 +87,7 @@ fn group<'a>(diagnostic: &'a Diagnostic, sources: &'a Sources) -> Group<'a> {
     if let Some(span) = diagnostic.span {
         let source = sources.get(span.source);
         let mut snippet =
-            Snippet::source(source.text.as_str()).path(source.name.as_str()).annotation(
+            Snippet::source(calm(&source.text)).path(source.name.as_str()).annotation(
                 AnnotationKind::Primary.span(span.range()).label(visible(&diagnostic.label)),
             );
         let mut elsewhere = None;
@@ -98,7 +98,7 @@ fn group<'a>(diagnostic: &'a Diagnostic, sources: &'a Sources) -> Group<'a> {
             } else {
                 let source = sources.get(related.source);
                 elsewhere = Some(
-                    Snippet::source(source.text.as_str())
+                    Snippet::source(calm(&source.text))
                         .path(source.name.as_str())
                         .annotation(annotation),
                 );
@@ -132,6 +132,17 @@ fn visible(text: &str) -> Cow<'_, str> {
         false => c.to_string(),
     });
     Cow::Owned(escaped.collect())
+}
+
+/// `text` of the same length, without the control characters that annotate-snippets leaves in: those
+/// from U+0080 on, which begin sequences for terminals as well.
+fn calm(text: &str) -> Cow<'_, str> {
+    let is_wild = |c: char| matches!(c, '\u{80}'..='\u{9f}');
+    match text.contains(is_wild) {
+        // Two bytes long, as each of those.
+        true => Cow::Owned(text.replace(is_wild, "\u{b7}")),
+        false => Cow::Borrowed(text),
+    }
 }
 
 /// `2 errors, 1 warning`; empty if there are none.

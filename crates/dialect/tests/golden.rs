@@ -14,6 +14,7 @@ use dialect::plug;
 use dialect::quick::{self, Wish, Words};
 use dialect::redir;
 use dialect::render::{self, Colour};
+use dialect::rinetd;
 use dialect::tcprelay::{self, Included, Surroundings, Verdict};
 use dialect::tproxy;
 use model::Sources;
@@ -167,6 +168,53 @@ const SURROUNDINGS: Surroundings<'_> = Surroundings {
         }
     },
     service: &|name| (name == "http").then_some(80),
+};
+
+/// A file that can run is shown as native TOML. `#!` is followed by the words before the file.
+#[test]
+fn rinetd() {
+    compare("rinetd", 60, |text| {
+        let words = text.strip_prefix("#!").and_then(|text| text.lines().next());
+        let words = split(words.unwrap_or("rinetd"));
+        let mut sources = Sources::default();
+        let order = rinetd::order("rinetd", &words[1..], &mut sources);
+        assert!(order.is_sound(), "{words:?}");
+        let file = sources.add("rinetd.conf", text);
+        let reading = rinetd::read(file, &order.options, &mut sources, RINETD);
+        let told = render::render(&reading.diagnostics, &sources, Colour::Never);
+        match reading.is_sound {
+            true => reading.explain() + &told,
+            false => told,
+        }
+    });
+}
+
+const RINETD: rinetd::Surroundings<'_> = rinetd::Surroundings {
+    include: &|from, pattern| {
+        let file = |name: &str, text: &str| Included { name: name.into(), text: Ok(text.into()) };
+        match (from, pattern) {
+            ("rinetd.conf", "conf.d/*.conf") => vec![
+                file("conf.d/1.conf", "0 81 10.0.0.1 81\n"),
+                file("conf.d/2.conf", "deny 10.0.0.9\n0 82 10.0.0.1 82"),
+            ],
+            (_, "circle.conf") => vec![file("circle.conf", "include circle.conf")],
+            (_, "wrong.conf") => vec![file("wrong.conf", "\n0 80000 10.0.0.1 80\n")],
+            (_, "secret.conf") => vec![Included {
+                name: "secret.conf".to_owned(),
+                text: Err("Permission denied (os error 13)".to_owned()),
+            }],
+            _ => Vec::new(),
+        }
+    },
+    service: &|name, transport| match (name, transport) {
+        ("http", rinetd::Transport::Tcp) => Some(80),
+        ("domain", _) => Some(53),
+        _ => None,
+    },
+    address: &|host| match host {
+        "localhost" => Ok([127, 0, 0, 1].into()),
+        _ => Err("Name or service not known".to_owned()),
+    },
 };
 
 /// Compares all cases of `dialect`, of which there are at least `least`, with what `shown` makes.

@@ -21,6 +21,8 @@ mod plug;
 mod quick;
 #[path = "property/redir.rs"]
 mod redir;
+#[path = "property/rinetd.rs"]
+mod rinetd;
 #[path = "property/tcprelay.rs"]
 mod tcprelay;
 #[path = "property/tproxy.rs"]
@@ -373,7 +375,93 @@ const TCPRELAY: &[&str] = &[
     "background = yes",
 ];
 
+/// Pieces of configurations of rinetd; whole rules too, so that some are sound.
+const RINETD: &[&str] = &[
+    "\n",
+    "\n",
+    "\n",
+    "\r\n",
+    "\n0 80 10.0.0.1 80\n",
+    "\n:: 80 www.example 81 ",
+    "\n0 53/udp 10.0.0.1 53/udp ",
+    "\nfe80::1%eth0 80 unix:@a ",
+    "\nunix:/run/a[]b 10.0.0.1 80 ",
+    "\nlocalhost 80 10.0.0.1 80",
+    "\nlogfile ",
+    "\npidlogfile ",
+    "\nlogcommon",
+    "\nallow ",
+    "\ndeny ",
+    "\ninclude ",
+    "\nbuffersize 1",
+    "\ndns-refresh 1",
+    "[timeout=5]",
+    "[src=127.0.0.7]",
+    "[ src = ::1 , timeout = 0 ]",
+    "[keepalive=off,dns-refresh=1,connect-timeout=2]",
+    "[",
+    "]",
+    ",",
+    "mode=0660",
+    "0",
+    "*",
+    "?",
+    "127.*.2",
+    "127.0.0.",
+    "::ffff:1.2.3.4",
+    "::ffff:",
+    "10.0.0.0/8",
+    "/33",
+    "/udp",
+    "/tcp",
+    "/x",
+    "80",
+    "http",
+    "70000",
+    "a",
+    "A.example.",
+    "localhost",
+    "nowhere",
+    "-",
+    "syslog",
+    "/a://:///b",
+    "${A}",
+    "#",
+    "\"",
+    "'",
+    " ",
+    "\t",
+    "%",
+    "[::1]",
+    "unix:",
+    "\u{202e}",
+    "\u{a0}",
+    "é",
+    "\0",
+    "\r",
+];
+
 proptest! {
+    #[test]
+    fn rinetd_of_any_bytes(data in proptest::collection::vec(any::<u8>(), 0..200)) {
+        rinetd::holds(&data);
+    }
+
+    #[test]
+    fn rinetd_of_pieces(
+        data in proptest::collection::vec(proptest::sample::select(RINETD), 0..40),
+    ) {
+        rinetd::holds(data.concat().as_bytes());
+    }
+
+    /// A few lines at most, so that many are sound.
+    #[test]
+    fn rinetd_of_few_pieces(
+        data in proptest::collection::vec(proptest::sample::select(RINETD), 0..5),
+    ) {
+        rinetd::holds(format!("0 80 10.0.0.1 80\n{}", data.concat()).as_bytes());
+    }
+
     #[test]
     fn tcprelay_of_any_bytes(data in proptest::collection::vec(any::<u8>(), 0..200)) {
         tcprelay::holds(&data);

@@ -6,6 +6,7 @@
 
 mod plug;
 pub(crate) mod redir;
+pub(crate) mod rinetd;
 pub(crate) mod tcprelay;
 pub(crate) mod tproxy;
 
@@ -30,21 +31,23 @@ pub(crate) struct Call<'a> {
 }
 
 /// What the help says of each.
-pub(crate) const NAMES: [(&str, &str); 6] = [
+pub(crate) const NAMES: [(&str, &str); 7] = [
     ("plug", "The command line of plug (plugdaemon); also when started as `plug`"),
     ("redir", "The command lines of redir, versions 1 to 3; also when started as `redir`"),
     ("tcprelay", "The configuration of tcprelay; also when started as `tcprelay`"),
     ("spawnd", "The same; also when started as `spawnd`"),
+    ("rinetd", "The configuration of rinetd; also when started as `rinetd`"),
     ("tproxy", "The command line of transproxy; also when started as `tproxy`"),
     ("transproxy", "The same; also when started as `transproxy`"),
 ];
 
 /// All of them.
-const PERSONALITIES: [Personality; 6] = [
+const PERSONALITIES: [Personality; 7] = [
     Personality { name: "plug", run: plug::run },
     Personality { name: "redir", run: redir::run },
     Personality { name: "tcprelay", run: tcprelay::run },
     Personality { name: "spawnd", run: tcprelay::run },
+    Personality { name: "rinetd", run: rinetd::run },
     Personality { name: "tproxy", run: tproxy::run },
     Personality { name: "transproxy", run: tproxy::run },
 ];

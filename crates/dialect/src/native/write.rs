@@ -320,7 +320,9 @@ impl Writer {
         let start = self.text.trim_end().rfind('\n').map_or(0, |at| at + 1);
         if self.text[start..].starts_with('[') {
             self.text.truncate(self.text[..start].trim_end().len());
-            self.text.push('\n');
+            if !self.text.is_empty() {
+                self.text.push('\n');
+            }
         }
     }
 

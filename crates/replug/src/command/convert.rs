@@ -17,7 +17,7 @@ use crate::{personality, say, shown, tell};
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Convert {
     /// What the rest is written in: quick (the words behind `replug` on one line), plug, redir,
-    /// tcprelay or tproxy (the words behind these names)
+    /// tcprelay or tproxy (the words behind these names), or rinetd (its file)
     #[arg(long, value_name = "DIALECT")]
     from: String,
     /// What is to be converted
@@ -46,6 +46,7 @@ impl Convert {
             }
             Ok(Origin::Redir) => personality::redir::convert(&self.args, &mut sources),
             Ok(Origin::Tcprelay) => personality::tcprelay::convert(&self.args, &mut sources),
+            Ok(Origin::Rinetd) => personality::rinetd::convert(&self.args, &mut sources),
             Ok(Origin::Tproxy) => personality::tproxy::convert(&self.args, &mut sources),
             Err(fault) => Converted { text: None, diagnostics: vec![fault] },
         };

@@ -17,7 +17,7 @@ const FILES_MAX: usize = 1000;
 const SERVICES: &str = "/etc/services";
 
 /// The text of a file, or why there is none.
-pub(super) fn text(path: &Path) -> Result<String, String> {
+pub(in crate::personality) fn text(path: &Path) -> Result<String, String> {
     let length = fs::metadata(path).map_err(|error| error.to_string())?.len();
     if length > FILE_BYTES_MAX {
         return Err("it is larger than 16 MiB".to_owned());
@@ -30,7 +30,16 @@ pub(super) fn text(path: &Path) -> Result<String, String> {
 ///
 /// `$CONFDIR/` is the folder of `main`. `*`, `?` and `[...]` stand for parts of names, `{a,b}` for
 /// alternatives.
-pub(super) fn matching(main: &Path, pattern: &str) -> Vec<Included> {
+pub(in crate::personality) fn matching(main: &Path, pattern: &str) -> Vec<Included> {
+    let included = |path: PathBuf| {
+        let text = text(&path);
+        Included { name: path.display().to_string(), text }
+    };
+    paths(main, pattern).into_iter().map(included).collect()
+}
+
+/// The same as paths.
+pub(in crate::personality) fn paths(main: &Path, pattern: &str) -> Vec<PathBuf> {
     let folder = main.parent().map(Path::to_string_lossy).unwrap_or_default();
     let folder = if folder.is_empty() { "." } else { &*folder };
     let pattern = match pattern.strip_prefix("$CONFDIR/") {
@@ -44,11 +53,7 @@ pub(super) fn matching(main: &Path, pattern: &str) -> Vec<Included> {
         walk(PathBuf::from(root), &parts, &mut paths);
     }
     paths.truncate(FILES_MAX);
-    let included = |path: PathBuf| {
-        let text = text(&path);
-        Included { name: path.display().to_string(), text }
-    };
-    paths.into_iter().map(included).collect()
+    paths
 }
 
 /// What `{a,b}` stands for, from the first brace on.
@@ -149,22 +154,27 @@ fn class(pattern: &[char], c: char) -> Option<usize> {
 
 /// The TCP port of a service by its name or another that it has.
 pub(in crate::personality) fn port_of(service: &str) -> Option<u16> {
-    let text = fs::read_to_string(SERVICES).ok()?;
-    port_in(&text, service)
+    port_over("tcp", service)
 }
 
-fn port_in(services: &str, service: &str) -> Option<u16> {
+/// The port of a service over this protocol, likewise.
+pub(in crate::personality) fn port_over(protocol: &str, service: &str) -> Option<u16> {
+    let text = fs::read_to_string(SERVICES).ok()?;
+    port_in(&text, protocol, service)
+}
+
+fn port_in(services: &str, protocol: &str, service: &str) -> Option<u16> {
     services.lines().find_map(|line| {
         let mut words = line.split('#').next()?.split_whitespace();
         let (name, port) = (words.next()?, words.next()?);
-        let port = port.strip_suffix("/tcp")?;
+        let (port, over) = port.split_once('/')?;
         let called = name == service || words.any(|other| other == service);
-        port.parse().ok().filter(|_| called)
+        port.parse().ok().filter(|_| called && over == protocol)
     })
 }
 
 /// Whether standard input is a socket that listens: then inetd has started this.
-pub(super) fn is_given_a_listener() -> bool {
+pub(in crate::personality) fn is_given_a_listener() -> bool {
     let input = std::io::stdin();
     let is_stream = socket_type(&input) == Ok(SocketType::STREAM);
     is_stream && socket_acceptconn(&input) == Ok(true)
@@ -208,9 +218,10 @@ mod tests {
 
     #[test]
     fn services_are_found_by_either_name() {
-        let text = "# http 1/tcp\nhttp 80/udp\nhttp\t80/tcp  www # WorldWideWeb\n";
-        assert_eq!(port_in(text, "http"), Some(80));
-        assert_eq!(port_in(text, "www"), Some(80));
-        assert_eq!(port_in(text, "WorldWideWeb"), None);
+        let text = "# http 1/tcp\nhttp 81/udp\nhttp\t80/tcp  www # WorldWideWeb\n";
+        assert_eq!(port_in(text, "tcp", "http"), Some(80));
+        assert_eq!(port_in(text, "udp", "http"), Some(81));
+        assert_eq!(port_in(text, "tcp", "www"), Some(80));
+        assert_eq!(port_in(text, "tcp", "WorldWideWeb"), None);
     }
 }

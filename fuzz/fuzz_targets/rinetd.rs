@@ -1,0 +1,7 @@
+//! See `crates/dialect/tests/property/rinetd.rs`.
+#![no_main]
+
+#[path = "../../crates/dialect/tests/property/rinetd.rs"]
+mod rinetd;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| rinetd::holds(data));
