@@ -193,7 +193,8 @@ fn a_converted_line_behaves_the_same() {
 fn what_cannot_be_converted_is_told() {
     let (said, told) = check(&["convert", "--from", "quick", "80", "10.0.0.1:80000"], 2);
     assert!(said.is_empty() && told.contains("E0101"), "{told}");
-    for (from, expected) in [("rinetd", "E0008"), ("quik", "did you mean `quick`?"), ("x", "E0114")]
+    for (from, expected) in
+        [("haproxy", "E0008"), ("quik", "did you mean `quick`?"), ("x", "E0114")]
     {
         let (_, told) = check(&["convert", "--from", from, "80", "a:80"], 2);
         assert!(told.contains(expected), "{told}");

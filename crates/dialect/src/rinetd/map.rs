@@ -22,6 +22,10 @@ const FLOW: Duration = Duration::from_secs(72);
 /// One attempt to connect. In rinetd it lasts as long as the kernel sends SYNs, two minutes.
 const CONNECT: Duration = Duration::from_secs(30);
 
+/// Silence after which a peer is probed: without an idle time-out one that has vanished would keep its
+/// connection for ever, as it does in rinetd. The time is that of rinetd-uv.
+const KEEPALIVE: Duration = Duration::from_secs(60);
+
 /// Longest name of a listener that is made of an address.
 const NAME_CHARS_MAX: usize = 48;
 
@@ -172,9 +176,8 @@ fn listener(name: &str, bind: Spanned<Bind>, rule: &Rule) -> Listener {
         refuse: Refusal::Close,
         ..Listener::new(name, Spanned::default_of(name.to_owned()))
     };
-    if rule.said.no_keepalive {
-        listener.tcp.keepalive = None;
-    }
+    let is_probed = rule.bind.transport == Transport::Tcp && !rule.said.no_keepalive;
+    listener.tcp.keepalive = is_probed.then_some(KEEPALIVE);
     listener
 }
 
