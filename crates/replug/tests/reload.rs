@@ -6,6 +6,8 @@ use std::process::{Command, Output, Stdio};
 use rig::{Address, Backend, Forwarder, Peer, Scratch, UdpBackend, UdpPeer};
 use rustix::process::Signal;
 
+#[path = "reload/load.rs"]
+mod load;
 #[path = "reload/storm.rs"]
 mod storm;
 

@@ -159,3 +159,30 @@ fn a_log_that_is_renamed() {
         rig::wait::until("a new log", || std::fs::exists(&log).expect("the folder is there"));
     }
 }
+
+/// The lines are for everybody.
+#[test]
+fn the_format_in_a_native_file() {
+    let (backend, scratch) = (echo(), rig::Scratch::new());
+    let (file, log) = (scratch.join("replug.toml"), scratch.join("log"));
+    let target = backend.address();
+    let text = format!(
+        "[listener.a]\nbind = \"127.0.0.1:0\"\nto = \"{target}\"\n\
+         [[log]]\nformat = \"rinetd\"\nto = \"{log}\"\n\
+         [[log]]\n"
+    );
+    std::fs::write(&file, text).expect("a file in a new folder");
+    let mut command = Command::new(REPLUG);
+    let forwarder = rig::Forwarder::start_command(command.args(["run", "-c", &file]), 1);
+    let client = Peer::connect(forwarder.address());
+    client.send(b"hello");
+    client.expect(b"hello");
+    client.half_close();
+    client.expect_fin();
+    let read = || std::fs::read_to_string(&log).unwrap_or_default();
+    rig::wait::until("the line", || read().ends_with('\n'));
+    let text = read();
+    let target = end(target).replace(' ', "\t");
+    let expected = format!("127.0.0.1\t127.0.0.1\t0\t{target}\t5\t5\tdone-remote-closed\n");
+    assert!(text.ends_with(&expected) && text.lines().count() == 1, "{text}");
+}

@@ -6,6 +6,7 @@
 //! * [`access`] (7 to 10): who may come.
 //! * [`file`] (11 to 18): rules, and what is wrong with them.
 //! * [`reload`] (19 to 22): SIGHUP.
+//! * [`storm`]: SIGHUP by the hundred.
 //! * [`process`] (23 to 26): signals, pid file, daemon, words.
 //! * [`stream`] (27, 28, 32): bytes and ends.
 //! * [`udp`] (14, 21, 29 to 31): datagrams.
@@ -13,9 +14,12 @@
 
 mod access;
 mod file;
+#[path = "../reload/load.rs"]
+mod load;
 mod log;
 mod process;
 mod reload;
 mod start;
+mod storm;
 mod stream;
 mod udp;
