@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use rig::wait::pause;
-use rig::{Backend, Forwarder, Peer};
+use rig::{Backend, Forwarder, Peer, Scratch};
 
 use crate::named::{Named, ask, ask_from, turned_away};
 use crate::path::REPLUG;
@@ -37,6 +37,38 @@ fn denied_clients_do_not_come_in_even_when_allowed() {
     assert_eq!(ask(&forwarder), 'A');
     assert_eq!(forwarder.records(2)[0].reason(), "denied");
     assert_eq!(a.sessions(), 1);
+}
+
+/// A replug that runs `text` and logs records to its standard output.
+#[track_caller]
+fn run(text: &str) -> (Forwarder, Scratch) {
+    let scratch = Scratch::new();
+    let file = scratch.join("replug.toml");
+    let text = format!("{text}\n[log]\nformat = \"json\"\nto = \"-\"\n");
+    std::fs::write(&file, text).expect("a file in a new folder");
+    let mut command = std::process::Command::new(REPLUG);
+    (Forwarder::start_command(command.args(["run", "-c", &file]), 1), scratch)
+}
+
+#[test]
+fn what_is_said_for_all_listeners_holds_as_well() {
+    let a = Named::start('A');
+    let scratch = Scratch::new();
+    let list = scratch.join("more.txt");
+    std::fs::write(&list, "127.0.0.2\n127.0.0.?3 # a pattern\n").expect("a new file");
+    let (forwarder, _scratch) = run(&format!(
+        "[access]\nallow = [\"127.0.0.1\", \"file:{list}\"]\ndeny = [\"127.*.23\"]\n\
+         [listener.a]\nbind = \"127.0.0.1:0\"\nto = \"{}\"\nallow = [\"127.0.0.?\"]\n",
+        a.target()
+    ));
+    assert_eq!(ask_from("127.0.0.1", &forwarder), 'A');
+    assert_eq!(ask_from("127.0.0.2", &forwarder), 'A');
+    for client in ["127.0.0.3", "127.0.0.13", "127.0.0.23"] {
+        turned_away(client, &forwarder);
+    }
+    let records = forwarder.records(5);
+    assert!(records[2..].iter().all(|record| record.reason() == "denied"), "{records:?}");
+    assert_eq!(a.sessions(), 2);
 }
 
 #[test]
