@@ -6,7 +6,7 @@ use rig::{Peer, Serving};
 
 use crate::start::{Rinetd, end, name, refused};
 
-/// A rule to a backend that greets with `A`; `LINES` above it and below.
+/// A rule to a backend that greets with `A`, and what stands above it and below.
 #[track_caller]
 fn start(global: &str, own: &str) -> (Rinetd, Serving) {
     let backend = name('A');
@@ -35,7 +35,9 @@ fn check(global: &str, own: &str, from: &[u8], expected: &str) {
 #[test]
 fn rn07_words() {
     let (rinetd, backend) = start("allow 127.0.0.1\nallow 127.0.0.2", "deny 127.0.0.2");
-    assert_eq!(ask(&rinetd, &[3, 2]), "--");
+    assert_eq!(ask(&rinetd, &[3]), "-");
+    assert_eq!(rinetd.results(1), ["not-allowed"]);
+    assert_eq!(ask(&rinetd, &[2]), "-");
     assert_eq!(rinetd.results(2), ["not-allowed", "denied"]);
     assert_eq!(backend.accepted(), 0);
     let lines = rinetd.log(2);
