@@ -1,13 +1,14 @@
 //! The configuration of rinetd: a forwarding rule a line, and what is said about them.
 //!
-//! `words` reads the command line; `parse` steps through the lines of a file, `end` reads addresses and
-//! ports, `option` what stands in brackets behind them, and `map` makes a [`Config`] of it all. Read is
-//! what 0.62 and 0.73 took, what their users wrote and expected, and what the fork rinetd-uv has
-//! added. `docs/coming-from-rinetd.md` lists what differs on purpose.
+//! `words` reads the command line; `parse` steps through the lines of a file, `cursor` through one
+//! of them, `end` reads addresses and ports, `option` what stands in brackets behind them, and `map`
+//! makes a [`Config`] of it all. Read is what 0.62 and 0.73 took, what their users wrote and expected,
+//! and what the fork rinetd-uv has added. `docs/coming-from-rinetd.md` lists what differs on purpose.
 //!
 //! As in the original a line that cannot be read is an error. Its message is the original's, and
 //! what is wrong with it stands under the word.
 
+mod cursor;
 mod end;
 mod map;
 mod option;

@@ -1,12 +1,8 @@
-//! The lines of a rinetd configuration.
-//!
-//! A line is read from left to right: a word ends at a blank, a port also at the bracket in which
-//! options begin. `#` begins a comment wherever it stands, but in quotes.
-
-use std::ops::Range;
+//! The lines of a rinetd configuration: rules, who may come, and settings.
 
 use model::{Access, Clients, Code, Diagnostic, SourceId, Sources, Span, Spanned};
 
+use super::cursor::Cursor;
 use super::end::{self, End, Host};
 use super::option::{self, Said};
 use super::{Included, Surroundings, Transport};
@@ -19,9 +15,6 @@ const INCLUDES_DEEP_MAX: usize = 10;
 
 /// Files that are included in all: more is a circle.
 const INCLUDES_MAX: usize = 1_000;
-
-/// Characters of a line that a message repeats.
-const SHOWN_CHARS_MAX: usize = 200;
 
 const KEYWORDS: [&str; 12] = [
     "allow",
@@ -91,7 +84,7 @@ impl Reader<'_> {
         for (at, line) in text.split_inclusive('\n').enumerate() {
             let plain = line.strip_suffix('\n').unwrap_or(line);
             let plain = plain.strip_suffix('\r').unwrap_or(plain);
-            let mut cursor = Cursor { text: plain, at: 0, begin: start, file, number: at + 1 };
+            let mut cursor = Cursor::new(file, start, at + 1, plain);
             let faults = self.said.faults.len();
             if let Err(fault) = self.line(&mut cursor, depth) {
                 self.said.faults.push(fault);
@@ -342,134 +335,5 @@ fn pattern(word: Word<'_>) -> Result<(Option<Clients>, Option<Diagnostic>), Diag
                 .help("the whole address is compared: write `*` for the rest, as in `127.0.0.*`");
             Ok((None, Some(told)))
         }
-    }
-}
-
-/// A line, and how far it has been read.
-struct Cursor<'t> {
-    /// Without its end.
-    text: &'t str,
-    at: usize,
-    /// Where the line begins in its file.
-    begin: usize,
-    file: SourceId,
-    number: usize,
-}
-
-impl<'t> Cursor<'t> {
-    /// The next word.
-    fn word(&mut self) -> Option<Word<'t>> {
-        self.until(|c| c.is_whitespace() || c == '#')
-    }
-
-    /// The next word, which ends before options.
-    fn port(&mut self) -> Option<Word<'t>> {
-        self.until(|c| c.is_whitespace() || c == '#' || c == '[')
-    }
-
-    /// The word behind a keyword.
-    fn value(&mut self, what: &str) -> Result<Word<'t>, Diagnostic> {
-        self.word().ok_or_else(|| self.missing(&format!("{what} is missing")))
-    }
-
-    /// The same, which may stand in quotes.
-    fn quoted(&mut self, what: &str) -> Result<Word<'t>, Diagnostic> {
-        self.skip_blanks();
-        let Some(quote) = self.rest().chars().next().filter(|c| matches!(c, '"' | '\'')) else {
-            return self.value(what);
-        };
-        let start = self.at + 1;
-        let Some(length) = self.text[start..].find(quote) else {
-            let rest = self.here(self.at..self.text.len());
-            return Err(Diagnostic::new(Code::Syntax, rest.span, "")
-                .label("these quotes are not closed")
-                .help(format!("write `{quote}` behind it")));
-        };
-        self.at = start + length + 1;
-        Ok(self.here(start..start + length))
-    }
-
-    /// What stands in brackets, if anything does.
-    fn group(&mut self) -> Result<Option<Word<'t>>, Diagnostic> {
-        self.skip_blanks();
-        if !self.rest().starts_with('[') {
-            return Ok(None);
-        }
-        let start = self.at + 1;
-        let Some(length) = self.text[start..].find(']') else {
-            let rest = self.here(self.at..self.text.len());
-            return Err(Diagnostic::new(Code::Syntax, rest.span, "")
-                .label("this bracket is not closed")
-                .help("write `]` behind the options"));
-        };
-        self.at = start + length + 1;
-        Ok(Some(self.here(start..start + length)))
-    }
-
-    /// Nothing but a comment may follow.
-    fn end(&mut self) -> Result<(), Diagnostic> {
-        let Some(more) = self.word() else { return Ok(()) };
-        let whole = more.span.start - self.begin..self.text.trim_end().len();
-        let fault = Diagnostic::new(Code::Syntax, self.here(whole).span, "").label("too much");
-        Err(match more.text.starts_with('[') {
-            true => fault.help("options stand in one pair of brackets, behind the last port"),
-            false => fault.help("write `#` before a comment"),
-        })
-    }
-
-    fn until(&mut self, ends: impl Fn(char) -> bool) -> Option<Word<'t>> {
-        self.skip_blanks();
-        let start = self.at;
-        self.at += self.rest().find(ends).unwrap_or_else(|| self.rest().len());
-        (start < self.at).then(|| self.here(start..self.at))
-    }
-
-    fn skip_blanks(&mut self) {
-        self.at += self.rest().len() - self.rest().trim_start().len();
-    }
-
-    fn rest(&self) -> &'t str {
-        &self.text[self.at..]
-    }
-
-    fn here(&self, range: Range<usize>) -> Word<'t> {
-        let span = Span::new(self.file, self.begin + range.start..self.begin + range.end);
-        Word::of_file(&self.text[range], span, true)
-    }
-
-    /// Something is missing behind what has been read.
-    fn missing(&self, label: &str) -> Diagnostic {
-        Diagnostic::new(Code::Syntax, self.last(), "").label(label)
-    }
-
-    /// The last character that was read.
-    fn last(&self) -> Span {
-        let read = self.text[..self.at].trim_end();
-        let start = read.char_indices().next_back().map_or(0, |(at, _)| at);
-        self.here(start..read.len()).span
-    }
-
-    fn whole(&self) -> Span {
-        let start = self.text.len() - self.text.trim_start().len();
-        self.here(start..start + self.shown_bytes()).span
-    }
-
-    fn shown_bytes(&self) -> usize {
-        self.text.trim().len()
-    }
-
-    /// The line, as messages repeat it.
-    fn shown(&self) -> String {
-        let text = self.text.trim();
-        let mut shown: String = text.chars().take(SHOWN_CHARS_MAX).collect();
-        if shown.len() < text.len() {
-            shown += "...";
-        }
-        shown
-    }
-
-    /// What the original says of a line that it cannot read.
-    fn invalid(&self) -> String {
-        format!("invalid syntax at line {}: {}", self.number, self.shown())
     }
 }
