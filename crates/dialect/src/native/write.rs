@@ -107,11 +107,11 @@ impl Writer {
         );
         self.value("timeouts.lifetime", &time(times.lifetime), times.lifetime == usual.lifetime);
         self.tcp(&listener.tcp);
-        let http = listener.http.as_ref().map(|http| self::http(&http.value));
-        self.optional("http", http, "nobody looks at requests");
         self.delay(listener.delay);
         let ftp = listener.ftp.as_ref().map(|ftp| shown_ftp(ftp.value));
         self.optional("ftp", ftp, "just bytes");
+        let http = listener.http.as_ref().map(|http| self::http(&http.value));
+        self.optional("http", http, "nobody looks at requests");
         self.choice("refuse", listener.refuse, &Refusal::NAMES);
         self.choice("when_full", listener.when_full, &WhenFull::NAMES);
         for route in &listener.routes {
