@@ -31,8 +31,8 @@ const NAMES_MAX: Duration = Duration::from_secs(3);
 
 /// What there is to read a configuration from.
 pub struct Files {
-    /// Reads it, as it is now.
-    pub read: Box<dyn Fn() -> Reading>,
+    /// Reads it, as it is now. It is called on a thread of its own, and may wait for others.
+    pub read: Arc<dyn Fn() -> Reading + Send + Sync>,
     /// What was read for the configuration that runs, if it is to be read again by itself when
     /// one of these changes.
     pub watched: Vec<PathBuf>,
@@ -129,7 +129,12 @@ impl Running<'_> {
                 Exit::Failed,
             ));
         };
-        let Reading { config, faults: lines, told, watched } = (files.read)();
+        let read = Arc::clone(&files.read);
+        let Ok(reading) = tokio::task::spawn_blocking(move || read()).await else {
+            let text = "the configuration could not be read: reading it failed within replug";
+            return Reloaded::Refused(Refusal::of(text, Exit::Failed));
+        };
+        let Reading { config, faults: lines, told, watched } = reading;
         if extent == Extent::All {
             files.watched = watched;
         }

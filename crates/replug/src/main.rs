@@ -1,7 +1,8 @@
 //! The program: words in, exit code out.
 //!
 //! What the words mean is read in [`cli`]; what runs is `control`; [`demo`] runs
-//! it against two backends of its own; [`mod@file`] reads what `run` and `check` are given;
+//! it against two backends of its own; [`mod@file`] reads what `run` and `check` are given, [`fetch`]
+//! what is elsewhere;
 //! [`process`] has the options of `run` that say what becomes of the process; [`command`] has the
 //! commands that only read and print. Started under the name of an old tool, or told its name first,
 //! it is that tool: [`personality`].
@@ -9,6 +10,7 @@
 mod cli;
 mod command;
 mod demo;
+mod fetch;
 mod file;
 mod help;
 mod personality;
@@ -17,6 +19,7 @@ mod reload;
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use control::Exit;
 use dialect::render::{Colour, pointer, render};
@@ -68,7 +71,7 @@ fn forward(run: &cli::Run) -> Exit {
     let path = inside(&run.config);
     let read = move || file::read(&path).in_lines(watched);
     let watched = paths.iter().map(inside).collect();
-    let files = control::Files { read: Box::new(read), watched };
+    let files = control::Files { read: Arc::new(read), watched };
     control::run(config, Some(files), process, |_| {})
 }
 

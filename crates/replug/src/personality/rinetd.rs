@@ -10,6 +10,7 @@ use std::io;
 use std::net::{IpAddr, ToSocketAddrs as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use control::manners::{Ask, Manners, Signals};
 use control::{Exit, Process};
@@ -148,7 +149,7 @@ fn included(from: &str, pattern: &str) -> Vec<Included> {
         let text = text(&path);
         Included { name: path.display().to_string(), text }
     };
-    files::paths(Path::new(from), &pattern).into_iter().map(included).collect()
+    files::paths(from, &pattern).into_iter().map(included).collect()
 }
 
 /// The first address of a host.
@@ -179,7 +180,7 @@ fn forward(reading: Reading, path: String, options: Options) -> ExitCode {
         ..Process::default()
     };
     let read = move || again(&path, &options);
-    let files = control::Files { read: Box::new(read), watched: Vec::new() };
+    let files = control::Files { read: Arc::new(read), watched: Vec::new() };
     match control::run(config, Some(files), &run, |_| {}) {
         Exit::Done => ExitCode::SUCCESS,
         _ => FAILED.into(),

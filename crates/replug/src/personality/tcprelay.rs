@@ -9,8 +9,8 @@ pub(super) mod files;
 use std::ffi::OsString;
 use std::io;
 use std::net::TcpListener;
-use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
@@ -21,6 +21,7 @@ use dialect::tcprelay::{self, Options, Order, Reading, Surroundings, Verdict, Wi
 use model::{Bind, Code, Config, Diagnostic, SourceId, Sources};
 
 use super::Call;
+use crate::fetch::{self, Visit};
 use crate::file;
 
 pub(super) use files::port_of;
@@ -108,26 +109,23 @@ pub(crate) fn convert(words: &[OsString], sources: &mut Sources) -> Converted {
         dialect::convert::tcprelay(file, &order.options, sources, surroundings)
     });
     converted.unwrap_or_else(|why| {
-        let help = "name the configuration: `replug convert --from tcprelay FILE`";
+        let help = "name the configuration: `replug convert --from tcprelay FILE|URL`";
         let diagnostics = vec![Diagnostic::new(Code::File, None, why).help(help)];
         Converted { text: None, diagnostics }
     })
 }
 
-/// Has `read` read the file at `path` in the surroundings that this process has.
+/// Has `read` read what is at `path`, a file or a URL, in the surroundings that this process has.
 fn within<T>(
     path: &str,
     sources: &mut Sources,
     read: impl FnOnce(SourceId, &mut Sources, Surroundings<'_>) -> T,
 ) -> Result<T, String> {
-    if path.contains("://") {
-        return Err(format!(
-            "cannot read {path}: configurations are read from files only; fetch it into one first"
-        ));
-    }
-    let text = files::text(Path::new(path)).map_err(|why| format!("cannot read {path}: {why}"))?;
-    let file = sources.add(path, text);
-    let include = |pattern: &str| files::matching(Path::new(path), pattern);
+    let visit = Visit::begin();
+    let shown = fetch::shown(path);
+    let text = files::text(path, &visit).map_err(|why| format!("cannot read {shown}: {why}"))?;
+    let file = sources.add(shown, text);
+    let include = |pattern: &str| files::matching(path, pattern, &visit);
     let surroundings = Surroundings {
         environment: &|name| std::env::var(name).ok(),
         include: &include,
@@ -164,7 +162,7 @@ fn forward(program: &str, reading: Reading, path: String, options: Options) -> E
         ..Process::default()
     };
     let read = move || again(&path, &options);
-    let files = control::Files { read: Box::new(read), watched: Vec::new() };
+    let files = control::Files { read: Arc::new(read), watched: Vec::new() };
     match control::run(config, Some(files), &run, |_| {}) {
         Exit::Done => ExitCode::SUCCESS,
         Exit::NotPermitted => {

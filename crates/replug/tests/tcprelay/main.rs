@@ -9,6 +9,7 @@
 //! * [`balance`] (6 to 8, 10): whose turn it is, who is down, who comes back.
 //! * [`process`] (13, 14, 18): pid file, signals, daemon.
 //! * [`stream`] (9, 12, 19, 21): bytes, ends, and the bugs that are not copied.
+//! * [`url`] (2.2): configurations from elsewhere.
 //! * [`start`]: starts tcprelay.
 
 mod authorize;
@@ -17,4 +18,5 @@ mod listen;
 mod process;
 mod start;
 mod stream;
+mod url;
 mod words;

@@ -39,14 +39,6 @@ fn t01_usage_version_and_no_configuration() {
     assert!(stderr.contains("/nonexistent"), "not silent, as it was: {stderr}");
 }
 
-/// Configurations from elsewhere are refused rather than taken for files.
-#[test]
-fn t01_no_configuration_by_url() {
-    let (code, _, stderr) = run(&["http://127.0.0.1:1/relay.cfg"]);
-    assert_eq!(code, 66);
-    assert!(stderr.contains("from files only"), "{stderr}");
-}
-
 /// 2: sample s1, and s2 with the file that it includes.
 #[test]
 fn t02_samples_are_read_in_silence() {

@@ -1,4 +1,4 @@
-//! What is outside: files that are included, services that have ports, and standard input.
+//! What is outside: files and URLs that are included, services that have ports, and standard input.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use dialect::tcprelay::Included;
 use rustix::net::SocketType;
 use rustix::net::sockopt::{socket_acceptconn, socket_type};
+
+use crate::fetch::{self, Visit};
 
 /// Largest file that is read, in bytes: more is no configuration but a mistake.
 const FILE_BYTES_MAX: u64 = 16 << 20;
@@ -16,8 +18,15 @@ const FILES_MAX: usize = 1000;
 /// Where services are named (services(5)).
 const SERVICES: &str = "/etc/services";
 
-/// The text of a file, or why there is none.
-pub(in crate::personality) fn text(path: &Path) -> Result<String, String> {
+/// The text of the configuration that `name` is, a path or a URL, or why there is none.
+pub(super) fn text(name: &str, visit: &Visit) -> Result<String, String> {
+    match fetch::is_url(name) {
+        true => visit.text(name),
+        false => text_of_file(Path::new(name)),
+    }
+}
+
+fn text_of_file(path: &Path) -> Result<String, String> {
     let length = fs::metadata(path).map_err(|error| error.to_string())?.len();
     if length > FILE_BYTES_MAX {
         return Err("it is larger than 16 MiB".to_owned());
@@ -29,23 +38,22 @@ pub(in crate::personality) fn text(path: &Path) -> Result<String, String> {
 /// The files that `pattern` names in the configuration `main`, in the order of their names.
 ///
 /// `$CONFDIR/` is the folder of `main`. `*`, `?` and `[...]` stand for parts of names, `{a,b}` for
-/// alternatives.
-pub(in crate::personality) fn matching(main: &Path, pattern: &str) -> Vec<Included> {
+/// alternatives; but a URL names one file, as it stands.
+pub(super) fn matching(main: &str, pattern: &str, visit: &Visit) -> Vec<Included> {
+    let pattern = resolved(main, pattern);
+    if fetch::is_url(&pattern) {
+        return vec![Included { name: fetch::shown(&pattern), text: visit.text(&pattern) }];
+    }
     let included = |path: PathBuf| {
-        let text = text(&path);
+        let text = text_of_file(&path);
         Included { name: path.display().to_string(), text }
     };
-    paths(main, pattern).into_iter().map(included).collect()
+    paths(main, &pattern).into_iter().map(included).collect()
 }
 
-/// The same as paths.
-pub(in crate::personality) fn paths(main: &Path, pattern: &str) -> Vec<PathBuf> {
-    let folder = main.parent().map(Path::to_string_lossy).unwrap_or_default();
-    let folder = if folder.is_empty() { "." } else { &*folder };
-    let pattern = match pattern.strip_prefix("$CONFDIR/") {
-        Some(rest) => format!("{folder}/{rest}"),
-        None => pattern.to_owned(),
-    };
+/// The paths of files that `pattern` names in the configuration `main`, as for [`matching`].
+pub(in crate::personality) fn paths(main: &str, pattern: &str) -> Vec<PathBuf> {
+    let pattern = resolved(main, pattern);
     let mut paths = Vec::new();
     for alternative in alternatives(&pattern) {
         let root = if alternative.starts_with('/') { "/" } else { "" };
@@ -54,6 +62,24 @@ pub(in crate::personality) fn paths(main: &Path, pattern: &str) -> Vec<PathBuf> 
     }
     paths.truncate(FILES_MAX);
     paths
+}
+
+fn resolved(main: &str, pattern: &str) -> String {
+    match pattern.strip_prefix("$CONFDIR/") {
+        Some(rest) => format!("{}/{rest}", folder(main)),
+        None => pattern.to_owned(),
+    }
+}
+
+fn folder(main: &str) -> &str {
+    if fetch::is_url(main) {
+        return fetch::folder(main);
+    }
+    match main.rsplit_once('/') {
+        Some(("", _)) => "/",
+        Some((folder, _)) => folder,
+        None => ".",
+    }
 }
 
 /// What `{a,b}` stands for, from the first brace on.
