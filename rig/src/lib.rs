@@ -16,6 +16,7 @@
 //! * [`forwarder`]: the program under test, or nothing at all (`direct`) as the oracle.
 //! * [`record`]: a session record as the program wrote it.
 //! * [`figures`]: CPU time and descriptors of a process.
+//! * [`dev_log`]: a syslog daemon that only the program under test sees.
 //! * [`scratch`]: a directory that goes away.
 //!
 //! A verb that cannot do what it says panics at the line of the test that called it: this crate is
@@ -26,6 +27,7 @@ pub mod address;
 pub mod backend;
 pub mod black_hole;
 pub mod datagram;
+pub mod dev_log;
 pub mod figures;
 pub mod forwarder;
 pub mod namespace;
@@ -40,6 +42,7 @@ pub use address::Address;
 pub use backend::{Backend, Closed, Serving};
 pub use black_hole::BlackHole;
 pub use datagram::{UdpBackend, UdpClosed, UdpPeer};
+pub use dev_log::DevLog;
 pub use forwarder::Forwarder;
 pub use namespace::Namespace;
 pub use payload::Payload;

@@ -44,6 +44,7 @@ mod rinetd;
 mod samples;
 mod sink;
 mod syslog;
+mod tcprelay;
 #[cfg(test)]
 mod tests;
 mod text;

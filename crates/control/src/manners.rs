@@ -19,16 +19,18 @@ pub struct Manners {
     pub pidfile: PidfileHolds,
     /// What becomes of a start without one.
     pub pidfile_need: PidfileNeed,
-    /// What is told when clients are accepted.
-    pub started: Option<&'static str>,
-    /// What is told when a signal asks for a reload, before that.
-    pub reloading: Option<&'static str>,
     /// What is told first, as it stands, of an address that cannot be listened on.
     pub not_bound: Option<fn(&Bind, &io::Error) -> String>,
     /// How a process ends that inetd has started for one client, if that reached no backend.
     pub unserved: Exit,
     /// What is told first, as it stands, of a pid file that cannot be written.
     pub no_pidfile: Option<fn(&Path, &io::Error) -> String>,
+    /// What its logs say first, a line each.
+    pub started: &'static [&'static str],
+    /// What they say when a signal has come, before anything is done about it.
+    pub signalled: &'static Words,
+    /// What they say last, when it ends as it should; `None`: that it does.
+    pub ended: Option<&'static str>,
 }
 
 impl Default for Manners {
@@ -37,11 +39,12 @@ impl Default for Manners {
             signals: Signals::default(),
             pidfile: PidfileHolds::Process,
             pidfile_need: PidfileNeed::Must,
-            started: None,
-            reloading: None,
             not_bound: None,
             unserved: Exit::Done,
             no_pidfile: None,
+            started: &[],
+            signalled: &Words::NONE,
+            ended: None,
         }
     }
 }
@@ -90,6 +93,30 @@ impl Default for Signals {
             user_2: Ask::Upgrade,
         }
     }
+}
+
+/// What is said about each signal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each is a signal of signal(7)")]
+pub struct Words {
+    pub terminate: Option<&'static str>,
+    pub interrupt: Option<&'static str>,
+    pub quit: Option<&'static str>,
+    pub hangup: Option<&'static str>,
+    pub user_1: Option<&'static str>,
+    pub user_2: Option<&'static str>,
+}
+
+impl Words {
+    /// Nothing about any.
+    pub const NONE: Self = Self {
+        terminate: None,
+        interrupt: None,
+        quit: None,
+        hangup: None,
+        user_1: None,
+        user_2: None,
+    };
 }
 
 /// What a signal asks for.

@@ -135,7 +135,7 @@ fn start(config: &Config, process: &Process) -> Result<Started, Fault> {
         .map_err(|error| Fault::failed("cannot start", &error))?;
     let signals = {
         let _inside = runtime.enter();
-        Signals::take(process.manners.signals)
+        Signals::take(process.manners.signals, process.manners.signalled)
             .map_err(|error| Fault::failed("cannot take signals", &error))?
     };
     let identity = process.user.as_deref().map(identity).transpose()?;
@@ -192,13 +192,19 @@ fn start(config: &Config, process: &Process) -> Result<Started, Fault> {
     if !probed.failures.is_empty() {
         return Err(Fault { whole: Vec::new(), lines: probed.failures, exit: Exit::NotPermitted });
     }
-    let log = log.start().map_err(|error| Fault::failed("cannot start a thread", &error))?;
-    for text in probed.remarks {
-        log.journal().notice(Notice::Remark { level: Level::Warning, text });
-    }
+    let log = begin(log, probed.remarks, process.manners)?;
     let pidfile = pidfile.map(|file| (file, process.manners.pidfile));
     let manners = process.manners;
     Ok(Started { runtime, signals, bound, door, log, sources, contact, pidfile, manners })
+}
+
+/// Starts the log with what is to be said first.
+fn begin(log: Logs, remarks: Vec<String>, manners: Manners) -> Result<log::Running, Fault> {
+    let log = log.start().map_err(|error| Fault::failed("cannot start a thread", &error))?;
+    let remark = |level, text| log.journal().notice(Notice::Remark { level, text });
+    manners.started.iter().for_each(|line| remark(Level::Info, (*line).to_owned()));
+    remarks.into_iter().for_each(|text| remark(Level::Warning, text));
+    Ok(log)
 }
 
 impl Started {
@@ -231,7 +237,6 @@ impl Started {
             let desk = desk.map_err(|error| Fault::failed("cannot take orders", &error))?;
             let watch = Watch::new(files.as_ref().map_or(&[], |files| &files.watched));
             ready(&addresses);
-            tell_started(manners, &log);
             let manager = Arc::new(Manager::new(contact, log.journal().clone()));
             manager.ready(format_args!("accepts clients on {} addresses", addresses.len()));
             if let Some(period) = manager.ping_period() {
@@ -267,28 +272,19 @@ impl Started {
                 desk,
                 orders: tell,
             };
-            let supervisor =
-                Supervisor { running, signals, orders, watch, reloading: manners.reloading };
+            let supervisor = Supervisor { running, signals, orders, watch };
             Ok(match is_client {
                 true => supervisor.run_out().await,
                 false => supervisor.run().await,
             })
         });
         let exit = match end {
-            Ok((End::Clean, engine)) => join(engine, &log, is_client.then_some(manners.unserved)),
+            Ok((End::Clean, engine)) => join(engine, &log, manners, is_client),
             Ok((End::Stuck, _)) => Exit::Failed,
             Err(fault) => refuse(fault),
         };
         finish(log);
         exit
-    }
-}
-
-/// Tells that clients are accepted, as a personality does.
-fn tell_started(manners: Manners, log: &log::Running) {
-    if let Some(text) = manners.started {
-        let text = text.to_owned();
-        log.journal().notice(Notice::Remark { level: Level::Info, text });
     }
 }
 
@@ -305,15 +301,15 @@ fn keep_watchdog(
 }
 
 /// Waits for the shards. One that has died makes the end a failure. The end is told, but not
-/// after each client of inetd, `for_client`: that is the end if the client got no backend.
-fn join(engine: Engine, log: &log::Running, for_client: Option<Exit>) -> Exit {
+/// after the one client of inetd, `is_client`: that is the end if it got no backend.
+fn join(engine: Engine, log: &log::Running, manners: Manners, is_client: bool) -> Exit {
     let is_served = engine.unserved() == 0;
-    match (engine.join(), for_client) {
-        (Ok(()), Some(_)) if is_served => Exit::Done,
-        (Ok(()), Some(unserved)) => unserved,
-        (Ok(()), None) => {
-            let text = "every session has ended, and so does replug".to_owned();
-            let level = Level::Info;
+    match (engine.join(), is_client) {
+        (Ok(()), true) if is_served => Exit::Done,
+        (Ok(()), true) => manners.unserved,
+        (Ok(()), false) => {
+            let words = manners.ended.unwrap_or("every session has ended, and so does replug");
+            let (level, text) = (Level::Info, words.to_owned());
             log.journal().notice(Notice::Remark { level, text });
             Exit::Done
         }

@@ -15,7 +15,7 @@ use std::time::Duration;
 use engine::journal::{Level, Notice};
 use engine::probe::probe;
 use engine::{BindFailure, Engine, Successor};
-use model::Config;
+use model::{Bind, Config, Listener};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
@@ -219,6 +219,17 @@ impl Running<'_> {
         let mut waits = |key: &str| lines.push(format!("! {key}: only at the next start"));
         if config.runtime.shards != self.config.runtime.shards {
             waits("runtime.shards");
+        }
+        // The file of a unix socket is one, so it is not opened anew beside the old one.
+        let is_unix = |listener: &Listener| {
+            listener.bind.iter().any(|bind| matches!(bind.value, Bind::Unix(_)))
+        };
+        for listener in config.listeners.iter().filter(|listener| is_unix(listener)) {
+            let same_name = |old: &&Listener| old.name == listener.name;
+            let old = self.config.listeners.iter().find(same_name);
+            if old.is_some_and(|old| old.backlog != listener.backlog) {
+                waits(&format!("listener.{}.backlog", listener.name));
+            }
         }
         lines
     }

@@ -51,8 +51,6 @@ pub(crate) struct Supervisor<'a> {
     /// What comes in by the socket for orders.
     pub(crate) orders: mpsc::Receiver<Asked>,
     pub(crate) watch: Watch,
-    /// What is told when a signal asks for a reload.
-    pub(crate) reloading: Option<&'static str>,
 }
 
 impl Supervisor<'_> {
@@ -72,7 +70,7 @@ impl Supervisor<'_> {
         let mut all_shards_live = true;
         let limit = loop {
             tokio::select! {
-                ask = self.signals.next() => match ask {
+                ask = self.signals.next() => match self.heard(ask) {
                     Ask::End => break Some(DRAIN),
                     Ask::EndWhenDone | Ask::EndWhenDoneOrNow => break None,
                     Ask::EndNow => return self.end_sessions(Reason::Killed).await,
@@ -96,11 +94,16 @@ impl Supervisor<'_> {
         self.drain(limit.map(|limit| Instant::now() + limit)).await
     }
 
+    /// Says what is to be said about a signal, and gives what it asks for.
+    fn heard(&self, signal: Heard) -> Ask {
+        if let Some(words) = signal.words {
+            self.remark(Level::Info, words.to_owned());
+        }
+        signal.ask
+    }
+
     /// SIGHUP: whatever may have changed outside is looked at again.
     async fn hang_up(&mut self) {
-        if let Some(text) = self.reloading {
-            self.remark(Level::Info, text.to_owned());
-        }
         self.running.log.reopen();
         self.running.names.resolve_again();
         self.running.authorities.try_again();
@@ -173,7 +176,7 @@ impl Supervisor<'_> {
                 () = self.running.engine.drained() => return End::Clean,
                 () = time_is_over => return self.end_sessions(Reason::Drained).await,
                 Some(asked) = self.orders.recv() => Self::refuse(asked),
-                ask = self.signals.next() => match ask {
+                ask = self.signals.next() => match self.heard(ask) {
                     Ask::End if until.is_some() => return self.end_sessions(Reason::Killed).await,
                     Ask::End => {
                         until = Some(Instant::now() + DRAIN);
@@ -232,10 +235,18 @@ impl Supervisor<'_> {
     }
 }
 
+/// A signal that has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Heard {
+    ask: Ask,
+    words: Option<&'static str>,
+}
+
 /// The signals that mean something.
 #[derive(Debug)]
 pub(crate) struct Signals {
     meanings: manners::Signals,
+    words: &'static manners::Words,
     terminate: Signal,
     interrupt: Signal,
     quit: Signal,
@@ -250,9 +261,13 @@ impl Signals {
     ///
     /// # Errors
     /// When the system refuses.
-    pub(crate) fn take(meanings: manners::Signals) -> io::Result<Self> {
+    pub(crate) fn take(
+        meanings: manners::Signals,
+        words: &'static manners::Words,
+    ) -> io::Result<Self> {
         Ok(Self {
             meanings,
+            words,
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             quit: signal(SignalKind::quit())?,
@@ -263,15 +278,17 @@ impl Signals {
     }
 
     /// The next one. Loses none when it is dropped before it is ready.
-    pub(crate) async fn next(&mut self) -> Ask {
-        tokio::select! {
-            _ = self.terminate.recv() => self.meanings.terminate,
-            _ = self.interrupt.recv() => self.meanings.interrupt,
-            _ = self.quit.recv() => self.meanings.quit,
-            _ = self.hangup.recv() => self.meanings.hangup,
-            _ = self.user_1.recv() => self.meanings.user_1,
-            _ = self.user_2.recv() => self.meanings.user_2,
-        }
+    pub(crate) async fn next(&mut self) -> Heard {
+        let (meanings, words) = (&self.meanings, self.words);
+        let (ask, words) = tokio::select! {
+            _ = self.terminate.recv() => (meanings.terminate, words.terminate),
+            _ = self.interrupt.recv() => (meanings.interrupt, words.interrupt),
+            _ = self.quit.recv() => (meanings.quit, words.quit),
+            _ = self.hangup.recv() => (meanings.hangup, words.hangup),
+            _ = self.user_1.recv() => (meanings.user_1, words.user_1),
+            _ = self.user_2.recv() => (meanings.user_2, words.user_2),
+        };
+        Heard { ask, words }
     }
 }
 
@@ -286,7 +303,10 @@ mod tests {
     /// One test for all: signals belong to the process, so two tests would hear each other's.
     #[tokio::test]
     async fn signals_are_told_apart() {
-        let mut signals = Signals::take(manners::Signals::default()).expect("signals can be taken");
+        const WORDS: manners::Words =
+            manners::Words { hangup: Some("again"), ..manners::Words::NONE };
+        let taken = Signals::take(manners::Signals::default(), &WORDS);
+        let mut signals = taken.expect("signals can be taken");
         for (number, expected) in [
             (Number::TERM, Ask::End),
             (Number::INT, Ask::End),
@@ -296,8 +316,9 @@ mod tests {
             (Number::USR2, Ask::Upgrade),
         ] {
             kill_process(getpid(), number).expect("a process may signal itself");
-            let ask = timeout(DEADLINE, signals.next()).await;
-            assert_eq!(ask.expect("the signal comes"), expected);
+            let heard = timeout(DEADLINE, signals.next()).await.expect("the signal comes");
+            let words = (expected == Ask::Reload).then_some("again");
+            assert_eq!(heard, Heard { ask: expected, words });
         }
     }
 }

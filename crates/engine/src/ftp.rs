@@ -22,7 +22,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use model::{FtpModes, PortRange};
+use model::{FtpModes, PortRange, Refusal};
 use relay::rewrite::{Next, Rewrite};
 use relay::{Socket, Stamp, Tick, Watched};
 use tokio::task::AbortHandle;
@@ -382,7 +382,7 @@ impl Expected {
         let Control { shard, listener, .. } = &**control;
         // Nobody can wait here: the control connection holds a place already.
         let (Some(permit), Some(place)) = (shard.ceiling.enter(), listener.gates.enter()) else {
-            shard.notice_ceiling();
+            shard.notice_ceiling(Some(Refusal::Reset));
             return drop(Socket::new(socket));
         };
         let port = match self.way {

@@ -12,7 +12,7 @@ use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use model::{OnError, Rate};
+use model::{OnError, Rate, Refusal};
 use wire::http::Foreign;
 
 use crate::authority::Undecided;
@@ -180,6 +180,8 @@ pub enum Notice {
         listener: Arc<str>,
         /// Where: with the port the kernel chose, if it did.
         address: String,
+        /// Whether it is the socket that inetd has left on standard input.
+        by_inetd: bool,
     },
     /// A session begins.
     SessionStart {
@@ -254,11 +256,15 @@ pub enum Notice {
         /// How often since the last such notice.
         times: u64,
     },
-    /// The session ceiling is reached; new clients wait in the kernel's queue.
+    /// The session ceiling is reached.
     AtCeiling {
         /// The ceiling.
         sessions: usize,
+        /// How new clients are turned away; `None`: they wait in the kernel's queue.
+        refusal: Option<Refusal>,
     },
+    /// After [`Notice::AtCeiling`] a new client has found a place.
+    BelowCeiling,
     /// All sessions that a listener may have are in use; its new clients wait.
     ListenerFull {
         /// The listener.
@@ -416,6 +422,7 @@ impl Notice {
             | Self::RequestRefused { .. } => Level::Debug,
             Self::Listening { .. }
             | Self::BackendUp { .. }
+            | Self::BelowCeiling
             | Self::NameResolved { .. }
             | Self::Draining { .. } => Level::Info,
             Self::BackendDown { .. }
@@ -438,7 +445,9 @@ impl Notice {
 impl fmt::Display for Notice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Listening { listener, address } => write!(f, "{listener} listens on {address}"),
+            Self::Listening { listener, address, .. } => {
+                write!(f, "{listener} listens on {address}")
+            }
             Self::SessionStart { id, listener, client } => {
                 write!(f, "session {id}: {client} arrived at {listener}")
             }
@@ -459,6 +468,7 @@ impl fmt::Display for Notice {
             ),
             Self::AcceptRests { .. }
             | Self::AtCeiling { .. }
+            | Self::BelowCeiling
             | Self::DatagramsLost { .. }
             | Self::CeilingLowered { .. } => self.fmt_scarcity(f),
             Self::ListenerFull { .. }
@@ -520,9 +530,13 @@ impl Notice {
             Self::AcceptRests { listener, error, times, .. } => {
                 write!(f, "{listener} rests before it accepts again: {error} ({times} times)")
             }
-            Self::AtCeiling { sessions } => {
+            Self::AtCeiling { sessions, refusal: None } => {
                 write!(f, "all {sessions} sessions are in use; new clients wait")
             }
+            Self::AtCeiling { sessions, refusal: Some(_) } => {
+                write!(f, "all {sessions} sessions are in use; new clients are refused")
+            }
+            Self::BelowCeiling => f.write_str("there is room for new clients again"),
             Self::DatagramsLost { listener, datagrams, loss: Loss::BufferFull } => write!(
                 f,
                 "datagrams of {listener} are lost ({datagrams}): they come faster than they are received"

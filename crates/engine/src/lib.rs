@@ -54,7 +54,7 @@ use std::io;
 use std::net::{Ipv6Addr, SocketAddr};
 use std::os::fd::AsFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
 use model::{Config, Program};
@@ -143,6 +143,7 @@ impl Engine {
             pulse: Arc::clone(&pulse),
             ids: AtomicU64::new(1),
             at_ceiling: Seldom::default(),
+            told_ceiling: AtomicBool::new(false),
         });
         let (running_sender, running) = watch::channel(shards);
         let running_sender = Arc::new(running_sender);
@@ -253,7 +254,8 @@ impl Engine {
     ) -> (Vec<Adoption>, Vec<oneshot::Receiver<()>>) {
         for door in bound.doors.iter().filter(|door| bound.is_new(door)) {
             let (listener, address) = (door.name.clone(), door.opening.address.clone());
-            self.journal.notice(Notice::Listening { listener, address });
+            let by_inetd = door.opening.is_of_inetd();
+            self.journal.notice(Notice::Listening { listener, address, by_inetd });
         }
         let doors: Arc<[_]> =
             bound.doors.iter().map(|door| (door.opening.id, door.listener)).collect();

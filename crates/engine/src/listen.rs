@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use model::{Bind, Config, Interface, Listener, Spanned, Tcp, UnixName};
+use model::{Backlog, Bind, Config, Interface, Listener, Spanned, Tcp, UnixName};
 
 pub use failure::BindFailure;
 
@@ -69,6 +69,8 @@ pub(crate) struct Opening {
     bind: Bind,
     /// What its sockets have.
     tcp: Tcp,
+    /// How many clients the kernel holds there.
+    backlog: Backlog,
     /// By which their clients come.
     interface: Option<Interface>,
     /// Whether clients are diverted to them by `tproxy`.
@@ -85,10 +87,17 @@ pub(crate) struct Opening {
 }
 
 impl Opening {
+    /// Whether it is what inetd has left on standard input.
+    pub(crate) fn is_of_inetd(&self) -> bool {
+        self.bind == Bind::Inetd
+    }
+
     /// Whether its sockets are what `listener` wants of them.
     fn serves(&self, listener: &Listener) -> bool {
         matches!(self.bind, Bind::Unix(_) | Bind::Udp { .. })
-            || self.tcp == listener.tcp && self.is_transparent == listener.is_tproxied()
+            || self.tcp == listener.tcp
+                && self.backlog == listener.backlog
+                && self.is_transparent == listener.is_tproxied()
     }
 }
 
@@ -283,6 +292,7 @@ impl Bound {
             id,
             bind: bind.clone(),
             tcp,
+            backlog: listener.backlog,
             interface: None,
             is_transparent,
             place,
@@ -306,13 +316,13 @@ impl Bound {
         let mut open = |address: IpAddr, port_number, dual_stack| {
             let address = SocketAddr::new(address, port_number);
             let wanted = Place { address, dual_stack, interface, is_transparent };
-            let opened = self.open_tcp(id, wanted, &listener.tcp, port)?;
+            let opened = self.open_tcp(id, wanted, listener, port)?;
             place = Some(opened);
             Ok(opened)
         };
         let (address, port) = match bind {
             Bind::Unix(name) => {
-                self.open_unix(id, name)?;
+                self.open_unix(id, name, listener.backlog)?;
                 if let UnixName::Path(name) = name {
                     path = Some(UnixPath(Some(name.into())));
                 }
@@ -342,6 +352,7 @@ impl Bound {
             id,
             bind: bind.clone(),
             tcp: listener.tcp,
+            backlog: listener.backlog,
             interface: interface.cloned(),
             is_transparent,
             place,
@@ -376,7 +387,7 @@ impl Bound {
         &mut self,
         id: DoorId,
         mut place: Place<'_>,
-        tcp: &Tcp,
+        listener: &Listener,
         port: Port,
     ) -> io::Result<SocketAddr> {
         place.address.set_port(match port {
@@ -384,7 +395,8 @@ impl Bound {
             Port::Ours(port) => port,
         });
         for shard in &mut self.shards {
-            shard.push((Opened::Streams(socket::listen_tcp(place, tcp)?), id));
+            let socket = socket::listen_tcp(place, &listener.tcp, listener.backlog)?;
+            shard.push((Opened::Streams(socket), id));
         }
         Ok(place.address)
     }
@@ -400,8 +412,8 @@ impl Bound {
         Ok(place.address)
     }
 
-    fn open_unix(&mut self, id: DoorId, name: &UnixName) -> io::Result<()> {
-        let socket = socket::listen_unix(name)?;
+    fn open_unix(&mut self, id: DoorId, name: &UnixName, backlog: Backlog) -> io::Result<()> {
+        let socket = socket::listen_unix(name, backlog)?;
         for shard in &mut self.shards {
             shard.push((Opened::Streams(socket.try_clone()?), id));
         }
@@ -488,6 +500,10 @@ mod tests {
         assert!(other.is_new(&other.doors[0]));
         assert_eq!(other.doors[0].opening.address, bind);
         beside(&first, &[]).expect_err("a port that somebody else has");
+        let mut longer = first.clone();
+        longer.listeners[0].backlog = Backlog::new(7).expect("a legal backlog");
+        let longer = beside(&longer, &open.doors).expect("our own port");
+        assert!(longer.is_new(&longer.doors[0]));
         // Ports that the kernel chooses are as many as binds, whatever changes.
         let free = config("127.0.0.1:0", Tcp::default());
         let mut two = free.clone();

@@ -10,10 +10,10 @@ use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use model::Timeouts;
+use model::{Refusal, Timeouts};
 use relay::Tick;
 use relay::datagram::Batch;
 use tokio::runtime::{Builder, LocalOptions};
@@ -69,6 +69,8 @@ pub(crate) struct Commons {
     pub(crate) pulse: Arc<Pulse>,
     pub(crate) ids: AtomicU64,
     pub(crate) at_ceiling: Seldom,
+    /// Whether that was told, and not yet that there is room again.
+    pub(crate) told_ceiling: AtomicBool,
 }
 
 /// One shard, as its own tasks see it.
@@ -276,10 +278,20 @@ impl Shard {
         self.commons.ids.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Tells, now and then, that clients have to wait.
-    pub(crate) fn notice_ceiling(&self) {
+    /// Tells, now and then, what becomes of clients beyond the ceiling.
+    pub(crate) fn notice_ceiling(&self, refusal: Option<Refusal>) {
         if self.commons.at_ceiling.happened(Tick::now()).is_some() {
-            self.journal.notice(Notice::AtCeiling { sessions: self.ceiling.max() });
+            self.commons.told_ceiling.store(true, Ordering::Relaxed);
+            self.journal.notice(Notice::AtCeiling { sessions: self.ceiling.max(), refusal });
+        }
+    }
+
+    /// Tells that a client has found a place, if the last that was told was that there was none.
+    pub(crate) fn notice_room(&self) {
+        let told = &self.commons.told_ceiling;
+        // Almost always a look is enough, which leaves the word in the caches of all shards.
+        if told.load(Ordering::Relaxed) && told.swap(false, Ordering::Relaxed) {
+            self.journal.notice(Notice::BelowCeiling);
         }
     }
 

@@ -11,7 +11,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{BorrowedFd, OwnedFd};
 
-use model::{Interface, Tcp, UnixName};
+use model::{Backlog, Interface, Tcp, UnixName};
 use relay::{DatagramSocket, datagram};
 use rustix::io::Errno;
 use rustix::net::SocketFlags;
@@ -22,11 +22,7 @@ use source::Departure;
 
 use crate::phase::account::{ClientAddress, ConnectFailure};
 
-/// Clients that may wait to be accepted, per listening socket; the kernel lowers it to
-/// `net.core.somaxconn` (listen(2)).
-const BACKLOG: i32 = 4096;
-
-/// The same where one connection is waited for: it, and whoever tries the port.
+/// How many may wait to be accepted where one connection is awaited: it, and whoever tries the port.
 const DATA_BACKLOG: i32 = 4;
 
 /// What an attempt to accept calls for next.
@@ -87,12 +83,12 @@ pub(crate) struct Place<'a> {
 
 /// Opens a TCP socket that listens at `place`. The options that clients inherit from it spare
 /// a system call per session. All shards listen on their own socket of the same address.
-pub(crate) fn listen_tcp(place: Place<'_>, tcp: &Tcp) -> io::Result<OwnedFd> {
+pub(crate) fn listen_tcp(place: Place<'_>, tcp: &Tcp, backlog: Backlog) -> io::Result<OwnedFd> {
     let domain = Domain::for_address(place.address);
     let socket = options::open(domain, Role::Listens, tcp).map_err(Refused::explained)?;
     socket.set_reuse_port(true)?;
     bind_tcp(&socket, place)?;
-    socket.listen(BACKLOG)?;
+    socket.listen(length(backlog))?;
     Ok(socket.into())
 }
 
@@ -111,6 +107,11 @@ pub(crate) fn listen_data(place: Place<'_>, tcp: &Tcp) -> io::Result<OwnedFd> {
 pub(crate) fn stop_listening(socket: BorrowedFd<'_>) {
     // It fails for one that does not listen any more.
     let _ = rustix::net::shutdown(socket, rustix::net::Shutdown::Both);
+}
+
+/// As listen(2) takes it.
+fn length(backlog: Backlog) -> i32 {
+    backlog.get().cast_signed()
 }
 
 /// Fails if another process listens at `place`: binding with `SO_REUSEPORT` would succeed and
@@ -219,7 +220,7 @@ pub(crate) fn dial_udp(
 
 /// Opens a unix socket that listens at `name`. A file that a dead process left behind is
 /// replaced; anything else at that path is left alone.
-pub(crate) fn listen_unix(name: &UnixName) -> io::Result<OwnedFd> {
+pub(crate) fn listen_unix(name: &UnixName, backlog: Backlog) -> io::Result<OwnedFd> {
     let address = unix_address(name)?;
     let socket = stream(Domain::UNIX, None)?;
     match (socket.bind(&address), name) {
@@ -232,7 +233,7 @@ pub(crate) fn listen_unix(name: &UnixName) -> io::Result<OwnedFd> {
         }
         (Err(error), _) => return Err(error),
     }
-    socket.listen(BACKLOG)?;
+    socket.listen(length(backlog))?;
     Ok(socket.into())
 }
 

@@ -110,6 +110,8 @@ pub struct Listener {
     pub transparent: Option<Spanned<Transparent>>,
     /// What is done with the requests of clients that speak HTTP; `None`: nobody looks at them.
     pub http: Option<Spanned<Http>>,
+    /// How many clients the kernel holds who are not accepted yet.
+    pub backlog: Backlog,
 }
 
 impl Listener {
@@ -133,6 +135,7 @@ impl Listener {
             when_full: WhenFull::default(),
             transparent: None,
             http: None,
+            backlog: Backlog::default(),
         }
     }
 }
@@ -221,6 +224,34 @@ pub enum WhenFull {
 impl WhenFull {
     /// Both, by the names under which they are configured.
     pub const NAMES: [(&str, Self); 2] = [("wait", Self::Wait), ("refuse", Self::Refuse)];
+}
+
+/// How many clients the kernel holds who are connected and not accepted yet: at each address, for
+/// each shard, and never more than `net.core.somaxconn` (listen(2)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Backlog(NonZeroU32);
+
+impl Backlog {
+    /// The greatest.
+    pub const MAX: u32 = i32::MAX.cast_unsigned();
+    /// Of a listener that says nothing: what most kernels allow.
+    pub const USUAL: u32 = 4096;
+
+    /// A backlog, if `value` is from 1 to [`Backlog::MAX`].
+    pub fn new(value: u32) -> Option<Self> {
+        NonZeroU32::new(value).filter(|value| value.get() <= Self::MAX).map(Self)
+    }
+
+    /// The number.
+    pub fn get(self) -> u32 {
+        self.0.get()
+    }
+}
+
+impl Default for Backlog {
+    fn default() -> Self {
+        Self(const { NonZeroU32::new(Self::USUAL).expect("not zero") })
+    }
 }
 
 /// Which clients may come: `deny` wins over `allow`, and an empty `allow` allows all.

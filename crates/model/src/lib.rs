@@ -37,15 +37,17 @@ pub use address::source::{Interface, Source, SourceAddress};
 pub use address::{BackendAddress, Bind, HostPort, UnixName};
 pub use authorize::{Authorize, Children, OnError, Program};
 pub use config::{
-    Access, Admin, AllDown, Backend, Balance, Bandwidth, Config, Idle, Limits, Listener, OnRemoved,
-    Pool, Proxy, ProxyProtocol, Queue, Refusal, Role, Route, Runtime, Sticky, StickyKey, Timeouts,
-    Transparent, Weight, When, WhenFull,
+    Access, Admin, AllDown, Backend, Backlog, Balance, Bandwidth, Config, Idle, Limits, Listener,
+    OnRemoved, Pool, Proxy, ProxyProtocol, Queue, Refusal, Role, Route, Runtime, Sticky, StickyKey,
+    Timeouts, Transparent, Weight, When, WhenFull,
 };
 pub use delay::Delay;
 pub use diagnostic::{Code, Diagnostic, Severity};
 pub use ftp::{Ftp, FtpModes, PortRange};
 pub use http::{Http, HttpRequests, Url};
-pub use log::{Log, LogFormat, LogTarget, Syslog, SyslogLabel, SyslogServer, Verbosity};
+pub use log::{
+    Log, LogFormat, LogTarget, Syslog, SyslogLabel, SyslogServer, SyslogSeverity, Verbosity,
+};
 pub use source::{SourceId, Sources, Span, Spanned};
 pub use tcp::{Congestion, Dscp, Mptcp, Tcp};
 pub use unit::Rate;

@@ -72,6 +72,8 @@ pub enum LogFormat {
     RinetdCommon,
     /// What rinetd tells syslog.
     RinetdSyslog,
+    /// What spawnd and tcprelay tell syslog; nothing of sessions.
+    Tcprelay,
     /// The access log of transproxy: requests, and clients that were refused; no messages.
     Tproxy,
     /// What transproxy tells syslog: what could not be reached.
@@ -83,6 +85,11 @@ pub enum LogFormat {
 }
 
 impl LogFormat {
+    /// Whether it has lines for sessions at all.
+    pub fn has_records(self) -> bool {
+        self != Self::Tcprelay
+    }
+
     /// Whether it has lines for sessions that begin or go on, and not only for their ends.
     pub fn has_events(self) -> bool {
         match self {
@@ -97,6 +104,7 @@ impl LogFormat {
             | Self::RinetdSyslog
             | Self::RedirSyslog
             | Self::Redir2Syslog
+            | Self::Tcprelay
             | Self::Tproxy
             | Self::TproxySyslog => false,
         }
@@ -108,7 +116,7 @@ impl LogFormat {
     }
 
     /// All of them, by the names under which they are configured.
-    pub const NAMES: [(&str, Self); 13] = [
+    pub const NAMES: [(&str, Self); 14] = [
         ("text", Self::Text),
         ("json", Self::Json),
         ("logfmt", Self::Logfmt),
@@ -118,6 +126,7 @@ impl LogFormat {
         ("rinetd", Self::Rinetd),
         ("rinetd-common", Self::RinetdCommon),
         ("rinetd-syslog", Self::RinetdSyslog),
+        ("tcprelay", Self::Tcprelay),
         ("tproxy", Self::Tproxy),
         ("tproxy-syslog", Self::TproxySyslog),
         ("redir-syslog", Self::RedirSyslog),
@@ -208,6 +217,41 @@ pub struct SyslogLabel {
     pub facility: Facility,
     /// The program they are from.
     pub tag: Tag,
+    /// How much each of them matters; `None`: each says it for itself.
+    pub severity: Option<SyslogSeverity>,
+}
+
+/// How much a syslog message matters (RFC 5424 section 6.2.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SyslogSeverity(u8);
+
+impl SyslogSeverity {
+    /// All of them by name, each at the place of its number.
+    pub const NAMES: [(&str, Self); 8] = [
+        ("emerg", Self(0)),
+        ("alert", Self(1)),
+        ("crit", Self(2)),
+        ("err", Self(3)),
+        ("warning", Self(4)),
+        ("notice", Self(5)),
+        ("info", Self(6)),
+        ("debug", Self(7)),
+    ];
+
+    /// The one of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::NAMES.iter().find(|(known, _)| *known == name).map(|(_, severity)| *severity)
+    }
+
+    /// Its number, 0 to 7: the smaller, the more it matters.
+    pub fn number(self) -> u8 {
+        self.0
+    }
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        Self::NAMES[usize::from(self.0)].0
+    }
 }
 
 /// The kind of program that a syslog message is from (RFC 5424 section 6.2.1).

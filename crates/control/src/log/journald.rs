@@ -86,7 +86,7 @@ fn named(out: &mut String, key: &'static str, value: Value<'_>) {
 
 fn head(out: &mut String, label: &SyslogLabel, severity: Severity, message: &str) {
     let (facility, tag) = (label.facility.number(), label.tag.as_str());
-    push(out, format_args!("MESSAGE={message}\nPRIORITY={}\n", severity as u8));
+    push(out, format_args!("MESSAGE={message}\nPRIORITY={}\n", severity.in_log(label)));
     push(out, format_args!("SYSLOG_FACILITY={facility}\nSYSLOG_IDENTIFIER={tag}\n"));
 }
 

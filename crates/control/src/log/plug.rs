@@ -256,7 +256,7 @@ mod tests {
     fn notices() {
         use Verbosity::{Normal, Quiet, Verbose};
         let address = "127.0.0.1:21002".to_owned();
-        let listening = Notice::Listening { listener: "plug".into(), address };
+        let listening = Notice::Listening { listener: "plug".into(), address, by_inetd: false };
         check_notice(Quiet, &listening, "");
         check_notice(Normal, &listening, "Notice (127.0.0.1 21002): Plugdaemon started.");
         let debug = "Debug PID listening for new connections: 127.0.0.1:21002";

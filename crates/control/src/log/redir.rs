@@ -256,7 +256,11 @@ mod tests {
 
     #[test]
     fn notices() {
-        let listening = Notice::Listening { listener: "redir".into(), address: ":80".to_owned() };
+        let listening = Notice::Listening {
+            listener: "redir".into(),
+            address: ":80".to_owned(),
+            by_inetd: false,
+        };
         check_notice(Three, Normal, &listening, "");
         check_notice(Three, Verbose, &listening, "Debug listening on :80");
         let attempt = Notice::Attempt {

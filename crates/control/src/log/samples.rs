@@ -173,6 +173,16 @@ pub(super) fn hostile_request() -> Request {
     Request { listener: hostile.into(), method: hostile.into(), url: hostile.into(), ..request() }
 }
 
+/// A notice with hostile text.
+pub(super) fn hostile_notice() -> Notice {
+    Notice::BackendDown {
+        pool: escape::tests::HOSTILE.into(),
+        backend: escape::tests::HOSTILE.into(),
+        failure: ConnectFailure::Refused,
+        retry: Duration::from_secs(10),
+    }
+}
+
 /// A notice of level warning.
 pub(super) fn warning() -> Notice {
     Notice::BackendDown {

@@ -64,7 +64,8 @@ impl Head {
         at: SystemTime,
         about: About,
     ) {
-        let priority = self.label.facility.number() * 8 + severity as u8;
+        let severity = severity.in_log(&self.label);
+        let priority = self.label.facility.number() * 8 + severity;
         let (tag, host, process) = (self.label.tag.as_str(), &self.host, self.process);
         match self.form {
             Form::Local => push(message, format_args!("<{priority}>{tag}[{process}]: ")),
@@ -104,6 +105,13 @@ pub(super) enum Severity {
     Debug = 7,
 }
 
+impl Severity {
+    /// Its number in a log that may take all messages for the same.
+    pub(super) fn in_log(self, label: &SyslogLabel) -> u8 {
+        label.severity.map_or(self as u8, model::SyslogSeverity::number)
+    }
+}
+
 impl From<Level> for Severity {
     fn from(level: Level) -> Self {
         match level {
@@ -135,6 +143,7 @@ mod tests {
         let label = SyslogLabel {
             facility: Facility::named("local0").expect("a facility"),
             tag: Tag::new("edge").expect("a tag"),
+            severity: None,
         };
         let head = Head::new(&Syslog { server, protocol, label });
         let head = Head { host: "gate".to_owned(), process: 123, ..head };
@@ -153,6 +162,13 @@ mod tests {
         let full = "<131>1 2026-07-30T11:50:25.678Z gate edge 123 session - ";
         check(udp(), Rfc5424, Severity::Error, full);
         check(SyslogServer::Local, Rfc5424, Severity::Error, full);
+    }
+
+    #[test]
+    fn a_log_may_take_all_messages_for_the_same() {
+        let label = |severity| SyslogLabel { severity, ..SyslogLabel::default() };
+        assert_eq!(Severity::Error.in_log(&label(None)), 3);
+        assert_eq!(Severity::Error.in_log(&label(model::SyslogSeverity::named("notice"))), 5);
     }
 
     #[test]

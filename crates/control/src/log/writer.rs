@@ -19,7 +19,9 @@ use super::rinetd::Style;
 use super::sink::Sink;
 use super::syslog::{About, Head, Severity};
 use super::text::Columns;
-use super::{at, haproxy, journald, json, logfmt, plug, redir, rinetd, syslog, text, tproxy};
+use super::{
+    at, haproxy, journald, json, logfmt, plug, redir, rinetd, syslog, tcprelay, text, tproxy,
+};
 
 /// Where the local syslog daemon listens.
 pub(super) const DEV_LOG: &str = "/dev/log";
@@ -242,6 +244,7 @@ impl Writer {
             LogFormat::Redir2Syslog => {
                 severity = redir::session(line, Version::Two, verbosity, record);
             }
+            LogFormat::Tcprelay => return,
         }
         // Some formats have none for some sessions.
         let Some(severity) = severity.filter(|_| !line.is_empty()) else { return };
@@ -279,7 +282,8 @@ impl Writer {
             | LogFormat::Redir2Syslog
             | LogFormat::Rinetd
             | LogFormat::RinetdCommon
-            | LogFormat::RinetdSyslog => return,
+            | LogFormat::RinetdSyslog
+            | LogFormat::Tcprelay => return,
         }
         let entry = &mut self.entry;
         entry.clear();
@@ -319,6 +323,7 @@ impl Writer {
             LogFormat::Redir2Syslog => {
                 severity = redir::notice(line, Version::Two, verbosity, notice);
             }
+            LogFormat::Tcprelay => severity = tcprelay::notice(line, columns.time, notice),
         }
         let Some(severity) = severity.filter(|_| !line.is_empty()) else { return };
         let entry = &mut self.entry;
@@ -367,7 +372,8 @@ impl Setup {
         let start = log.start
             || matches!(log.format, LogFormat::RedirSyslog | LogFormat::Redir2Syslog)
                 && log.verbosity > Verbosity::Quiet;
-        Wants { records: true, start, every: log.every, counts, requests, level }
+        let records = log.format.has_records();
+        Wants { records, start, every: log.every, counts, requests, level }
     }
 
     fn columns(&self) -> Columns {
@@ -391,6 +397,7 @@ fn is_of_syslog(format: LogFormat) -> bool {
     match format {
         LogFormat::PlugSyslog
         | LogFormat::RinetdSyslog
+        | LogFormat::Tcprelay
         | LogFormat::TproxySyslog
         | LogFormat::RedirSyslog
         | LogFormat::Redir2Syslog => true,
@@ -524,6 +531,9 @@ mod tests {
                 let mut entries = vec![Entry::Session(Box::new(samples::hostile()))];
                 match format {
                     LogFormat::Tproxy => entries.clear(),
+                    LogFormat::Tcprelay => {
+                        entries = vec![Entry::Notice(samples::hostile_notice())];
+                    }
                     LogFormat::TproxySyslog => {
                         let unreached = Record { backend: None, ..samples::hostile() };
                         entries = vec![Entry::Session(Box::new(unreached))];

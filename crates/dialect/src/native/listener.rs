@@ -1,11 +1,12 @@
 //! `[listener.NAME]`.
 
 use std::net::IpAddr;
+use std::num::NonZeroUsize;
 
 use model::address::{Fault, FaultKind};
 use model::{
-    Backend, Bind, Code, Diagnostic, Idle, Interface, Listener, Refusal, Spanned, Timeouts,
-    Transparent, WhenFull,
+    Backend, Backlog, Bind, Code, Diagnostic, Idle, Interface, Listener, Refusal, Spanned,
+    Timeouts, Transparent, WhenFull,
 };
 use toml::de::DeValue;
 
@@ -122,6 +123,13 @@ pub(super) const LISTENER: Schema = Schema {
              `refuse` says.",
         )
         .default("\"wait\""),
+        Key::new(
+            "backlog",
+            Takes::Count(BACKLOG_MAX),
+            "How many clients the kernel holds who are not accepted yet: at each address, for each \
+             shard, and never more than `net.core.somaxconn`.",
+        )
+        .default("4096"),
     ],
     also: POOL_KEYS,
     later: &[
@@ -135,6 +143,9 @@ pub(super) const LISTENER: Schema = Schema {
         "on_down",
     ],
 };
+
+/// [`Backlog::MAX`], which any number of a length holds.
+const BACKLOG_MAX: usize = Backlog::MAX as usize;
 
 const TIMEOUTS: Schema = Schema {
     place: "timeouts",
@@ -234,6 +245,8 @@ impl Reader<'_> {
         let (delay, ftp) = (self.delay(table), self.ftp(table));
         let refuse = self.choice(table, "refuse", &Refusal::NAMES, &[]);
         let when_full = self.choice(table, "when_full", &WhenFull::NAMES, &[]);
+        let backlog = self.count(table, "backlog", BACKLOG_MAX).map(NonZeroUsize::get);
+        let backlog = backlog.and_then(|count| Backlog::new(u32::try_from(count).ok()?));
         let pool = self.pool_of(name, table, &bind);
         let routes = self.routes(table);
         let interface = self.interface(table);
@@ -256,6 +269,7 @@ impl Reader<'_> {
             when_full: when_full.unwrap_or_default(),
             transparent,
             http,
+            backlog: backlog.unwrap_or_default(),
             ..Listener::new(name, pool)
         });
     }

@@ -1,6 +1,6 @@
 //! `[log]`, or `[[log]]` for several.
 
-use model::log::{SyslogLabel, SyslogProtocol};
+use model::log::{SyslogLabel, SyslogProtocol, SyslogSeverity};
 use model::{Code, Diagnostic, Log, LogFormat, LogTarget, Spanned, Syslog, Verbosity};
 use toml::de::DeValue;
 
@@ -46,6 +46,12 @@ pub(super) const LOG: Schema = Schema {
             .default("\"daemon\""),
         Key::new("tag", Takes::Text("edge"), "Who it is from, to syslog and the journal.")
             .default("\"replug\""),
+        Key::new(
+            "severity",
+            Takes::Choice(&names(&SyslogSeverity::NAMES)),
+            "How much each line matters to syslog and the journal; if it is left out, each line has \
+             its own.",
+        ),
         Key::new(
             "protocol",
             Takes::Choice(&names(&SyslogProtocol::NAMES)),
@@ -110,6 +116,8 @@ impl Reader<'_> {
         log.to = self.target(table);
         if log.verbosity == Verbosity::Quiet {
             self.without_effect(table, &RECORD_KEYS, "a quiet log has no session records");
+        } else if !log.format.has_records() {
+            self.without_effect(table, &RECORD_KEYS, "this format has no session records");
         } else if !log.format.has_events() {
             self.without_effect(table, &EVENT_KEYS, "this format has lines for ends only");
         }
@@ -143,7 +151,7 @@ impl Reader<'_> {
             other => {
                 if is_known {
                     let why = "only syslog and the journal have it";
-                    self.without_effect(table, &["facility", "tag", "protocol"], why);
+                    self.without_effect(table, &["facility", "tag", "severity", "protocol"], why);
                 }
                 other
             }
@@ -159,7 +167,12 @@ impl Reader<'_> {
         let facility = facility.and_then(|text| self.told(log::facility(text.word())));
         let tag = self.text(table, "tag");
         let tag = tag.and_then(|text| self.told(log::tag(text.word())));
-        SyslogLabel { facility: facility.unwrap_or_default(), tag: tag.unwrap_or_default() }
+        let severity = self.choice(table, "severity", &SyslogSeverity::NAMES, &[]);
+        SyslogLabel {
+            facility: facility.unwrap_or_default(),
+            tag: tag.unwrap_or_default(),
+            severity,
+        }
     }
 
     /// Keys that mean nothing in this log.

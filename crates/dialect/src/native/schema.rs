@@ -185,7 +185,7 @@ mod tests {
     /// The line without which a key says nothing.
     fn companion(place: &str, key: &Key) -> &'static str {
         match (place, key.name) {
-            ("log", "facility" | "tag" | "protocol") => "to = \"syslog\"\n",
+            ("log", "facility" | "tag" | "severity" | "protocol") => "to = \"syslog\"\n",
             _ => "",
         }
     }

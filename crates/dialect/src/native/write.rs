@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use model::log::{Sample, SyslogLabel, SyslogProtocol};
 use model::{
-    Access, AllDown, Authorize, Backend, Bandwidth, Bind, ByteSize, Children, Config, Delay, Ftp,
-    FtpModes, Http, HttpRequests, Idle, Limits, Listener, Log, LogFormat, LogTarget, Mptcp,
-    OnError, OnRemoved, Pool, Queue, Refusal, Role, Route, Runtime, Source, Sticky, Syslog,
+    Access, AllDown, Authorize, Backend, Backlog, Bandwidth, Bind, ByteSize, Children, Config,
+    Delay, Ftp, FtpModes, Http, HttpRequests, Idle, Limits, Listener, Log, LogFormat, LogTarget,
+    Mptcp, OnError, OnRemoved, Pool, Queue, Refusal, Role, Route, Runtime, Source, Sticky, Syslog,
     SyslogServer, Tcp, Timeouts, Transparent, Verbosity, Weight, When, WhenFull, unit,
 };
 
@@ -114,6 +114,8 @@ impl Writer {
         self.optional("http", http, "nobody looks at requests");
         self.choice("refuse", listener.refuse, &Refusal::NAMES);
         self.choice("when_full", listener.when_full, &WhenFull::NAMES);
+        let backlog = listener.backlog;
+        self.value("backlog", &backlog.get().to_string(), backlog == Backlog::default());
         for route in &listener.routes {
             self.route(&listener.name, route);
         }
@@ -278,7 +280,7 @@ impl Writer {
         self.value("to", &quoted(&target(&log.to.value)), usual);
         let verbosity = named(&Verbosity::NAMES, log.verbosity);
         self.value("verbosity", &quoted(verbosity), log.verbosity == Verbosity::default());
-        if log.verbosity != Verbosity::Quiet {
+        if log.verbosity != Verbosity::Quiet && log.format.has_records() {
             if log.format.has_events() {
                 self.value("start", &log.start.to_string(), !log.start);
                 let every = log.every.map(|every| time(Some(every)));
@@ -305,6 +307,8 @@ impl Writer {
         let (facility, tag) = (label.facility, &label.tag);
         self.value("facility", &quoted(facility.name()), facility == usual.facility);
         self.value("tag", &quoted(tag.as_str()), *tag == usual.tag);
+        let severity = label.severity.map(|severity| quoted(severity.name()));
+        self.optional("severity", severity, "each line has its own");
     }
 
     /// Begins a table; the one before is taken back if it got no key.

@@ -1,6 +1,7 @@
 //! What may stand at the top of a file and in either of its sections.
 
-use model::{Code, Diagnostic, Spanned};
+use model::log::Facility;
+use model::{Code, Diagnostic, Spanned, SyslogSeverity};
 
 use super::lex::Kind;
 use super::parse::Cursor;
@@ -9,18 +10,13 @@ use super::parse::Cursor;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Anywhere {
     pub(super) ident: Option<Spanned<String>>,
-    pub(super) facility: Option<Spanned<String>>,
-    pub(super) severity: Option<Spanned<String>>,
+    pub(super) facility: Option<Facility>,
+    pub(super) severity: Option<SyslogSeverity>,
 }
 
 /// Words for `debug` and `trace`.
 const MASKS: &str = "ACCT ACL ALL AUTHEN AUTHOR BUFFER CMD CONFIG CONNECT DNS HEX LOCK LWRES MAVIS \
                      NET NONE PACKET PARSE PATH PROC RADIUS REGEX USERDEF1 USERDEF2 USERDEF3";
-
-const FACILITIES: &str = "kern user mail daemon auth syslog lpr news uucp cron authpriv ftp local0 \
-                          local1 local2 local3 local4 local5 local6 local7";
-
-const SEVERITIES: &str = "emerg alert crit err warning notice info debug";
 
 impl Anywhere {
     /// Reads what stands behind `name`, if that is a directive of these.
@@ -42,20 +38,15 @@ impl Anywhere {
         self.severity = later.severity.or_else(|| self.severity.take());
     }
 
-    /// Whether anything is said.
-    pub(super) fn is_said(&self) -> bool {
-        self.ident.is_some() || self.facility.is_some() || self.severity.is_some()
-    }
-
     fn syslog(&mut self, cursor: &mut Cursor<'_>) {
         const WORDS: [&str; 6] = ["default", "facility", "filter", "ident", "level", "severity"];
         match cursor.keyword(&WORDS) {
             Some("ident") => self.ident = cursor.text(),
             Some("facility") => {
-                self.facility = name(cursor, FACILITIES, "LOCAL3 or DAEMON");
+                self.facility = name(cursor, Facility::named, "LOCAL3 or DAEMON");
             }
             Some("level" | "severity") => {
-                self.severity = name(cursor, SEVERITIES, "INFO or NOTICE");
+                self.severity = name(cursor, SyslogSeverity::named, "INFO or NOTICE");
             }
             Some("default") => cursor.pass_boolean(),
             Some("filter") => cursor.pass_integer(),
@@ -64,17 +55,17 @@ impl Anywhere {
     }
 }
 
-/// A name that syslog(3) knows, in small letters; others are told and left out.
-fn name(cursor: &mut Cursor<'_>, known: &str, instead: &str) -> Option<Spanned<String>> {
+/// A name that syslog(3) knows, in letters of either size; others are told and left out.
+fn name<T>(cursor: &mut Cursor<'_>, known: fn(&str) -> Option<T>, instead: &str) -> Option<T> {
     let mut name = cursor.text()?;
     name.value.make_ascii_lowercase();
-    match name.value.as_str() {
-        "error" => name.value = "err".to_owned(),
-        "warn" => name.value = "warning".to_owned(),
-        _ => {}
-    }
-    if known.split_whitespace().any(|known| known == name.value) {
-        return Some(name);
+    let meant = match name.value.as_str() {
+        "error" => "err",
+        "warn" => "warning",
+        name => name,
+    };
+    if let Some(found) = known(meant) {
+        return Some(found);
     }
     let message = format!("syslog knows no '{}'", name.value);
     cursor.faults.push(

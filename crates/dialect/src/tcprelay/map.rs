@@ -4,10 +4,11 @@ use std::collections::HashSet;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
+use model::log::{Facility, Tag};
 use model::{
-    Access, Authorize, Balance, Bind, Code, Config, Diagnostic, Idle, Limits, Listener, Log,
-    LogTarget, Pool, Refusal, Source, Span, Spanned, Sticky, Syslog, SyslogServer, Tcp, Timeouts,
-    WhenFull, check,
+    Access, Authorize, Backlog, Balance, Bind, Code, Config, Diagnostic, Idle, Limits, Listener,
+    Log, LogFormat, LogTarget, Pool, Refusal, Source, Span, Spanned, Sticky, Syslog, SyslogLabel,
+    SyslogServer, Tcp, Timeouts, WhenFull, check,
 };
 
 use super::anywhere::Anywhere;
@@ -33,6 +34,9 @@ const PROBES: (u32, u32, u32) = (7200, 75, 9);
 /// there it is so many connections, here it is time.
 const RETRY_REBALANCED: Duration = Duration::from_secs(2);
 
+/// The kind of program that the original is to syslog, unless told.
+const FACILITY: &str = "uucp";
+
 /// Clients that a worker takes, and workers, unless told.
 const USERS: u32 = 60;
 const INSTANCES: u32 = 8;
@@ -53,12 +57,14 @@ pub(super) fn finish(mut parts: Parts<'_>) -> Reading {
     let mut faults = std::mem::take(&mut parts.faults);
     let mut notes = Vec::new();
     mechanism(parts.mechanism.as_deref(), &mut faults, &mut notes);
-    let daemon = parts.options.background.unwrap_or(parts.spawnd.background);
+    let background = parts.options.background.unwrap_or(parts.spawnd.background);
+    // inetd waits for whom it has started.
+    let daemon = background && !parts.options.inetd;
     let config = Config {
         listeners: parts.listeners(&mut faults),
         pools: vec![parts.pool(&mut faults)],
         limits: parts.limits(),
-        logs: vec![log(daemon)],
+        logs: parts.logs(daemon, &mut notes),
         ..Config::default()
     };
     let verdict = match grammatical && sound(&faults) {
@@ -114,11 +120,13 @@ impl Parts<'_> {
             }
         };
         if self.options.inetd {
-            let keepalive = self.spawnd.listens.first().map(|listen| listen.keepalive);
+            // The socket is as it came; what is said of the first is how its clients are served.
+            let first = self.spawnd.listens.first();
             let bind = Spanned::default_of(Bind::Inetd);
-            let authorize = self.authorize(self.spawnd.listens.first(), faults);
-            let keepalive = keepalive.unwrap_or_default();
-            return vec![self.listener(NAME, bind, (access, authorize), keepalive)];
+            let who = (access, self.authorize(first, faults));
+            let listener = self.listener(NAME, bind, who, first);
+            let (interface, backlog) = (None, Backlog::default());
+            return vec![Listener { interface, backlog, ..listener }];
         }
         let mut names = HashSet::new();
         let mut listeners = Vec::new();
@@ -138,7 +146,7 @@ impl Parts<'_> {
             }
             unserved(listen, faults);
             let who = (access.clone(), self.authorize(Some(listen), faults));
-            listeners.push(self.listener(&name, bind, who, listen.keepalive));
+            listeners.push(self.listener(&name, bind, who, Some(listen)));
         }
         listeners
     }
@@ -148,7 +156,7 @@ impl Parts<'_> {
         name: &str,
         bind: Spanned<Bind>,
         (access, authorize): (Access, Option<Spanned<Authorize>>),
-        keepalive: Keepalive,
+        listen: Option<&Listen>,
     ) -> Listener {
         let (when_full, refuse) = match self.spawnd.overload.as_ref().map(|told| told.value) {
             None | Some(Overload::Queue) => (WhenFull::Wait, Refusal::Close),
@@ -160,9 +168,16 @@ impl Parts<'_> {
             access,
             authorize,
             timeouts: self.timeouts(),
-            tcp: tcp(keepalive),
+            tcp: Tcp {
+                dscp: listen.and_then(|listen| Some(listen.dscp.as_ref()?.value)),
+                ..tcp(listen.map(|listen| listen.keepalive).unwrap_or_default())
+            },
             refuse,
             when_full,
+            interface: listen.and_then(|listen| listen.interface.clone()),
+            backlog: listen
+                .and_then(|listen| Some(listen.backlog.as_ref()?.value))
+                .unwrap_or_default(),
             ..Listener::new(name, Spanned::default_of(NAME.to_owned()))
         }
     }
@@ -224,6 +239,32 @@ impl Parts<'_> {
         Limits { sessions: NonZeroUsize::new(sessions), ..Limits::default() }
     }
 
+    /// To syslog, by the name, kind and importance that the file gives; in the foreground to the
+    /// terminal as well.
+    fn logs(&self, daemon: bool, notes: &mut Vec<String>) -> Vec<Log> {
+        // Most lines are of spawnd.
+        let said = [&self.spawnd.anywhere, &self.relay.anywhere, &self.anywhere];
+        let ident = said.iter().find_map(|said| said.ident.as_ref());
+        let facility = said.iter().find_map(|said| said.facility);
+        let tag = ident.map_or(NAME, |ident| &*ident.value);
+        let (tag, is_whole) = fitting(tag);
+        if !is_whole {
+            notes.push(format!(
+                "not carried over: syslog ident as it is: here it is {}",
+                tag.as_str()
+            ));
+        }
+        let label = SyslogLabel {
+            tag,
+            facility: facility.or_else(|| Facility::named(FACILITY)).unwrap_or_default(),
+            severity: said.iter().find_map(|said| said.severity),
+        };
+        let syslog = Syslog { label, ..Syslog::new(SyslogServer::Local) };
+        let log = |to| Log { format: LogFormat::Tcprelay, ..Log::to(to) };
+        let terminal = (!daemon).then(|| log(LogTarget::Stderr));
+        [log(LogTarget::Syslog(syslog))].into_iter().chain(terminal).collect()
+    }
+
     fn process(&self, daemon: bool) -> Process {
         let (spawnd, spawn) = (&self.spawnd, &self.spawnd.spawn);
         let text = |text: &Option<Spanned<String>>| text.as_ref().map(|text| text.value.clone());
@@ -265,12 +306,7 @@ impl Parts<'_> {
         left(self.relay.retire.is_some(), "retire limit: there are no worker processes");
         left(self.relay.rebalance.is_some(), "rebalance: what is down is tried again after 2 s");
         left(self.relay.certificate.is_some(), "certificates: no listener has TLS");
-        let dscp = self.spawnd.listens.iter().any(|listen| listen.dscp.is_some());
-        left(dscp, "dscp: packets have the class that the kernel gives them");
         left(process.bind_retry.is_some(), "bind retry delay: all addresses or none");
-        let all = [&self.anywhere, &self.spawnd.anywhere, &self.relay.anywhere];
-        let syslog = all.iter().any(|anywhere| anywhere.is_said());
-        left(syslog, "syslog: write `to = \"syslog\"` into [log]");
     }
 }
 
@@ -310,11 +346,6 @@ fn unserved(listen: &Listen, faults: &mut Vec<Diagnostic>) {
         "TLS is not in this version",
         "leave `tls` out, or keep tcprelay for this one",
     );
-    asked(
-        listen.interface.as_ref().and_then(|interface| interface.span),
-        "listening in a VRF is not in this version",
-        "leave `vrf` out only if clients may come from everywhere",
-    );
     let unix = matches!(&listen.address, Some(address) if matches!(address.value, Local::Unix(_)));
     asked(
         listen.rights.filter(|_| unix),
@@ -338,12 +369,14 @@ fn tcp(keepalive: Keepalive) -> Tcp {
     }
 }
 
-/// Sessions are not logged, as they never were.
-fn log(daemon: bool) -> Log {
-    Log::to(match daemon {
-        true => LogTarget::Syslog(Syslog::new(SyslogServer::Local)),
-        false => LogTarget::Stderr,
-    })
+/// A name as syslog may have it, and whether nothing of it had to go.
+fn fitting(ident: &str) -> (Tag, bool) {
+    if let Some(tag) = Tag::new(ident) {
+        return (tag, true);
+    }
+    let one = |c: char| Tag::new(c.encode_utf8(&mut [0; 4])).map_or('-', |_| c);
+    let text: String = ident.chars().map(one).take(Tag::BYTES_MAX).collect();
+    (Tag::new(&text).unwrap_or_default(), false)
 }
 
 fn mechanism(value: Option<&str>, faults: &mut Vec<Diagnostic>, notes: &mut Vec<String>) {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use model::{Code, Diagnostic, Span, Spanned};
+use model::{Backlog, Code, Diagnostic, Dscp, Interface, Span, Spanned};
 
 use super::Surroundings;
 use super::access::{self, Rule};
@@ -44,10 +44,11 @@ pub(super) struct Listen {
     pub(super) address: Option<Spanned<Local>>,
     pub(super) port: Option<Spanned<u16>>,
     pub(super) tls: Option<Span>,
-    pub(super) dscp: Option<Spanned<u8>>,
     /// What questions to a program call it.
     pub(super) realm: Option<Spanned<String>>,
-    pub(super) interface: Option<Spanned<String>>,
+    pub(super) backlog: Option<Spanned<Backlog>>,
+    pub(super) dscp: Option<Spanned<Dscp>>,
+    pub(super) interface: Option<Spanned<Interface>>,
     pub(super) keepalive: Keepalive,
     pub(super) sticky: Sticky,
     pub(super) retry: Option<Duration>,
@@ -255,7 +256,7 @@ impl Listen {
             "protocol" => protocol(cursor),
             "type" => stream(cursor),
             "tls" | "ssl" => self.tls(cursor, token),
-            "backlog" => cursor.pass_integer(),
+            "backlog" => self.backlog = cursor.read(value::backlog),
             "overload" => {
                 if cursor.keyword(&["backlog"]).is_some() {
                     cursor.pass_integer();
@@ -267,9 +268,9 @@ impl Listen {
                     self.keepalive.read(cursor);
                 }
             }
-            "dscp" => self.dscp = dscp(cursor),
             "realm" => self.realm = cursor.text(),
-            "vrf" => self.interface = cursor.text(),
+            "dscp" => self.dscp = cursor.read(value::dscp),
+            "vrf" => self.interface = cursor.read(value::interface),
             "haproxy" => {
                 if let Some(Spanned { value: true, span }) = cursor.boolean() {
                     let message = "reading the PROXY protocol is not in this version";
@@ -439,21 +440,6 @@ fn stream(cursor: &mut Cursor<'_>) {
     if let Some(Spanned { value: false, span }) = cursor.choice(&KNOWN) {
         cursor.faults.push(not_yet(span, "only streams are served", "write STREAM"));
     }
-}
-
-fn dscp(cursor: &mut Cursor<'_>) -> Option<Spanned<u8>> {
-    const MAX: u32 = 63;
-    let Spanned { value, span } = cursor.integer()?;
-    let class = u8::try_from(value).ok().filter(|_| value <= MAX);
-    if class.is_none() {
-        let message = format!("{value} is no class of traffic");
-        cursor.faults.push(
-            Diagnostic::new(Code::Number, span, message)
-                .label("0 to 63")
-                .help("write the codepoint, as in `dscp = 46`"),
-        );
-    }
-    class.map(|value| Spanned { value, span })
 }
 
 /// Something that the original may do and we do not.

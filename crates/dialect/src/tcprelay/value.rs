@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use ipnet::IpNet;
 use model::address::FaultKind;
-use model::{BackendAddress, Code, Diagnostic, UnixName};
+use model::{BackendAddress, Backlog, Code, Diagnostic, Dscp, Interface, UnixName};
 
 use super::Surroundings;
 use super::lex::Token;
@@ -44,6 +44,28 @@ pub(super) fn integer(token: &Token) -> Result<u32, Diagnostic> {
         Some(Ok(value)) => Ok(value),
         _ => fault(format!("'{text}' is too large"), "more than 4294967295"),
     }
+}
+
+/// How many clients may wait to be accepted: what is larger than the kernel can count is the most,
+/// and less than one is one.
+pub(super) fn backlog(token: &Token) -> Result<Backlog, Diagnostic> {
+    Ok(Backlog::new(integer(token)?.clamp(1, Backlog::MAX)).unwrap_or_default())
+}
+
+/// A class of traffic, by its number.
+pub(super) fn dscp(token: &Token) -> Result<Dscp, Diagnostic> {
+    let value = integer(token)?;
+    u8::try_from(value).ok().and_then(Dscp::new).ok_or_else(|| {
+        Diagnostic::new(Code::Number, token.span, format!("{value} is no class of traffic"))
+            .label("0 to 63")
+            .help("write the codepoint, as in `dscp = 46`")
+    })
+}
+
+/// An interface by which clients come.
+pub(super) fn interface(token: &Token) -> Result<Interface, Diagnostic> {
+    Interface::parse(&token.text)
+        .map_err(|fault| address::fault(token.word(), &fault, Purpose::Interface))
 }
 
 /// A port: a number, or the name of a service.

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use dialect::native;
 use dialect::render::{Colour, render};
-use model::log::{Facility, Sample, SyslogProtocol, Tag};
+use model::log::{Facility, Sample, SyslogProtocol, SyslogSeverity, Tag};
 use model::{
-    Access, AddressPattern, Admin, AllDown, Authorize, Backend, BackendAddress, Balance, Bandwidth,
-    Bind, ByteRate, ByteSize, Children, Clients, Config, Congestion, Delay, Dscp, Ftp, FtpModes,
-    HostPort, Http, HttpRequests, Idle, Interface, Limits, Listener, Log, LogFormat, LogTarget,
-    Mptcp, OnError, OnRemoved, Pool, PortRange, Program, Proxy, ProxyProtocol, Queue, Rate,
-    Refusal, Role, Route, Runtime, Source, Sources, Spanned, Sticky, StickyKey, Syslog,
+    Access, AddressPattern, Admin, AllDown, Authorize, Backend, BackendAddress, Backlog, Balance,
+    Bandwidth, Bind, ByteRate, ByteSize, Children, Clients, Config, Congestion, Delay, Dscp, Ftp,
+    FtpModes, HostPort, Http, HttpRequests, Idle, Interface, Limits, Listener, Log, LogFormat,
+    LogTarget, Mptcp, OnError, OnRemoved, Pool, PortRange, Program, Proxy, ProxyProtocol, Queue,
+    Rate, Refusal, Role, Route, Runtime, Source, Sources, Spanned, Sticky, StickyKey, Syslog,
     SyslogLabel, SyslogServer, Tcp, Timeouts, Transparent, Url, Verbosity, Weight, When, WhenFull,
 };
 use proptest::collection::vec;
@@ -113,10 +113,11 @@ fn listener() -> impl Strategy<Value = Listener> {
     let transparent = option::of(select(Transparent::NAMES.map(|(_, mode)| mode).to_vec()));
     let shown = option::of(select(vec!["0:80", "a b:\"${X}"]));
     let streams = (option::of(http()), delay(), option::of(ftp()));
-    let more = (tcp(), refuse, full, by, (shown, transparent), streams);
+    let backlog = select(vec![1, 128, Backlog::USUAL, Backlog::MAX]);
+    let more = (tcp(), refuse, full, by, (shown, transparent), streams, backlog);
     (vec(bind, 1..9), 0usize..3, vec(route(), 0..3), access, limits(), timeouts, more).prop_map(
         |(bind, pool, routes, (access, authorize), limits, timeouts, more)| {
-            let (tcp, refuse, when_full, by, (shown_as, transparent), streams) = more;
+            let (tcp, refuse, when_full, by, (shown_as, transparent), streams, backlog) = more;
             let (http, delay, ftp) = streams;
             Listener {
                 bind,
@@ -132,6 +133,7 @@ fn listener() -> impl Strategy<Value = Listener> {
                 refuse,
                 when_full,
                 http: http.map(unwritten),
+                backlog: Backlog::new(backlog).expect("a legal backlog"),
                 interface: by.map(|name| unwritten(interface(name))),
                 transparent: transparent.map(unwritten),
                 ..Listener::new("", unwritten(format!("p-{pool}")))
@@ -362,6 +364,7 @@ fn log() -> impl Strategy<Value = Log> {
             match verbosity {
                 // It has no records for these to say anything about.
                 Verbosity::Quiet => log,
+                _ if !format.has_records() => log,
                 _ => Log {
                     start: start && format.has_events(),
                     every: every.filter(|_| format.has_events()),
@@ -387,9 +390,11 @@ fn target() -> impl Strategy<Value = LogTarget> {
     let protocol = select(SyslogProtocol::NAMES.map(|(_, protocol)| protocol).to_vec());
     let facility = select(Facility::NAMES.to_vec());
     let tag = select(vec!["replug", "edge-1/a_b.c"]);
-    let label = (facility, tag).prop_map(|(facility, tag)| SyslogLabel {
+    let severity = option::of(select(SyslogSeverity::NAMES.map(|(_, severity)| severity).to_vec()));
+    let label = (facility, tag, severity).prop_map(|(facility, tag, severity)| SyslogLabel {
         facility: Facility::named(facility).expect("one of its names"),
         tag: Tag::new(tag).expect("a legal tag"),
+        severity,
     });
     let syslog = (servers, protocol, label.clone()).prop_map(|(server, protocol, label)| Syslog {
         server,

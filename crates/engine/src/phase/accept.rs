@@ -192,7 +192,7 @@ impl Door {
             Accepted::Client(socket, _) => {
                 match listener.gates.gate(Scope::Listener).sessions_max() {
                     Some(_) => self.notice_full(listener),
-                    None => self.shard.notice_ceiling(),
+                    None => self.shard.notice_ceiling(Some(listener.refuse)),
                 }
                 let mut client = relay::Socket::new(socket);
                 match listener.refuse {
@@ -217,7 +217,7 @@ impl Door {
         let room = async {
             match wait {
                 Wait::Permit => {
-                    self.shard.notice_ceiling();
+                    self.shard.notice_ceiling(None);
                     self.shard.ceiling.has_room().await;
                 }
                 Wait::Place => {
@@ -255,6 +255,7 @@ impl Door {
 
     fn welcome(&self, socket: OwnedFd, client: ClientAddress, listener: Arc<Listener>, room: Room) {
         let (Room { place, permit }, accepted) = (room, Stamp::now());
+        self.shard.notice_room();
         self.shard.place(Arrival { socket, client, listener, permit, place, accepted });
     }
 

@@ -295,7 +295,8 @@ mod tests {
         let listen: SocketAddr = listen.parse().expect("an address");
         let place =
             Place { address: listen, dual_stack: true, interface: None, is_transparent: false };
-        let listening = Socket::from(listen_tcp(place, &tcp()).expect("a listening socket"));
+        let listening = listen_tcp(place, &tcp(), model::Backlog::default());
+        let listening = Socket::from(listening.expect("a listening socket"));
         let bound = listening.local_addr().expect("a bound address").as_socket();
         let mut target: SocketAddr = target.parse().expect("an address");
         target.set_port(bound.expect("an internet address").port());

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use control::manners::{Ask, Manners, Signals};
+use control::manners::{self, Ask, Manners, Signals};
 use control::{Exit, Process};
 use dialect::convert::Converted;
 use dialect::rinetd::{self, Included, Options, Order, Reading, Surroundings, Wish};
@@ -25,6 +25,12 @@ use crate::file::{self, FILE_BYTES_MAX};
 
 /// The only code for what goes wrong.
 const FAILED: u8 = 1;
+
+/// What it says of signals.
+const SIGNALLED: manners::Words = manners::Words {
+    hangup: Some("received SIGHUP, reloading configuration..."),
+    ..manners::Words::NONE
+};
 
 /// Runs it.
 pub(super) fn run(call: &Call<'_>) -> ExitCode {
@@ -171,8 +177,8 @@ fn forward(reading: Reading, path: String, options: Options) -> ExitCode {
                 interrupt: Ask::EndNow,
                 ..Signals::default()
             },
-            started: Some("starting redirections..."),
-            reloading: Some("received SIGHUP, reloading configuration..."),
+            started: &["starting redirections..."],
+            signalled: &SIGNALLED,
             not_bound: Some(not_bound),
             no_pidfile: Some(no_pidfile),
             ..Manners::default()

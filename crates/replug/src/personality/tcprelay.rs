@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use control::manners::{Ask, Manners, PidfileHolds, Signals};
+use control::manners::{Ask, Manners, PidfileHolds, Signals, Words};
 use control::{Exit, Process};
 use dialect::convert::Converted;
 use dialect::tcprelay::{self, Options, Order, Reading, Surroundings, Verdict, Wish};
@@ -33,6 +33,29 @@ const SOFTWARE: u8 = 70;
 const OS_ERROR: u8 = 71;
 const TEMPORARY: u8 = 75;
 const CONFIGURATION: u8 = 78;
+
+/// What the log begins with.
+const STARTED: [&str; 2] =
+    [concat!("startup (version ", env!("CARGO_PKG_VERSION"), "/replug)"), MECHANISM];
+
+/// The same for one whom inetd has started.
+const STARTED_BY_INETD: [&str; 2] =
+    [concat!("startup via inetd (version ", env!("CARGO_PKG_VERSION"), "/replug)"), MECHANISM];
+
+/// What it says of signals.
+const SIGNALLED: Words = Words {
+    terminate: Some("SIGTERM: exiting"),
+    interrupt: Some("SIGINT: exiting"),
+    hangup: Some("SIGHUP: restarting"),
+    user_1: Some("SIGUSR1: restarting"),
+    ..Words::NONE
+};
+
+/// The same for one whom inetd has started.
+const SIGNALLED_BY_INETD: Words =
+    Words { hangup: Some("SIGHUP: No longer accepting new connections."), ..SIGNALLED };
+
+const MECHANISM: &str = "epoll event notification mechanism is being used";
 
 /// Runs it.
 pub(super) fn run(call: &Call<'_>) -> ExitCode {
@@ -142,7 +165,7 @@ fn forward(program: &str, reading: Reading, path: String, options: Options) -> E
         wait_for_addresses(program, &config, delay);
     }
     let run = Process {
-        daemon: process.daemon && !inetd,
+        daemon: process.daemon,
         pidfile: process.pidfile.map(Into::into),
         user: process.user,
         manners: Manners {
@@ -157,6 +180,9 @@ fn forward(program: &str, reading: Reading, path: String, options: Options) -> E
             },
             pidfile: PidfileHolds::Listening,
             not_bound: Some(not_bound),
+            started: if inetd { &STARTED_BY_INETD } else { &STARTED },
+            signalled: if inetd { &SIGNALLED_BY_INETD } else { &SIGNALLED },
+            ended: Some("Terminating, no longer needed."),
             ..Manners::default()
         },
         ..Process::default()

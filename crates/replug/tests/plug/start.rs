@@ -2,12 +2,11 @@
 
 use std::ffi::OsStr;
 use std::net::IpAddr;
-use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 
 use rig::wait::until;
-use rig::{Address, Backend, Closed, PATIENCE, Peer, Program, Scratch, Serving, figures};
+use rig::{Address, Backend, Closed, DevLog, Peer, Program, Serving, figures};
 
 pub(crate) const REPLUG: &str = env!("CARGO_BIN_EXE_replug");
 
@@ -99,40 +98,22 @@ pub(crate) fn count() -> Serving {
 /// A plug that sees a syslog daemon of its own.
 pub(crate) struct Logged {
     pub(crate) plug: Plug,
-    daemon: UnixDatagram,
-    _scratch: Scratch,
+    daemon: DevLog,
 }
 
 impl Logged {
-    /// Starts plug, by the name of a link, where `/dev/log` is ours. Needs root, as every new
-    /// view of the file system does.
     #[track_caller]
     pub(crate) fn start(options: &[&str], targets: &[&str]) -> Self {
-        assert!(rustix::process::geteuid().is_root(), "run this test as root: it replaces /dev");
-        let scratch = Scratch::new();
-        let dev = scratch.join("dev");
-        std::fs::create_dir(&dev).expect("a new folder");
-        std::fs::write(format!("{dev}/null"), "").expect("a new file");
-        let daemon = UnixDatagram::bind(format!("{dev}/log")).expect("a new socket");
-        daemon.set_read_timeout(Some(PATIENCE)).expect("a legal timeout");
-        let link = scratch.join("plug");
-        std::os::unix::fs::symlink(REPLUG, &link).expect("a new link");
-        let script =
-            "mount --bind /dev/null \"$0/null\" && mount --rbind \"$0\" /dev && exec \"$@\"";
-        let mut command = Command::new("unshare");
-        command.args(["-m", "sh", "-c", script, &dev, &link]);
-        let plug = Plug::start_as(&mut command, options, targets);
-        Self { plug, daemon, _scratch: scratch }
+        let daemon = DevLog::open();
+        let plug = Plug::start_as(&mut daemon.command(REPLUG, "plug"), options, targets);
+        Self { plug, daemon }
     }
 
     /// The next message, with `PID` for the process and `PORT` for the port.
     #[track_caller]
     pub(crate) fn next(&self) -> String {
-        let mut message = [0; 2048];
-        let count = self.daemon.recv(&mut message).expect("a message within PATIENCE");
-        let text = String::from_utf8_lossy(&message[..count]).into_owned();
         let port = self.plug.address.port().to_string();
-        text.replace(&format!("[{}]", self.plug.program.pid()), "[PID]").replace(&port, "PORT")
+        self.daemon.next(self.plug.program.pid()).replace(&port, "PORT")
     }
 }
 

@@ -32,6 +32,24 @@ fn t05_all_addresses_unless_told() {
     }
 }
 
+/// 5: `backlog`, at each socket that listens. Where we differ: without it, it is 4096 and not 128.
+#[test]
+fn t05_backlog() {
+    let a = name('A');
+    let most = fs::read_to_string("/proc/sys/net/core/somaxconn").expect("Linux has a limit");
+    let most: u32 = most.trim().parse().expect("a number");
+    for (listen, backlog) in [("backlog = 17", 17), ("", 4096.min(most))] {
+        let relay = Relay::start_with(&[], listen, "", &remote(a.address()));
+        let place = format!("sport = :{}", relay.address.port());
+        let lines = Program::run(Command::new("ss").args(["-H", "-l", "-t", "-n", &place]));
+        assert!(!lines.is_empty());
+        for line in lines {
+            let length = line.split_whitespace().nth(2).expect("state, queue, backlog");
+            assert_eq!(length, backlog.to_string(), "{line}");
+        }
+    }
+}
+
 const ONE: &str = "spawn = { users max = 2 instances max = 1 }";
 
 /// 11: the third client waits for a place.
@@ -170,7 +188,11 @@ fn t20_inetd() {
     let address = Address::parse(&place.to_string());
     let client = Peer::connect(&address);
     client.expect(b"A");
+    let lines = relay.stderr();
+    lines.expect(": startup via inetd (version ");
+    lines.expect(&format!(": bind to [127.0.0.1]:{} succeeded (via inetd)", place.port()));
     relay.signal(Signal::HUP);
+    relay.stderr().expect(": SIGHUP: No longer accepting new connections.");
     drop(client);
     relay.expect_exit(0);
 }

@@ -9,12 +9,14 @@
 //! * [`balance`] (6 to 8, 10): whose turn it is, who is down, who comes back.
 //! * [`process`] (13, 14, 18): pid file, signals, daemon.
 //! * [`stream`] (9, 12, 19, 21): bytes, ends, and the bugs that are not copied.
+//! * [`log`] (2.9, 2.11): its lines, to syslog and to the terminal.
 //! * [`url`] (2.2): configurations from elsewhere.
 //! * [`start`]: starts tcprelay.
 
 mod authorize;
 mod balance;
 mod listen;
+mod log;
 mod process;
 mod start;
 mod stream;

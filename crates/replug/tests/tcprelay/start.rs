@@ -30,12 +30,17 @@ impl Relay {
     /// The same with options, and with `listen` beside address and port.
     #[track_caller]
     pub(crate) fn start_with(options: &[&str], listen: &str, spawnd: &str, relay: &str) -> Self {
+        let mut command = Command::new(REPLUG);
+        Self::start_as(command.arg0("tcprelay").args(options), listen, spawnd, relay)
+    }
+
+    /// The same by a command that lacks its last word.
+    #[track_caller]
+    pub(crate) fn start_as(command: &mut Command, listen: &str, spawnd: &str, relay: &str) -> Self {
         let (scratch, port) = (Scratch::new(), Closed::bind());
         let address = port.address().clone();
         write(&scratch, &address, listen, spawnd, relay);
-        let mut command = Command::new(REPLUG);
-        command.arg0("tcprelay").args(options).arg(scratch.join("relay.cfg"));
-        let program = Program::start(&mut command);
+        let program = Program::start(command.arg(scratch.join("relay.cfg")));
         until("tcprelay to listen", || figures::is_listened_on(address.tcp()));
         Self { program, address, scratch, _port: port }
     }
