@@ -204,8 +204,12 @@ impl Parts<'_> {
     fn pool(&self, faults: &mut Vec<Diagnostic>) -> Pool {
         let (backends, told) = self.relay.backends();
         faults.extend(told);
-        let listens = self.spawnd.listens.iter().map(|listen| listen.sticky.period);
-        let period = listens.chain([self.spawnd.sticky.period]).flatten().max();
+        let stickies = self.spawnd.listens.iter().map(|listen| listen.sticky);
+        let stickies = || stickies.clone().chain([self.spawnd.sticky]);
+        let period = stickies().filter_map(|sticky| sticky.period).max();
+        let size = stickies().filter_map(|sticky| sticky.size).max();
+        let size = size.and_then(|size| usize::try_from(size).ok());
+        let size = size.map(|size| size.clamp(1, Sticky::ENTRIES_MAX)).and_then(NonZeroUsize::new);
         Pool {
             balance: Balance::LeastSessionsInOrder,
             retry_down: match self.relay.rebalance {
@@ -214,7 +218,11 @@ impl Parts<'_> {
             },
             sticky: period
                 .filter(|period| !period.is_zero())
-                .map(|ttl| Sticky { ttl, ..Sticky::default() }),
+                .map(|ttl| Sticky {
+                    ttl,
+                    entries: size.unwrap_or(Sticky::ENTRIES),
+                    ..Sticky::default()
+                }),
             source: self.relay.local.as_ref().map(|local| Spanned {
                 value: Source::Addresses([local.value].into()),
                 span: local.span,

@@ -68,6 +68,7 @@ pub(super) struct Keepalive {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Sticky {
     pub(super) period: Option<Duration>,
+    pub(super) size: Option<u32>,
 }
 
 /// The worker processes.
@@ -356,7 +357,7 @@ impl Sticky {
         }
         match cursor.keyword(&["period", "size"]) {
             Some("period") => self.period = cursor.seconds().map(|period| period.value),
-            Some(_) => cursor.pass_integer(),
+            Some(_) => self.size = cursor.integer().map(|size| size.value),
             None => {}
         }
     }
