@@ -27,6 +27,7 @@ mod daemon;
 mod exit;
 mod log;
 pub mod manners;
+mod missing;
 mod names;
 mod pidfile;
 mod privileges;

@@ -5,7 +5,9 @@
 
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 
+use engine::BindFailure;
 use model::Bind;
 
 use crate::exit::Exit;
@@ -23,6 +25,8 @@ pub struct Manners {
     pub not_bound: Option<fn(&Bind, &io::Error) -> String>,
     /// How a process ends that inetd has started for one client, if that reached no backend.
     pub unserved: Exit,
+    /// How it does with some addresses when others cannot be had; `None`: all of them or none.
+    pub lenient: Option<Lenient>,
     /// What is told first, as it stands, of a pid file that cannot be written.
     pub no_pidfile: Option<fn(&Path, &io::Error) -> String>,
     /// What its logs say first, a line each.
@@ -41,10 +45,31 @@ impl Default for Manners {
             pidfile_need: PidfileNeed::Must,
             not_bound: None,
             unserved: Exit::Done,
+            lenient: None,
             no_pidfile: None,
             started: &[],
             signalled: &Words::NONE,
             ended: None,
+        }
+    }
+}
+
+/// How a process does with some of its addresses.
+#[derive(Clone, Copy, Debug)]
+pub struct Lenient {
+    /// How often those are tried again that could not be had, and then it may begin with none;
+    /// `None`: whenever it reloads, and it begins with one at least.
+    pub retry: Option<Duration>,
+    /// What its logs say of one that could not be had, once.
+    pub told: fn(&Bind, Option<Duration>) -> String,
+}
+
+impl Lenient {
+    /// Whether there is enough to go on with: nothing is `missing`, or the rest is of use.
+    pub(crate) fn suffices(lenient: Option<Self>, missing: &[BindFailure], is_empty: bool) -> bool {
+        match lenient {
+            None => missing.is_empty(),
+            Some(Self { retry, .. }) => missing.is_empty() || retry.is_some() || !is_empty,
         }
     }
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use engine::journal::{Level, Notice};
 use engine::probe::probe;
-use engine::{BindFailure, Bound, Engine};
+use engine::{BindFailure, Bound, Engine, Inherited};
 use model::{Config, LogTarget, Spanned, UnixName, Verbosity};
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
@@ -24,7 +24,8 @@ use crate::chroot::Jail;
 use crate::daemon::{Launch, Launcher, launch};
 use crate::exit::{Exit, Fault, exit_of, refuse, tell};
 use crate::log::{self, Logs, Streams};
-use crate::manners::{Manners, PidfileHolds, PidfileNeed};
+use crate::manners::{Lenient, Manners, PidfileHolds, PidfileNeed};
+use crate::missing::Missing;
 use crate::names::{Names, Sources};
 use crate::pidfile::{self, PidFile};
 use crate::privileges::{Identity, Leaves};
@@ -120,6 +121,7 @@ struct Started {
     runtime: Runtime,
     signals: Signals,
     bound: Bound,
+    missing: Missing,
     door: Option<Door>,
     log: log::Running,
     sources: Sources,
@@ -146,25 +148,14 @@ fn start(config: &Config, process: &Process) -> Result<Started, Fault> {
     let jail = process.chroot.as_deref().map(Jail::find).transpose()?;
     let mut log = open_logs(config, process)?;
     let inherited = activation::inherited(config)?;
-    let mut bound =
-        Bound::open(config, inherited).map_err(|failures| not_bound(&failures, process.manners))?;
+    let (mut bound, missing) = open_bound(config, inherited, process.manners)?;
     let mut door = config.admin.bind.as_ref().map(open_door).transpose()?;
     let pidfile = process.pidfile.as_deref();
     let pidfile = pidfile.map(|path| take_pidfile(path, process.manners)).transpose()?;
     let mut pidfile = pidfile.flatten();
     let mut sources = Sources::system();
     if let Some(identity) = &identity {
-        let (user, group) = identity.ids();
-        log.give_to(user, group).map_err(|error| {
-            let what = format!("cannot give the log file to user {user}, group {group}");
-            Fault::io(&what, &error, "name another with --log-to")
-        })?;
-        if let (Some(door), Some(bind)) = (&door, &config.admin.bind) {
-            door.give_to(user, group).map_err(|error| {
-                let what = format!("cannot give {} to user {user}", bind.value);
-                Fault::io(&what, &error, "name another with [admin] bind")
-            })?;
-        }
+        hand_over(identity, &log, door.as_ref().zip(config.admin.bind.as_ref()))?;
     }
     if activation::waits_for_inetd(config) {
         activation::let_go().map_err(|error| Fault::failed("cannot leave the client", &error))?;
@@ -193,9 +184,30 @@ fn start(config: &Config, process: &Process) -> Result<Started, Fault> {
         return Err(Fault { whole: Vec::new(), lines: probed.failures, exit: Exit::NotPermitted });
     }
     let log = begin(log, probed.remarks, process.manners)?;
+    let missing = Missing::new(process.manners.lenient, missing, log.journal());
     let pidfile = pidfile.map(|file| (file, process.manners.pidfile));
     let manners = process.manners;
-    Ok(Started { runtime, signals, bound, door, log, sources, contact, pidfile, manners })
+    Ok(Started { runtime, signals, bound, missing, door, log, sources, contact, pidfile, manners })
+}
+
+/// Gives what is written and listened on from now on to whom the process goes on as.
+fn hand_over(
+    identity: &Identity,
+    log: &Logs,
+    door: Option<(&Door, &Spanned<UnixName>)>,
+) -> Result<(), Fault> {
+    let (user, group) = identity.ids();
+    log.give_to(user, group).map_err(|error| {
+        let what = format!("cannot give the log file to user {user}, group {group}");
+        Fault::io(&what, &error, "name another with --log-to")
+    })?;
+    if let Some((door, bind)) = door {
+        door.give_to(user, group).map_err(|error| {
+            let what = format!("cannot give {} to user {user}", bind.value);
+            Fault::io(&what, &error, "name another with [admin] bind")
+        })?;
+    }
+    Ok(())
 }
 
 /// Starts the log with what is to be said first.
@@ -215,7 +227,8 @@ impl Started {
         launcher: Option<Launcher>,
         ready: impl FnOnce(&[(Arc<str>, String)]),
     ) -> Exit {
-        let Self { runtime, signals, bound, door, log, sources, contact, pidfile, manners } = self;
+        let Self { runtime, signals, bound, missing, log, contact, manners, .. } = self;
+        let (door, sources, pidfile) = (self.door, self.sources, self.pidfile);
         let addresses = bound.addresses();
         let is_client = bound.is_client();
         for socket in bound.unused() {
@@ -263,6 +276,7 @@ impl Started {
             let log = &log;
             let running = Running {
                 engine,
+                missing,
                 names,
                 authorities,
                 log,
@@ -360,6 +374,19 @@ fn open_logs(config: &Config, process: &Process) -> Result<Logs, Fault> {
             "name a file that can be written with --log-to",
         )
     })
+}
+
+/// What could be opened and what could not, if that is enough.
+fn open_bound(
+    config: &Config,
+    inherited: Inherited,
+    manners: Manners,
+) -> Result<(Bound, Vec<BindFailure>), Fault> {
+    let (bound, missing) = Bound::open(config, inherited);
+    match Lenient::suffices(manners.lenient, &missing, bound.is_empty()) {
+        true => Ok((bound, missing)),
+        false => Err(not_bound(&missing, manners)),
+    }
 }
 
 fn open_door(bind: &Spanned<UnixName>) -> Result<Door, Fault> {

@@ -23,6 +23,7 @@ use crate::admin::{Asked, Desk, Door};
 use crate::authority::Authorities;
 use crate::exit::{Exit, exit_of};
 use crate::log;
+use crate::missing::Missing;
 use crate::names::Names;
 use crate::systemd::Manager;
 
@@ -91,6 +92,8 @@ pub(crate) enum Why {
 /// What runs, and what it was read from.
 pub(crate) struct Running<'a> {
     pub(crate) engine: Engine,
+    /// Addresses of the configuration that could not be had.
+    pub(crate) missing: Missing,
     pub(crate) names: Names,
     pub(crate) authorities: Authorities,
     pub(crate) log: &'a log::Running,
@@ -107,6 +110,7 @@ pub(crate) struct Running<'a> {
 /// What is new in a configuration, opened.
 struct Next {
     successor: Successor,
+    missing: Vec<BindFailure>,
     logs: log::Logs,
     desk: NextDesk,
 }
@@ -154,9 +158,9 @@ impl Running<'_> {
         lines.extend(new.map(|remark| format!("! {remark}")));
         if extent == Extent::DryRun {
             // Whether the new addresses can be had is part of the answer.
-            return match self.engine.prepare(&config) {
+            return match self.open(&config) {
                 Ok(_) => Reloaded::Done(lines),
-                Err(failures) => Reloaded::Refused(Refusal::of_binds(&failures)),
+                Err(refusal) => Reloaded::Refused(refusal),
             };
         }
         match self.prepare(&config) {
@@ -181,17 +185,37 @@ impl Running<'_> {
                 })?)
             }
         };
-        let successor = self.engine.prepare(config).map_err(|why| Refusal::of_binds(&why))?;
+        let (successor, missing) = self.open(config)?;
         let logs = self.log.prepare(&config.logs, config.listeners.len());
         let logs = logs.map_err(|failure| {
             let exit = exit_of(&failure.error);
             Refusal::of(failure.to_string(), exit)
         })?;
-        Ok(Next { successor, logs, desk })
+        Ok(Next { successor, missing, logs, desk })
+    }
+
+    /// Opens the addresses that are not open yet, as far as that must be possible.
+    fn open(&self, config: &Config) -> Result<(Successor, Vec<BindFailure>), Refusal> {
+        let (successor, missing) = self.engine.prepare(config);
+        match self.missing.may_be(&missing, successor.is_empty()) {
+            true => Ok((successor, missing)),
+            false => Err(Refusal::of_binds(&missing)),
+        }
+    }
+
+    /// Tries again what could not be had, and tells nobody if it still cannot.
+    pub(crate) async fn open_missing(&mut self) {
+        self.missing.try_now();
+        let config = self.config.clone();
+        match self.prepare(&config) {
+            Ok(next) if next.missing.len() < self.missing.len() => self.swap(config, next).await,
+            Ok(_) | Err(_) => {}
+        }
     }
 
     async fn swap(&mut self, config: Config, next: Next) {
-        let Next { successor, logs, desk } = next;
+        let Next { successor, missing, logs, desk } = next;
+        self.missing.replace(missing, self.log.journal());
         self.names.add(successor.names());
         self.authorities.add(successor.authorities());
         let looked_up = async {

@@ -81,6 +81,7 @@ impl Supervisor<'_> {
                 () = self.watch.changed() => {
                     self.reload(Extent::All, Why::Watched).await;
                 }
+                () = self.running.missing.are_due() => self.running.open_missing().await,
                 () = self.running.engine.shard_lost(), if all_shards_live => {
                     all_shards_live = false;
                     let text = "a shard has died and its sessions with it; the others go on, \

@@ -110,6 +110,11 @@ pub struct Successor {
 }
 
 impl Successor {
+    /// Whether it would listen nowhere.
+    pub fn is_empty(&self) -> bool {
+        self.bound.is_empty()
+    }
+
     /// The host names that want resolving, those that are resolved already among them.
     pub fn names(&self) -> &[Arc<Name>] {
         &self.plan.names
@@ -210,19 +215,17 @@ impl Engine {
     }
 
     /// Compiles `config`, which must have been checked, and opens the doors it has that are not
-    /// open yet. Nothing changes before [`Engine::succeed`]; to drop the result undoes it all.
+    /// open yet; tells what could not be opened, one failure for each address. Nothing changes
+    /// before [`Engine::succeed`]; to drop the result undoes it all.
     ///
     /// The number of shards stays what it was at the start.
-    ///
-    /// # Errors
-    /// One failure for each address that could not be had.
-    pub fn prepare(&self, config: &Config) -> Result<Successor, Vec<BindFailure>> {
+    pub fn prepare(&self, config: &Config) -> (Successor, Vec<BindFailure>) {
         let shards = self.adoptions.len();
-        let bound = Bound::beside(config, shards, &self.doors, &self.inherited)?;
+        let (bound, failures) = Bound::beside(config, shards, &self.doors, &self.inherited);
         let sessions_max = sessions_max(&bound.doors, shards, config, &self.journal)
             .unwrap_or_else(|_| self.ceiling.max());
         let plan = Arc::new(Plan::compile(config, Some(&self.plan)));
-        Ok(Successor { plan, bound, sessions_max })
+        (Successor { plan, bound, sessions_max }, failures)
     }
 
     /// Puts a configuration in the place of the one that runs. Sessions keep what they began

@@ -128,31 +128,34 @@ impl DoorId {
 pub(crate) struct UnixPath(Option<PathBuf>);
 
 impl Bound {
-    /// Opens everything that was not `inherited`, or tells all that could not be opened.
-    ///
-    /// # Errors
-    /// One failure for each address that could not be had.
-    pub fn open(config: &Config, mut inherited: Inherited) -> Result<Self, Vec<BindFailure>> {
+    /// Opens everything that was not `inherited`, and tells what could not be opened: one failure
+    /// for each address that could not be had.
+    pub fn open(config: &Config, mut inherited: Inherited) -> (Self, Vec<BindFailure>) {
         let shards = match inherited.is_client() {
             true => 1,
             false => config.runtime.shards.map_or_else(cores, NonZeroUsize::get),
         };
         let client = inherited.take_client();
-        let mut bound = Self::beside(config, shards, &[], &Arc::new(inherited))?;
+        let (mut bound, failures) = Self::beside(config, shards, &[], &Arc::new(inherited));
         if let Some(client) = client {
             let at = config.listeners.iter().position(waits_for_inetd);
             bound.client = at.map(|at| (client, at));
         }
-        Ok(bound)
+        (bound, failures)
     }
 
-    /// Opens what is not open already.
+    /// Whether there is nowhere that a client could come from.
+    pub fn is_empty(&self) -> bool {
+        self.doors.is_empty() && self.client.is_none()
+    }
+
+    /// Opens what is not open already, and tells what could not be opened.
     pub(crate) fn beside(
         config: &Config,
         shards: usize,
         open: &[Door],
         inherited: &Arc<Inherited>,
-    ) -> Result<Self, Vec<BindFailure>> {
+    ) -> (Self, Vec<BindFailure>) {
         let mut bound = Self {
             shards: (0..shards).map(|_| Vec::new()).collect(),
             doors: Vec::new(),
@@ -208,9 +211,15 @@ impl Bound {
                 }
             }
         }
-        match failures.is_empty() {
-            true => Ok(bound),
-            false => Err(failures),
+        bound.close_what_is_half_open();
+        (bound, failures)
+    }
+
+    /// Where one shard could have its socket and another could not, there is no door.
+    fn close_what_is_half_open(&mut self) {
+        let doors: HashSet<_> = self.doors.iter().map(|door| door.opening.id).collect();
+        for sockets in &mut self.shards {
+            sockets.retain(|(_, id)| doors.contains(id));
         }
     }
 
@@ -475,7 +484,22 @@ mod tests {
     }
 
     fn beside(config: &Config, open: &[Door]) -> Result<Bound, Vec<BindFailure>> {
-        Bound::beside(config, 1, open, &Arc::default())
+        let (bound, failures) = Bound::beside(config, 1, open, &Arc::default());
+        if failures.is_empty() { Ok(bound) } else { Err(failures) }
+    }
+
+    #[test]
+    fn what_can_be_opened_is_although_something_else_cannot() {
+        let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = taken.local_addr().expect("its address").to_string();
+        let mut both = config(&address, Tcp::default());
+        both.listeners.push(config("127.0.0.1:0", Tcp::default()).listeners[0].clone());
+        let (bound, failures) = Bound::beside(&both, 2, &[], &Arc::default());
+        assert_eq!(failures.len(), 1);
+        assert_eq!(failures[0].bind.to_string(), address);
+        assert!(!bound.is_empty());
+        assert_eq!(bound.doors.iter().map(|door| door.listener).collect::<Vec<_>>(), [1]);
+        assert!(bound.shards.iter().all(|sockets| sockets.len() == 1));
     }
 
     #[test]

@@ -216,13 +216,11 @@ impl Parts<'_> {
                 Some(_) => RETRY_REBALANCED,
                 None => Pool::RETRY_DOWN,
             },
-            sticky: period
-                .filter(|period| !period.is_zero())
-                .map(|ttl| Sticky {
-                    ttl,
-                    entries: size.unwrap_or(Sticky::ENTRIES),
-                    ..Sticky::default()
-                }),
+            sticky: period.filter(|period| !period.is_zero()).map(|ttl| Sticky {
+                ttl,
+                entries: size.unwrap_or(Sticky::ENTRIES),
+                ..Sticky::default()
+            }),
             source: self.relay.local.as_ref().map(|local| Spanned {
                 value: Source::Addresses([local.value].into()),
                 span: local.span,

@@ -8,17 +8,15 @@ pub(super) mod files;
 
 use std::ffi::OsString;
 use std::io;
-use std::net::TcpListener;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::thread;
 use std::time::Duration;
 
-use control::manners::{Ask, Manners, PidfileHolds, Signals, Words};
+use control::manners::{Ask, Lenient, Manners, PidfileHolds, Signals, Words};
 use control::{Exit, Process};
 use dialect::convert::Converted;
 use dialect::tcprelay::{self, Options, Order, Reading, Surroundings, Verdict, Wish};
-use model::{Bind, Code, Config, Diagnostic, SourceId, Sources};
+use model::{Bind, Code, Diagnostic, SourceId, Sources};
 
 use super::Call;
 use crate::fetch::{self, Visit};
@@ -160,10 +158,6 @@ fn within<T>(
 fn forward(program: &str, reading: Reading, path: String, options: Options) -> ExitCode {
     let Reading { config, process, .. } = reading;
     let inetd = options.inetd;
-    let wait = !process.daemon || control::is_launched();
-    if let Some(delay) = process.bind_retry.filter(|_| wait && !inetd) {
-        wait_for_addresses(program, &config, delay);
-    }
     let run = Process {
         daemon: process.daemon,
         pidfile: process.pidfile.map(Into::into),
@@ -180,6 +174,7 @@ fn forward(program: &str, reading: Reading, path: String, options: Options) -> E
             },
             pidfile: PidfileHolds::Listening,
             not_bound: Some(not_bound),
+            lenient: Some(Lenient { retry: process.bind_retry, told: is_missing }),
             started: if inetd { &STARTED_BY_INETD } else { &STARTED },
             signalled: if inetd { &SIGNALLED_BY_INETD } else { &SIGNALLED },
             ended: Some("Terminating, no longer needed."),
@@ -218,37 +213,20 @@ fn again(path: &str, options: &Options) -> control::Reading {
     file::Reading { sources, ..reading }.in_lines(file::Watched::Lists)
 }
 
-/// Waits until all addresses can be had, which is told once.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "nothing runs yet, and no event tells of a free port"
-)]
-fn wait_for_addresses(program: &str, config: &Config, delay: Duration) {
-    let binds = || config.listeners.iter().flat_map(|listener| &listener.bind);
-    let taken = |bind: &Bind| match bind {
-        Bind::Tcp { address, port } => {
-            let any = std::net::Ipv6Addr::UNSPECIFIED.into();
-            TcpListener::bind((address.unwrap_or(any), *port)).err()
-        }
-        _ => None,
-    };
-    let in_use = |error: &io::Error| error.kind() == io::ErrorKind::AddrInUse;
-    let mut told = false;
-    while let Some(bind) = binds().find(|bind| taken(&bind.value).as_ref().is_some_and(in_use)) {
-        if !told {
-            let (place, seconds) = (place(&bind.value), delay.as_secs());
-            crate::tell(&format!(
-                "{program}: bind to {place} failed. Will retry every {seconds} seconds.\n"
-            ));
-            told = true;
-        }
-        thread::sleep(delay);
-    }
-}
-
 /// `bind to [127.0.0.1]:28080 failed.`
 fn not_bound(bind: &Bind, _: &io::Error) -> String {
     format!("bind to {} failed.", place(bind))
+}
+
+/// The same of one that the others can do without.
+fn is_missing(bind: &Bind, retry: Option<Duration>) -> String {
+    let place = place(bind);
+    match retry {
+        None => format!("bind to {place} failed."),
+        Some(retry) => {
+            format!("bind to {place} failed. Will retry every {} seconds.", retry.as_secs())
+        }
+    }
 }
 
 fn place(bind: &Bind) -> String {

@@ -99,7 +99,7 @@ fn t12_listening_on_a_path() {
     Peer::connect(&Address::parse(&format!("unix:{path}"))).expect(b"A");
 }
 
-/// 15. Where we differ: one address that cannot be had is enough.
+/// 15: all addresses, that is.
 #[test]
 fn t15_a_port_that_is_taken() {
     let taken = Backend::bind();
@@ -113,6 +113,58 @@ fn t15_a_port_that_is_taken() {
     let first = format!("bind to [127.0.0.1]:{port} failed.\n");
     assert!(stderr.contains(&first), "{stderr}");
     assert!(stderr.ends_with("Failed to bind to any address or port. Exiting.\n"), "{stderr}");
+}
+
+/// A second listener beside the one of [`Relay`].
+fn listen_at(address: &Address) -> String {
+    format!("listen = {{ address = 127.0.0.1 port = {} }}", address.port())
+}
+
+/// 15: the other addresses do, and what could not be had is, with the next HUP.
+#[test]
+fn t15_one_of_two_ports_is_taken() {
+    let (taken, a) = (Backend::bind(), name('A'));
+    let address = taken.address().clone();
+    let relay = Relay::start(&listen_at(&address), &remote(a.address()));
+    let failed = format!(": bind to [127.0.0.1]:{} failed.", address.port());
+    let line = relay.program.stderr().expect(&failed);
+    assert!(line.ends_with(&failed), "{line}");
+    assert_eq!(relay.ask(), 'A');
+    relay.program.signal(Signal::HUP);
+    relay.program.stderr().expect("reloaded: nothing has changed");
+    assert_eq!(relay.ask(), 'A');
+    let _port = taken.close();
+    relay.program.signal(Signal::HUP);
+    until("tcprelay to listen", || figures::is_listened_on(address.tcp()));
+    Peer::connect(&address).expect(b"A");
+    let told = |line: &str| line.ends_with(&failed);
+    let lines = relay.program.stderr().so_far();
+    assert_eq!(lines.iter().filter(|line| told(line)).count(), 1, "{lines:#?}");
+}
+
+/// 15: clients of the others are served in the meantime, and the next HUP may bring a port that is
+/// taken.
+#[test]
+fn t15_others_are_served_while_one_port_is_taken() {
+    let (taken, a) = (Backend::bind(), name('A'));
+    let address = taken.address().clone();
+    let relay = Relay::start("", &remote(a.address()));
+    let both = format!("bind retry delay = 1 {}", listen_at(&address));
+    relay.rewrite(&both, &remote(a.address()));
+    relay.program.signal(Signal::HUP);
+    relay.program.stderr().expect(&format!("bind to [127.0.0.1]:{} failed.", address.port()));
+    assert_eq!(relay.ask(), 'A');
+    let relay = Relay::start(&both, &remote(a.address()));
+    let lines = relay.program.stderr();
+    let bind = format!(": bind to [127.0.0.1]:{} ", address.port());
+    lines.expect(&format!("{bind}failed. Will retry every 1 seconds."));
+    let (client, _) = relay.hold();
+    let _port = taken.close();
+    lines.expect(&format!("{bind}succeeded"));
+    Peer::connect(&address).expect(b"A");
+    assert_eq!(relay.ask(), 'A');
+    client.half_close();
+    client.expect_fin();
 }
 
 /// 15: it is had when it can be.

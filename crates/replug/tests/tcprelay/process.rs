@@ -85,6 +85,21 @@ fn t14_foreground() {
     assert_eq!(relay.ask(), 'A');
 }
 
+/// 18: a service by each of them, from the environment and from the file, for epoll is used anyway.
+#[test]
+fn t18_a_service_by_each_mechanism() {
+    let a = name('A');
+    for value in ["4", "8", "16", "none"] {
+        let mut command = Command::new(REPLUG);
+        command.arg0("tcprelay").env("IO_POLL_MECHANISM", value);
+        let relay = Relay::start_as(&mut command, "", "", &remote(a.address()));
+        assert_eq!(relay.ask(), 'A', "{value}");
+        let told = relay.program.stderr().so_far();
+        let told = told.iter().any(|line| line.contains("IO_POLL_MECHANISM names nothing"));
+        assert_eq!(told, value == "none");
+    }
+}
+
 /// 18: whatever is asked for, epoll is used.
 #[test]
 fn t18_mechanisms() {

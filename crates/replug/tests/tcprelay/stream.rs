@@ -26,6 +26,18 @@ fn t09_idle_timeout() {
     assert!(last.elapsed() > Duration::from_millis(1900), "{:?}", last.elapsed());
 }
 
+/// 9: what the backend sends counts, though the client says nothing.
+#[test]
+fn t09_both_directions_count() {
+    let backend = Backend::bind().serve(|peer| {
+        // Longer in all than it may be idle.
+        peer.dribble(b"xxxxxxxx", Duration::from_millis(400));
+        let _ = peer.wait_end();
+    });
+    let relay = Relay::start("", &format!("{} idle timeout = 2", remote(backend.address())));
+    Peer::connect(&relay.address).expect(b"xxxxxxxx");
+}
+
 /// 12: what connections leave from.
 #[test]
 fn t12_local_address() {
