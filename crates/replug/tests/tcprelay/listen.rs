@@ -7,28 +7,37 @@ use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 
 use rig::wait::until;
-use rig::{Address, Backend, Closed, Peer, Program, Scratch, figures};
+use rig::{Address, Backend, Peer, Program, Scratch, figures};
 use rustix::process::Signal;
 
 use crate::start::{REPLUG, Relay, name, remote, run_text};
 
-/// 5: without an address it listens on all of both families.
-#[test]
-fn t05_all_addresses_unless_told() {
-    let (a, port, scratch) = (name('A'), Closed::bind(), Scratch::new());
-    let (number, file) = (port.address().port(), scratch.join("relay.cfg"));
-    // The port of 127.0.0.1 is kept for us while nobody listens on it.
+/// A tcprelay on all addresses, with `spawnd` in that section, and the port that it has. The kernel
+/// chooses it: whoever reserves one has it at one address only.
+#[track_caller]
+fn on_all_addresses(spawnd: &str, backend: &Address) -> (Program, u16) {
+    let scratch = Scratch::new();
+    let file = scratch.join("relay.cfg");
     let text = format!(
-        "id = spawnd {{ listen {{ port {number} }} }} id = tcprelay {{ {} }}",
-        remote(a.address())
+        "id = spawnd {{ listen = {{ port = 0 }} {spawnd} }} id = tcprelay {{ {} }}",
+        remote(backend)
     );
     fs::write(&file, text).expect("a file in a new folder");
     let mut command = Command::new(REPLUG);
-    let _relay = Program::start(command.arg0("tcprelay").arg(&file));
+    let relay = Program::start(command.arg0("tcprelay").arg(&file));
+    let line = relay.stderr().expect(": bind to [::]:");
+    let port = line.trim_end_matches(" succeeded").rsplit(':').next().expect("it has colons");
+    let port = port.parse().unwrap_or_else(|_| panic!("no port at the end: {line}"));
+    (relay, port)
+}
+
+/// 5: without an address it listens on all of both families.
+#[test]
+fn t05_all_addresses_unless_told() {
+    let a = name('A');
+    let (_relay, port) = on_all_addresses("", a.address());
     for host in ["127.0.0.1", "[::1]"] {
-        let address = Address::parse(&format!("{host}:{number}"));
-        until("tcprelay to listen", || Peer::try_connect(&address).is_ok());
-        Peer::connect(&address).expect(b"A");
+        Peer::connect(&Address::parse(&format!("{host}:{port}"))).expect(b"A");
     }
 }
 
@@ -208,19 +217,11 @@ fn t16_rules_in_their_order() {
 /// 16: IPv4 clients of a listener on all addresses match rules for IPv4.
 #[test]
 fn t16_mapped_addresses() {
-    let (a, port, scratch) = (name('A'), Closed::bind(), Scratch::new());
-    let (number, file) = (port.address().port(), scratch.join("relay.cfg"));
-    let text = format!(
-        "id = spawnd {{ listen = {{ port = {number} }} permit 127.0.0.5 }} id = tcprelay {{ {} }}",
-        remote(a.address())
-    );
-    fs::write(&file, text).expect("a file in a new folder");
-    let mut command = Command::new(REPLUG);
-    let _relay = Program::start(command.arg0("tcprelay").arg(&file));
-    let address = port.address();
-    until("tcprelay to listen", || Peer::try_connect(address).is_ok());
-    Peer::connect_from(from(5), address).expect(b"A");
-    Peer::connect_from(from(6), address).expect_fin();
+    let a = name('A');
+    let (_relay, port) = on_all_addresses("permit 127.0.0.5", a.address());
+    let address = Address::parse(&format!("127.0.0.1:{port}"));
+    Peer::connect_from(from(5), &address).expect(b"A");
+    Peer::connect_from(from(6), &address).expect_fin();
 }
 
 /// 20: a socket that listens as standard input is the only one; HUP ends it.

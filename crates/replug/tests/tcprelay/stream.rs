@@ -9,21 +9,21 @@ use crate::start::{Relay, name_at, remote};
 /// 9: that long after the last byte of either side.
 #[test]
 fn t09_idle_timeout() {
-    let backend = Backend::bind().serve(|peer| {
-        peer.expect(b"x");
-        peer.send(b"A");
-        // It is ended.
-        let _ = peer.wait_end();
-    });
+    let backend = Backend::bind();
     let relay = Relay::start("", &format!("{} idle timeout = 2", remote(backend.address())));
     let client = Peer::connect(&relay.address);
     client.send(b"x");
+    // It ends nothing before the client has been ended.
+    let peer = backend.accept();
+    peer.expect(b"x");
+    peer.send(b"A");
     client.expect(b"A");
     let last = Instant::now();
     // How it is ended is the next case.
-    let _ = client.wait_end();
+    client.wait_end().expect("it is ended");
     // Never earlier, but for the coarse clock.
     assert!(last.elapsed() > Duration::from_millis(1900), "{:?}", last.elapsed());
+    peer.wait_end().expect("it is ended on this side as well");
 }
 
 /// 9: what the backend sends counts, though the client says nothing.

@@ -194,11 +194,14 @@ const OPENSSL: &str = "[req]\ndistinguished_name = dn\n[dn]\n\
                        [leaf]\nbasicConstraints = critical,CA:FALSE\nsubjectAltName = IP:127.0.0.1\n";
 
 impl Secure {
-    /// Serves `text` as `/relay.cfg`.
-    fn serve(text: &str) -> Self {
+    /// Serves `text` as `/relay.cfg`, and at `/away` a redirection to `elsewhere`.
+    fn serve(text: &str, elsewhere: &str) -> Self {
         let scratch = Scratch::new();
         fs::write(scratch.join("openssl.cnf"), OPENSSL).expect("a file in a new folder");
-        fs::write(scratch.join("relay.cfg"), text).expect("a file in a new folder");
+        let whole = format!("HTTP/1.1 200 OK\r\n\r\n{text}");
+        fs::write(scratch.join("relay.cfg"), whole).expect("a file in a new folder");
+        let away = format!("HTTP/1.1 302 Found\r\nLocation: {elsewhere}\r\n\r\n");
+        fs::write(scratch.join("away"), away).expect("a file in a new folder");
         let certify = |name: &str, more: &[&str]| {
             let mut command = Command::new("openssl");
             command.args(["req", "-x509", "-config", &scratch.join("openssl.cnf"), "-nodes"]);
@@ -213,7 +216,7 @@ impl Secure {
         let (ca, key) = (scratch.join("ca.pem"), scratch.join("ca.key"));
         certify("leaf", &["-extensions", "leaf", "-CA", &ca, "-CAkey", &key]);
         let mut command = Command::new("openssl");
-        command.current_dir(scratch.join("")).args(["s_server", "-WWW", "-accept", "127.0.0.1:0"]);
+        command.current_dir(scratch.join("")).args(["s_server", "-HTTP", "-accept", "127.0.0.1:0"]);
         let server = Program::start(command.args(["-cert", "leaf.pem", "-key", "leaf.key"]));
         Self { scratch, server }
     }
@@ -237,14 +240,15 @@ impl Secure {
 /// By HTTPS from a server that an authority of this machine knows, and from no other.
 #[test]
 fn a_configuration_by_https() {
-    let (a, port) = (name('A'), Closed::bind());
+    let (a, port, pages) = (name('A'), Closed::bind(), Pages::serve());
     let plain = Backend::bind().serve(|peer| {
         peer.send(b"HTTP/1.1 400 Bad Request\r\n\r\n");
         // How a client takes that is its own affair.
         let _ = peer.wait_end();
     });
     let text = format!("{}id = tcprelay {{ {} }}", spawnd(&port), remote(a.address()));
-    let secure = Secure::serve(&text);
+    pages.put("/relay.cfg", &text);
+    let secure = Secure::serve(&text, &pages.url("/relay.cfg"));
     let url = secure.url("/relay.cfg");
     assert_eq!(secure.parse(&url, "ca.pem", 0), "");
     let told = secure.parse(&url, "other.pem", 66);
@@ -254,6 +258,9 @@ fn a_configuration_by_https() {
     // Its certificate is for an address, not for a name.
     let told = secure.parse(&url.replace("127.0.0.1", "localhost"), "ca.pem", 66);
     assert!(told.contains("the server is not who it should be"), "{told}");
+    let told = secure.parse(&secure.url("/away"), "ca.pem", 66);
+    assert!(told.contains("redirects from https:// to what is not protected"), "{told}");
+    assert_eq!(pages.serving.accepted(), 0);
     let told = secure.parse(&format!("https://{}/x", plain.address()), "ca.pem", 66);
     assert!(told.contains("or speaks no TLS"), "{told}");
     let mut command = tcprelay(&[&url]);
