@@ -226,8 +226,11 @@ impl Running {
     pub(crate) fn replace(&self, logs: Logs) {
         *self.setups.lock().unwrap_or_else(PoisonError::into_inner) = logs.setups();
         self.successors.lock().unwrap_or_else(PoisonError::into_inner).push(logs);
-        let journal = self.journal.clone();
-        aside(move || journal.farewell(Entry::Replace));
+        // Where there is room it is in at once, so that what is said next comes behind it.
+        if let Err(entry) = self.journal.try_farewell(Entry::Replace) {
+            let journal = self.journal.clone();
+            aside(move || journal.farewell(entry));
+        }
     }
 
     /// Waits until all is written, at most [`LAST_WORDS_MAX`]. Tells how many entries were not

@@ -8,7 +8,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{self, Receiver, SyncSender};
+use std::sync::mpsc::{self, Receiver, SyncSender, TrySendError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -132,6 +132,18 @@ impl Journal {
     pub fn farewell(&self, entry: Entry) {
         // The receiver is gone only when the writer has died; then nobody is left to tell.
         let _ = self.entries.send(entry);
+    }
+
+    /// Puts the entry in behind all that was put in before, if there is room; gives it back if not.
+    ///
+    /// # Errors
+    /// The entry, when the queue is full.
+    pub fn try_farewell(&self, entry: Entry) -> Result<(), Entry> {
+        match self.entries.try_send(entry) {
+            // As above.
+            Ok(()) | Err(TrySendError::Disconnected(_)) => Ok(()),
+            Err(TrySendError::Full(entry)) => Err(entry),
+        }
     }
 
     fn put(&self, entry: Entry) {
