@@ -82,7 +82,7 @@ impl fmt::Display for Foreign {
 }
 
 /// Whether a byte may stand in a method or the name of a field (RFC 9110 section 5.6.2).
-fn is_token(byte: u8) -> bool {
+pub(crate) fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
