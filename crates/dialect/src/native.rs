@@ -25,6 +25,7 @@ mod syntax;
 mod table;
 mod tcp;
 mod text;
+mod when;
 mod write;
 
 use std::collections::HashMap;
@@ -330,6 +331,8 @@ impl Reader<'_> {
                 Code::PoolUnused | Code::PoolUnknown if fault.span.is_none() || self.unsure => {
                     continue;
                 }
+                // It may lead somewhere by a route that could not be read.
+                Code::KeyMissing if self.unsure => continue,
                 Code::PoolUnknown => {
                     let names = self.config.listeners.iter().flat_map(model::Listener::pools);
                     let wanted = names.into_iter().find(|pool| pool.span == fault.span);

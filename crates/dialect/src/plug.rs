@@ -171,6 +171,7 @@ impl Default for Reader {
                 idle: Idle::Never,
                 half_closed: None,
                 lifetime: None,
+                ..Timeouts::default()
             },
             refuse: Refusal::Close,
             ..Listener::new(NAME, Spanned::default_of(NAME.to_owned()))

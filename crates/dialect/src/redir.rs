@@ -504,6 +504,7 @@ impl<'a> Reader<'a> {
             idle: Idle::after(self.timeout),
             half_closed: Some(self.timeout.map_or(HALF_CLOSED, |time| time.min(HALF_CLOSED))),
             lifetime: None,
+            ..Timeouts::default()
         };
         listener.limits.session_bandwidth = self.shaped.bandwidth(self.bandwidth);
         let (to_backend, to_client) = self.shaped.each(self.pause);

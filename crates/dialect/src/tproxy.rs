@@ -169,6 +169,7 @@ impl<'l> Reader<'l> {
                 idle: Idle::After(IDLE),
                 half_closed: None,
                 lifetime: None,
+                ..Timeouts::default()
             },
             refuse: Refusal::Close,
             transparent: Some(Spanned::default_of(Transparent::Redirect)),

@@ -43,7 +43,7 @@ use crate::journal::{Level, Notice};
 use crate::mark::{Carries, Change};
 use crate::phase::account::{
     Attempt, By, ClientAddress, ConnectFailure, Counts, Datagrams, Denial, Event, Reached, Reason,
-    Record,
+    Record, Spoken,
 };
 use crate::phase::carry::{self, Outcome};
 use crate::phase::connect::mark_down;
@@ -154,11 +154,11 @@ impl Flow {
         listener: Arc<Listener>,
         key: Key,
         (client, local): (SocketAddr, Option<Local>),
+        chosen: Chosen,
         room: Room,
         now: Tick,
     ) -> Result<Rc<Self>, Refused> {
         let shard = &inlet.shard;
-        let chosen = inlet.choose(&listener, client, local);
         let flow = Self {
             inlet: Rc::clone(inlet),
             listener,
@@ -593,6 +593,8 @@ impl Flow {
             target: pool.target(),
             client: ClientAddress::Ip(socket::canonical(self.client)),
             pool: Some(pool.name.clone()),
+            route: self.listener.routing.name_of(self.chosen),
+            spoken: Spoken::default(),
             denial: None,
             backend: trail.last.map(|(index, address)| Reached {
                 backend: pool.backend(index).label.clone(),

@@ -316,6 +316,13 @@ pub enum Notice {
         /// Sessions that were refused since the last such notice.
         times: u64,
     },
+    /// More clients are undecided than may be; they are refused.
+    TooManyUndecided {
+        /// The listener.
+        listener: Arc<str>,
+        /// Clients that were refused since the last such notice.
+        times: u64,
+    },
     /// A client was refused.
     ClientLimited {
         /// The session's id.
@@ -447,6 +454,7 @@ impl Notice {
             | Self::ListenerFull { .. }
             | Self::AtRate { .. }
             | Self::ClientsUncounted { .. }
+            | Self::TooManyUndecided { .. }
             | Self::QueueFull { .. }
             | Self::NameFailed { .. } => Level::Warning,
             Self::Remark { level, .. } => *level,
@@ -486,6 +494,7 @@ impl fmt::Display for Notice {
             Self::ListenerFull { .. }
             | Self::AtRate { .. }
             | Self::ClientsUncounted { .. }
+            | Self::TooManyUndecided { .. }
             | Self::SessionWaits { .. }
             | Self::QueueFull { .. }
             | Self::ClientLimited { .. } => self.fmt_limit(f),
@@ -583,6 +592,10 @@ impl Notice {
                 f,
                 "{listener} has too many clients at a time to count each one's sessions; \
                  {times} were let in uncounted"
+            ),
+            Self::TooManyUndecided { listener, times } => write!(
+                f,
+                "too many clients of {listener} have not shown their route yet; {times} were refused"
             ),
             Self::SessionWaits { id, pool, ahead } => {
                 write!(f, "session {id}: waits for a place in pool {pool}, behind {ahead} others")

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `accept` | who comes in, and which shard serves it |
 //! | [`admit`] | whether the client may come |
-//! | sniff | what the client looks like; so far nobody asks |
+//! | `sniff` | what the client says first, where a route depends on it |
 //! | `route` | which pool |
 //! | `connect`, `via` | which backend, and what to do when it does not answer; through a proxy, if the pool has one |
 //! | `carry`, the phase *relay* | how the session ends, while the crate `relay` moves its bytes |
@@ -18,4 +18,5 @@ pub mod admit;
 pub(crate) mod carry;
 pub(crate) mod connect;
 pub(crate) mod route;
+pub(crate) mod sniff;
 pub(crate) mod via;

@@ -6,6 +6,8 @@
 //! words that are read and written without locks, and is taken over by the plan
 //! that comes next.
 
+mod routing;
+
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -27,11 +29,12 @@ use crate::load::Load;
 use crate::mark::{Carries, Mark};
 use crate::name::Name;
 use crate::phase::admit::{Access, Rules};
-use crate::phase::route::{Chosen, Routes};
+use crate::phase::route::Chosen;
 use crate::queue::Queue;
 use crate::seldom::Seldom;
 use crate::socket::source::Sources;
 use crate::sticky::{BackendNumber, StickyTable};
+use routing::Routing;
 
 /// Everything that sessions are run by.
 #[derive(Debug)]
@@ -63,12 +66,11 @@ pub struct Listener {
     pub authorize: Option<Authorize>,
     /// How many, here and in the whole process.
     pub gates: Gates,
-    /// Where its sessions go, unless a route says otherwise.
+    /// Where its sessions go, unless a route says otherwise. If those that no route takes are
+    /// turned away, it is the pool of the first route, and nobody goes there.
     pub pool: Arc<Pool>,
-    /// Which sessions go elsewhere.
-    pub(crate) routes: Routes,
-    /// Where those of each route go.
-    routed: Box<[Arc<Pool>]>,
+    /// Which sessions go elsewhere, and where.
+    pub(crate) routing: Routing,
     /// How long the phases may take.
     pub timeouts: Timeouts,
     /// Socket options of both sides.
@@ -261,9 +263,10 @@ impl Plan {
                 authorize: authorities.of(listener),
                 access: Access::new(&access, &listener.access),
                 gates: Gates::new(gate, Arc::clone(&process)),
-                pool: pool(&listener.pool.value),
-                routes: Routes::new(listener.routes.iter().map(|route| &route.when.value)),
-                routed: listener.routes.iter().map(|route| pool(&route.pool.value)).collect(),
+                pool: pool(
+                    &listener.pools().next().expect("a checked listener leads somewhere").value,
+                ),
+                routing: Routing::new(listener, pool),
                 timeouts: listener.timeouts,
                 tcp: listener.tcp,
                 refuse: listener.refuse,
@@ -326,12 +329,17 @@ impl Plan {
 impl Listener {
     /// All that sessions may go to.
     pub(crate) fn pools(&self) -> impl Iterator<Item = &Pool> {
-        std::iter::once(&self.pool).chain(&self.routed).map(|pool| &**pool)
+        std::iter::once(&self.pool).chain(&self.routing.pools).map(|pool| &**pool)
+    }
+
+    /// Whether it may take a while until it is known where a session goes, if anywhere.
+    pub(crate) fn takes_time(&self) -> bool {
+        self.authorize.is_some() || self.routing.sniffs
     }
 
     /// The pool that was chosen.
     pub(crate) fn pool_of(&self, chosen: Chosen) -> &Arc<Pool> {
-        chosen.route().map_or(&self.pool, |route| &self.routed[route])
+        chosen.route().map_or(&self.pool, |route| &self.routing.pools[route])
     }
 }
 

@@ -7,7 +7,7 @@
 
 pub(crate) mod data;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -31,7 +31,10 @@ use crate::phase::account::{
 use crate::phase::admit::{self, Admission};
 use crate::phase::carry::{self, Outcome, Rest};
 use crate::phase::connect::{self, Connected, Search, Trail, Unreached};
-use crate::phase::route::Chosen;
+use crate::phase::route::condition::{Around, Moment};
+use crate::phase::route::seen::{Answered, Seen};
+use crate::phase::route::{Chosen, Routed};
+use crate::phase::sniff::{self, Hello, Inquiry, Sniffed};
 use crate::plan::Listener;
 use crate::requests::{Aim, Requests, Told};
 use crate::seats::{Order, Seat};
@@ -117,27 +120,21 @@ pub(crate) async fn serve(opening: Pin<Box<impl Future<Output = Option<Carry>>>>
 /// Phases *admit* to *connect*. `None`: the session has ended there, and is accounted.
 pub(crate) async fn open(arrival: Arrival, shard: Rc<Shard>) -> Option<Carry> {
     let (mut session, mut client) = Session::begin(arrival, shard);
-    if let Err(outcome) = session.admit() {
-        session.turn_away(&mut client, outcome);
-        return None;
-    }
-    // Boxed: most sessions go without.
-    if session.listener.authorize.is_some()
-        && let Err(outcome) = Box::pin(session.authorize(&mut client)).await
-    {
-        session.turn_away(&mut client, outcome);
-        return None;
-    }
-    let original = session.route(&client);
-    match session.connect(&mut client, original).await {
-        Ok((backend, early)) => {
-            let rewriters = session.rewriters(&client, &backend, original);
-            let relay = session.join(client, backend, early, rewriters);
-            if session.shard.journal.wants().start {
-                session.write(Event::Start, &Carried::default());
-            }
-            Some(Carry { session: Box::new(session), relay })
+    match session.decide(&client) {
+        Ok(original) => session.reach(client, original, Hello::default()).await,
+        Err(outcome) => {
+            session.turn_away(&mut client, outcome);
+            None
         }
+    }
+}
+
+/// The same for a listener of which [`Listener::takes_time`] holds. While it is decided where they
+/// go, many clients may be here, and the rest of the way is not on their heap yet.
+pub(crate) async fn open_in_time(arrival: Arrival, shard: Rc<Shard>) -> Option<Carry> {
+    let (mut session, mut client) = Session::begin(arrival, shard);
+    match session.decide_in_time(&mut client).await {
+        Ok((original, hello)) => Box::pin(session.reach(client, original, hello)).await,
         Err(outcome) => {
             session.turn_away(&mut client, outcome);
             None
@@ -184,6 +181,34 @@ impl Session {
             permit: Some(permit),
         };
         (session, Socket::new(socket))
+    }
+
+    /// Phases *admit* and *route*: where the client meant to go, if the listener is one that has
+    /// such clients.
+    fn decide(&mut self, client: &Socket) -> Result<Option<Original>, Outcome> {
+        self.admit()?;
+        let original = self.original(client);
+        let routed = self.route(client, original);
+        self.settle(routed)?;
+        Ok(original)
+    }
+
+    /// The same, with somebody who is asked, and with phase *sniff*.
+    async fn decide_in_time(
+        &mut self,
+        client: &mut Socket,
+    ) -> Result<(Option<Original>, Hello), Outcome> {
+        self.admit()?;
+        if self.listener.authorize.is_some() {
+            Box::pin(self.authorize(client)).await?;
+        }
+        let original = self.original(client);
+        let (routed, hello) = match self.route(client, original) {
+            Routed::Wait => self.sniff(client, original).await?,
+            routed => (routed, Hello::default()),
+        };
+        self.settle(routed)?;
+        Ok((original, hello))
     }
 
     /// Phase *admit*: whether the client may come.
@@ -270,19 +295,78 @@ impl Session {
         .await
     }
 
-    /// Phase *route*: which pool it goes to, and where the client meant to go, if the listener is
-    /// one that has such clients.
-    fn route(&mut self, client: &Socket) -> Option<Original> {
-        let original = self.listener.transparent.map(|transparent| {
-            Original::of(client.descriptor(), transparent, &self.shard.own.borrow())
-        });
-        let here = || {
-            let meant = original.and_then(Original::address);
-            meant.or_else(|| socket::local_address(client.descriptor()))
+    /// Where the client meant to go, if the listener is one that has such clients.
+    fn original(&self, client: &Socket) -> Option<Original> {
+        let transparent = self.listener.transparent?;
+        Some(Original::of(client.descriptor(), transparent, &self.shard.own.borrow()))
+    }
+
+    /// Phase *route*, as far as it goes by what is known at once.
+    fn route(&self, client: &Socket, original: Option<Original>) -> Routed {
+        let here = || came_to(client, original);
+        let seen = Seen::of_stream(&[], Answered::default(), false);
+        self.listener
+            .routing
+            .routes
+            .decide(&Around::new(self.client_ip(), &here, &this_moment), &seen)
+    }
+
+    /// Phase *sniff*: what the client says, as long as its route depends on that.
+    async fn sniff(
+        &mut self,
+        client: &mut Socket,
+        original: Option<Original>,
+    ) -> Result<(Routed, Hello), Outcome> {
+        let here = came_to(client, original);
+        let here = || here;
+        let inquiry = Inquiry {
+            listener: &self.listener,
+            shard: &self.shard,
+            seat: &self.seat,
+            around: Around::new(self.client_ip(), &here, &this_moment),
         };
-        self.chosen = self.listener.routes.choose(self.client_ip(), here);
+        let Sniffed { routed, hello, spoken } = sniff::sniff(client, inquiry).await?;
+        if self.shard.journal.wants().records {
+            let trail = Trail { spoken, ..Trail::default() };
+            self.trail = (!trail.is_empty()).then(|| trail.into());
+        }
+        Ok((routed, hello))
+    }
+
+    /// Takes the route that was found, if the session goes anywhere.
+    fn settle(&mut self, routed: Routed) -> Result<(), Outcome> {
+        match routed {
+            Routed::Route(chosen) => self.chosen = chosen,
+            Routed::None | Routed::Wait if self.listener.routing.closes_others => {
+                return Err(Outcome { reason: Reason::Denied, by: By::Replug });
+            }
+            Routed::None | Routed::Wait => {}
+        }
         self.is_routed = true;
-        original
+        Ok(())
+    }
+
+    /// Phase *connect*, and what is there for phase *relay* then.
+    async fn reach(
+        mut self,
+        mut client: Socket,
+        original: Option<Original>,
+        hello: Hello,
+    ) -> Option<Carry> {
+        match self.connect(&mut client, original, hello.asks_for_tls).await {
+            Ok((backend, early)) => {
+                let rewriters = self.rewriters(&client, &backend, original);
+                let relay = self.join((client, hello.early), (backend, early), rewriters);
+                if self.shard.journal.wants().start {
+                    self.write(Event::Start, &Carried::default());
+                }
+                Some(Carry { session: Box::new(self), relay })
+            }
+            Err(outcome) => {
+                self.turn_away(&mut client, outcome);
+                None
+            }
+        }
     }
 
     /// Phase *connect*. A client that has only sent its FIN still wants its answer.
@@ -290,12 +374,14 @@ impl Session {
         &mut self,
         client: &mut Socket,
         original: Option<Original>,
+        asks_for_tls: bool,
     ) -> Result<(Socket, Box<[u8]>), Outcome> {
-        let mut trail = Trail::default();
+        let mut trail = self.trail.take().map(|trail| *trail).unwrap_or_default();
         let found = {
             let search = Search {
                 listener: &self.listener,
                 pool: self.listener.pool_of(self.chosen),
+                asks_for_tls,
                 client: self.client,
                 original,
                 id: self.id,
@@ -354,12 +440,11 @@ impl Session {
         Rewriters { to_backend: self.requests(client, original), to_client: None }
     }
 
-    /// `early`: what the backend has sent already.
+    /// Both sides with what they have sent already.
     fn join(
         &self,
-        client: Socket,
-        backend: Socket,
-        early: Box<[u8]>,
+        (client, hello): (Socket, Box<[u8]>),
+        (backend, early): (Socket, Box<[u8]>),
         rewriters: Rewriters,
     ) -> Relay {
         let by = |direction: Direction| match self.shard.splice.get() {
@@ -372,7 +457,7 @@ impl Session {
         let mut delay = |mean: Option<Duration>| {
             mean.map(|mean| Delay::new(mean, chunk.get() as usize, chance.bits()))
         };
-        let to_backend = Direction::default()
+        let to_backend = Direction::with_prefix(hello)
             .throttled(bandwidth.to_backend())
             .delayed(delay(to_backend))
             .rewritten(rewriters.to_backend);
@@ -493,6 +578,8 @@ impl Session {
             target: pool.target(),
             client: self.client,
             pool: self.is_routed.then(|| pool.name.clone()),
+            route: self.listener.routing.name_of(self.chosen),
+            spoken: trail.map(|trail| trail.spoken.clone()).unwrap_or_default(),
             connect: backend.map(|_| Duration::from_micros(self.connect_us.into())),
             denial: self.denial,
             backend: backend.map(|backend| Reached {
@@ -536,6 +623,19 @@ impl Drop for Session {
     }
 }
 
+/// The address that a client came to, or meant to go to.
+fn came_to(client: &Socket, original: Option<Original>) -> Option<SocketAddr> {
+    let meant = original.and_then(Original::address);
+    meant.or_else(|| socket::local_address(client.descriptor()))
+}
+
+/// Now, as routes by hours have it.
+pub(crate) fn this_moment() -> Moment {
+    let seconds = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let seconds = i64::try_from(seconds.as_secs()).unwrap_or_default();
+    Moment::of_seconds(seconds + relay::local_offset(seconds))
+}
+
 fn micros(duration: Duration) -> u32 {
     u32::try_from(duration.as_micros()).unwrap_or(u32::MAX)
 }
@@ -543,6 +643,16 @@ fn micros(duration: Duration) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn size_of_future<A, B, F: Future>(_: impl Fn(A, B) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn a_session_that_is_not_decided_about_is_small() {
+        let size = size_of_future(open_in_time);
+        assert!(size <= 1_536, "{size} bytes");
+    }
 
     #[test]
     fn an_idle_session_is_small() {

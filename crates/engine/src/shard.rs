@@ -28,6 +28,7 @@ use crate::journal::{Journal, Level, Notice};
 use crate::listen::{DoorId, Opened};
 use crate::phase::accept::{Duty, accept_clients};
 use crate::phase::account::Reason;
+use crate::phase::sniff::Undecided;
 use crate::plan::{Listener, Plan};
 use crate::pulse::{Beat, Pulse};
 use crate::seats::{Seats, sweep_period};
@@ -79,6 +80,8 @@ pub(crate) struct Shard {
     pub(crate) ceiling: Arc<Ceiling>,
     pub(crate) journal: Journal,
     pub(crate) seats: Seats,
+    /// The sessions whose route is not known yet.
+    pub(crate) undecided: Undecided,
     /// Where the datagrams of clients arrive.
     pub(crate) inlets: Inlets,
     /// What clients have just sent to one of them.
@@ -149,6 +152,7 @@ impl Start {
             ceiling: Arc::clone(&commons.ceiling),
             journal: commons.journal.clone(),
             seats: Seats::default(),
+            undecided: Undecided::default(),
             inlets: Inlets::default(),
             inbox: RefCell::default(),
             post: Post::default(),
@@ -235,8 +239,10 @@ impl Shard {
         }
         self.splice.set(plan.splice);
         let timeouts = plan.listeners.iter().flat_map(|listener| {
-            let Timeouts { idle, half_closed, lifetime, .. } = listener.timeouts;
-            [idle.of_session(), idle.of_flow(), half_closed, lifetime].into_iter().flatten()
+            let Timeouts { sniff, idle, half_closed, lifetime, .. } = listener.timeouts;
+            let sniff = listener.routing.sniffs.then_some(sniff);
+            let others = [half_closed, lifetime, sniff];
+            [idle.of_session(), idle.of_flow()].into_iter().chain(others).flatten()
         });
         self.sweep_period.set(self.sweep_period.get().min(sweep_period(timeouts)));
         for &end in ends.iter() {
@@ -322,8 +328,14 @@ impl Shard {
     }
 
     fn start(self: &Rc<Self>, arrival: Arrival) {
-        let opening = Box::pin(session::open(arrival, Rc::clone(self)));
-        drop(tokio::task::spawn_local(session::serve(opening)));
+        let shard = Rc::clone(self);
+        if arrival.listener.takes_time() {
+            let opening = Box::pin(session::open_in_time(arrival, shard));
+            drop(tokio::task::spawn_local(session::serve(opening)));
+        } else {
+            let opening = Box::pin(session::open(arrival, shard));
+            drop(tokio::task::spawn_local(session::serve(opening)));
+        }
     }
 
     /// Waits until the last session has ended; passes an order to end on to all of them.

@@ -277,9 +277,11 @@ mod tests {
     use crate::address::Bind;
     use crate::address::pattern::AddressPattern;
     use crate::address::source::Interface;
-    use crate::config::{Backend, Proxy, ProxyProtocol, Route, Transparent, When};
+    use crate::config::{Backend, Proxy, ProxyProtocol, Transparent};
     use crate::ftp::{Ftp, FtpModes};
     use crate::log::{Log, LogTarget};
+    use crate::route::pattern::NamePattern;
+    use crate::route::{Route, When};
     use crate::source::Spanned;
     use std::net::IpAddr;
     use std::time::Duration;
@@ -516,7 +518,7 @@ mod tests {
             let listeners = one.listeners.into_iter();
             all.listeners.extend(listeners.map(|listener| Listener {
                 name: format!("l{at}"),
-                pool: name(),
+                pool: Some(name()),
                 ..listener
             }));
             all.pools.extend(one.pools.into_iter().map(|pool| Pool { name: name(), ..pool }));
@@ -564,6 +566,7 @@ mod tests {
                 .collect(),
             address: address.iter().map(|text| text.parse().expect("an address")).collect(),
             port: port.to_vec(),
+            ..When::default()
         }
     }
 
@@ -573,6 +576,7 @@ mod tests {
         config.listeners[0].routes = conditions
             .iter()
             .map(|when| Route {
+                name: None,
                 when: Spanned::default_of(when.clone()),
                 pool: Spanned::default_of("main".to_owned()),
             })
@@ -593,10 +597,50 @@ mod tests {
     }
 
     #[test]
+    fn a_route_behind_a_wider_one_by_content_is_never_reached() {
+        let sni = |names: &[&str]| When {
+            sni: names.iter().map(|name| NamePattern::parse(name).expect("a name")).collect(),
+            ..When::default()
+        };
+        check_routes(&[sni(&["*.a", "b"]), sni(&["x.a"])], &["W0307"]);
+        check_routes(&[sni(&["*.a", "b"]), sni(&["x.y.a", "b"])], &["W0307"]);
+        check_routes(&[sni(&["*.a", "b"]), sni(&["x.a", "c"])], &[]);
+        check_routes(&[sni(&["x.a"]), sni(&["*.a"]), sni(&["*"])], &[]);
+        check_routes(&[sni(&["*"]), sni(&["x.a"])], &["W0307"]);
+        let with_port = |port| When { port: vec![port], ..sni(&["a"]) };
+        check_routes(&[with_port(1), with_port(2), with_port(1)], &["W0307"]);
+        check_routes(&[when(&[], &[], &[1]), with_port(1)], &["W0307"]);
+        let not = When { not: vec![sni(&["a"])], ..When::default() };
+        check_routes(&[not.clone(), sni(&["b"])], &[]);
+        check_routes(&[not.clone(), not], &["W0307"]);
+        // Ten thousand names against each other, one by one.
+        let many: Vec<_> = (0..4_000).map(|n| sni(&[&format!("host-{n}.a")])).collect();
+        check_routes(&many, &[]);
+    }
+
+    #[test]
+    fn silence_counts_only_where_clients_are_to_speak() {
+        let mut config = config(&[":80"], &["10.0.0.1:80"], None);
+        let spare = Spanned::default_of("spare".to_owned());
+        config.pools.push(Pool { name: spare.clone(), ..config.pools[0].clone() });
+        config.listeners[0].on_silence = Some(spare.clone());
+        codes(&config, &["E0205"]);
+        config.listeners[0].routes = vec![Route {
+            name: None,
+            when: Spanned::default_of(When { regex: vec!["a".to_owned()], ..When::default() }),
+            pool: Spanned::default_of("main".to_owned()),
+        }];
+        codes(&config, &[]);
+        config.listeners[0].pool = None;
+        codes(&config, &[]);
+    }
+
+    #[test]
     fn routes_use_pools_and_need_them() {
         let mut config = config(&[":80"], &["10.0.0.1:80"], None);
         let spare = Spanned::default_of("spare".to_owned());
         config.listeners[0].routes = vec![Route {
+            name: None,
             when: Spanned::default_of(when(&["10.0.0.0/8"], &[], &[])),
             pool: spare.clone(),
         }];

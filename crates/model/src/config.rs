@@ -3,11 +3,8 @@
 //! A [`Config`] says what is wanted. It is plain data: two configurations that
 //! mean the same are equal, wherever and in whatever dialect they were written.
 
-use std::net::IpAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
-
-use ipnet::IpNet;
 
 use crate::address::pattern::Clients;
 use crate::address::source::{Interface, Source};
@@ -17,10 +14,11 @@ use crate::delay::Delay;
 use crate::ftp::Ftp;
 use crate::http::Http;
 use crate::log::Log;
+use crate::route::Route;
 use crate::source::Spanned;
 use crate::tcp::Tcp;
 use crate::unit::Rate;
-use crate::unit::bytes::ByteRate;
+use crate::unit::bytes::{ByteRate, ByteSize};
 
 /// Everything a running replug needs to know.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,10 +82,17 @@ pub struct Listener {
     pub shown_as: Option<String>,
     /// The only network interface by which clients may come; `None`: any.
     pub interface: Option<Spanned<Interface>>,
-    /// The name of the pool its sessions go to, unless a route says otherwise.
-    pub pool: Spanned<String>,
+    /// The name of the pool its sessions go to, unless a route says otherwise; `None`: those that
+    /// no route takes are turned away.
+    pub pool: Option<Spanned<String>>,
     /// Which sessions go elsewhere; the first that matches counts.
     pub routes: Vec<Route>,
+    /// The name of the pool for clients that say nothing before the server does; `None`: where
+    /// routes ask for what clients say, these are turned away.
+    pub on_silence: Option<Spanned<String>>,
+    /// How much of what a client says is looked at to find its route:
+    /// [`Listener::SNIFF_BYTES_MIN`] to [`Listener::SNIFF_BYTES_MAX`].
+    pub sniff_bytes: ByteSize,
     /// Which clients may come.
     pub access: Access,
     /// Who is asked about those that may come by [`Listener::access`]; `None`: nobody.
@@ -115,6 +120,13 @@ pub struct Listener {
 }
 
 impl Listener {
+    /// How much of what a client says is looked at, unless told.
+    pub const SNIFF_BYTES: u32 = 16 * 1024;
+    /// The least.
+    pub const SNIFF_BYTES_MIN: u32 = 512;
+    /// The most.
+    pub const SNIFF_BYTES_MAX: u32 = 64 * 1024;
+
     /// A listener with every default, which is not bound to anything yet.
     pub fn new(name: impl Into<String>, pool: Spanned<String>) -> Self {
         Self {
@@ -122,8 +134,10 @@ impl Listener {
             bind: Vec::new(),
             shown_as: None,
             interface: None,
-            pool,
+            pool: Some(pool),
             routes: Vec::new(),
+            on_silence: None,
+            sniff_bytes: ByteSize::new(Self::SNIFF_BYTES).expect("it is not zero"),
             access: Access::default(),
             authorize: None,
             limits: Limits::default(),
@@ -148,7 +162,13 @@ impl Listener {
 
     /// The names of all pools that its sessions may go to: its own first.
     pub fn pools(&self) -> impl Iterator<Item = &Spanned<String>> {
-        std::iter::once(&self.pool).chain(self.routes.iter().map(|route| &route.pool))
+        let routes = self.routes.iter().map(|route| &route.pool);
+        self.pool.iter().chain(routes).chain(&self.on_silence)
+    }
+
+    /// Whether some route asks for what clients say.
+    pub fn sniffs(&self) -> bool {
+        self.routes.iter().any(|route| route.when.value.asks_for_content())
     }
 }
 
@@ -182,33 +202,6 @@ pub enum Refusal {
 impl Refusal {
     /// Both, by the names under which they are configured.
     pub const NAMES: [(&str, Self); 2] = [("reset", Self::Reset), ("close", Self::Close)];
-}
-
-/// Sends sessions that look like this to that pool.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Route {
-    /// Which sessions; all that is said must hold.
-    pub when: Spanned<When>,
-    /// The name of the pool they go to.
-    pub pool: Spanned<String>,
-}
-
-impl Route {
-    /// Routes that a listener can have. However they nest, what they are compiled to stays within
-    /// some 16 MiB.
-    pub const COUNT_MAX: usize = 4_096;
-}
-
-/// What a session must be like. Of each list one must match; an empty list says nothing.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct When {
-    /// Ranges that the client's address is in.
-    pub client: Vec<Spanned<IpNet>>,
-    /// Addresses that the client came to: of the listener, or where it meant to go if that is
-    /// transparent.
-    pub address: Vec<IpAddr>,
-    /// Ports that the client came to, likewise.
-    pub port: Vec<u16>,
 }
 
 /// What becomes of a client beyond the sessions that there may be, at its listener or in all.
@@ -272,6 +265,8 @@ impl Access {
 /// How long the phases of a session may take. Zero is written as `None`: no limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {
+    /// How long a client is listened to until its route is known, in all. Never unlimited.
+    pub sniff: Duration,
     /// One attempt to connect to a backend. Never unlimited.
     pub connect: Duration,
     /// No byte in either direction; for a flow, no datagram.
@@ -285,6 +280,7 @@ pub struct Timeouts {
 impl Default for Timeouts {
     fn default() -> Self {
         Self {
+            sniff: Duration::from_secs(3),
             connect: Duration::from_secs(5),
             idle: Idle::Usual,
             half_closed: Some(Duration::from_secs(60)),

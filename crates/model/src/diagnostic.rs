@@ -161,6 +161,8 @@ codes! {
     Program = "E0119" Error,
     /// A URL that cannot stand in a request.
     Url = "E0120" Error,
+    /// A pattern of a route that is not one: a name, a path, an expression, bytes, hours.
+    Pattern = "E0122" Error,
     /// Two binds that exclude each other.
     BindConflict = "E0201" Error,
     /// A listener whose pool does not exist.
@@ -177,6 +179,8 @@ codes! {
     UdpToUnix = "E0207" Error,
     /// The target `original` where nobody is diverted.
     Original = "E0208" Error,
+    /// A route whose conditions no session can meet.
+    RouteImpossible = "E0210" Error,
     /// An address range has bits set beyond its length.
     HostBits = "W0301" Warning,
     /// The same target is named twice in a pool.

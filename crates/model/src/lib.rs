@@ -10,6 +10,7 @@
 //! - [`config`]: listeners, pools and limits, with their defaults;
 //! - [`authorize`]: asking a program whether clients may come;
 //! - [`http`]: what is done with requests of HTTP;
+//! - [`route`]: which sessions go to which pool;
 //! - [`log`]: what is written down, how it looks, and where it goes;
 //! - [`tcp`](mod@tcp): options of sockets;
 //! - [`delay`](mod@delay): bytes that are made to come late;
@@ -28,6 +29,7 @@ pub mod diagnostic;
 pub mod ftp;
 pub mod http;
 pub mod log;
+pub mod route;
 pub mod source;
 pub mod tcp;
 pub mod unit;
@@ -38,8 +40,8 @@ pub use address::{BackendAddress, Bind, HostPort, UnixName};
 pub use authorize::{Authorize, Children, OnError, Program};
 pub use config::{
     Access, Admin, AllDown, Backend, Backlog, Balance, Bandwidth, Config, Idle, Limits, Listener,
-    OnRemoved, Pool, Proxy, ProxyProtocol, Queue, Refusal, Role, Route, Runtime, Sticky, StickyKey,
-    Timeouts, Transparent, Weight, When, WhenFull,
+    OnRemoved, Pool, Proxy, ProxyProtocol, Queue, Refusal, Role, Runtime, Sticky, StickyKey,
+    Timeouts, Transparent, Weight, WhenFull,
 };
 pub use delay::Delay;
 pub use diagnostic::{Code, Diagnostic, Severity};
@@ -48,6 +50,7 @@ pub use http::{Http, HttpRequests, Url};
 pub use log::{
     Log, LogFormat, LogTarget, Syslog, SyslogLabel, SyslogServer, SyslogSeverity, Verbosity,
 };
+pub use route::{Protocol, Route, TlsVersion, When};
 pub use source::{SourceId, Sources, Span, Spanned};
 pub use tcp::{Congestion, Dscp, Mptcp, Tcp};
 pub use unit::Rate;

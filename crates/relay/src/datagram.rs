@@ -69,6 +69,11 @@ impl<'a> Parcel<'a> {
         self.bytes.len()
     }
 
+    /// The first of them.
+    pub fn first(&self) -> &'a [u8] {
+        &self.bytes[..self.size.min(self.bytes.len())]
+    }
+
     /// Each datagram by itself.
     fn apart(self) -> impl Iterator<Item = &'a [u8]> {
         // An empty datagram has no chunk, but is one all the same.

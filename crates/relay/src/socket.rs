@@ -25,7 +25,7 @@ use rustix::net::{RecvFlags, SendFlags, Shutdown};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-use crate::sys;
+use crate::{buffer, sys};
 
 /// A connected, non-blocking stream socket.
 #[derive(Debug)]
@@ -146,6 +146,28 @@ impl Socket {
             })
         };
         std::future::poll_fn(|cx| self.poll_read(cx, &mut read)).await
+    }
+
+    /// Appends to `bytes` what there is, at most `room` and at most a buffer full, once there is
+    /// something; 0 is end of stream, which stays one. `bytes` grows only by what has come.
+    ///
+    /// # Errors
+    /// When the connection is broken.
+    pub fn poll_append(
+        &mut self,
+        cx: &mut Context<'_>,
+        bytes: &mut Vec<u8>,
+        room: usize,
+    ) -> Poll<io::Result<usize>> {
+        self.poll_read(cx, |socket| {
+            buffer::with(|buffer| {
+                let room = room.min(buffer.len());
+                let found = receive(socket, &mut buffer[..room])?.bytes();
+                bytes.extend_from_slice(&buffer[..found]);
+                // As in `receive`.
+                Ok(if found == 0 || found == room { Found::More(found) } else { Found::All(found) })
+            })
+        })
     }
 
     /// Sends all of `bytes`.

@@ -75,7 +75,10 @@ pub(super) fn each(record: &Record, field: Field<'_>) {
     if let Some(address) = backend.and_then(|reached| reached.address) {
         field("backend_address", Value::Address(address));
     }
-    field("route", text(record.pool.as_deref()));
+    field("pool", text(record.pool.as_deref()));
+    field("route", text(record.route.as_deref()));
+    field("sni", text(record.spoken.sni.as_deref()));
+    field("alpn", text(record.spoken.alpn.as_deref()));
     field("bytes_to_backend", Value::Number(record.bytes_to_backend));
     field("bytes_to_client", Value::Number(record.bytes_to_client));
     if let Some(Datagrams { to_backend, to_client, lost }) = record.datagrams {

@@ -120,7 +120,7 @@ mod tests {
         check(
             &samples::plain(),
             "{\"ts\":\"2026-07-30T11:50:25.678Z\",\"id\":17,\"event\":\"end\",\"listener\":\"web\",\
-             \"client\":\"10.0.0.9:51234\",\"backend\":\"10.0.0.11:80\",\"route\":\"web\",\
+             \"client\":\"10.0.0.9:51234\",\"backend\":\"10.0.0.11:80\",\"pool\":\"web\",\"route\":null,\"sni\":null,\"alpn\":null,\
              \"bytes_to_backend\":78,\"bytes_to_client\":1234567,\"duration_ms\":1204.5,\
              \"queue_ms\":null,\"connect_ms\":0.412,\"first_byte_ms\":3,\"attempts\":[],\"reason\":\"done\",\
              \"code\":\"--\",\"side\":\"client\",\"tcp_rtt_us\":{\"client\":210,\"backend\":95},\
@@ -130,7 +130,7 @@ mod tests {
             &samples::moved(),
             "{\"ts\":\"2026-07-30T11:50:25.678Z\",\"id\":18,\"event\":\"end\",\"listener\":\"web\",\
              \"client\":\"[2001:db8::9]:51234\",\"backend\":\"db.example:5432\",\
-             \"backend_address\":\"10.0.0.5:5432\",\"route\":\"web\",\
+             \"backend_address\":\"10.0.0.5:5432\",\"pool\":\"web\",\"route\":null,\"sni\":null,\"alpn\":null,\
              \"bytes_to_backend\":0,\"bytes_to_client\":0,\"duration_ms\":5000,\
              \"queue_ms\":null,\"connect_ms\":5000,\"first_byte_ms\":null,\"attempts\":[\
              {\"backend\":\"10.0.0.11:80\",\"failure\":\"refused\",\"ms\":0.08},\
@@ -142,7 +142,7 @@ mod tests {
         check(
             &samples::flow(),
             "{\"ts\":\"2026-07-30T11:50:25.678Z\",\"id\":20,\"event\":\"end\",\"listener\":\"web\",\
-             \"client\":\"10.0.0.9:51234\",\"backend\":\"10.0.0.11:80\",\"route\":\"web\",\
+             \"client\":\"10.0.0.9:51234\",\"backend\":\"10.0.0.11:80\",\"pool\":\"web\",\"route\":null,\"sni\":null,\"alpn\":null,\
              \"bytes_to_backend\":78,\"bytes_to_client\":480,\"datagrams_to_backend\":2,\
              \"datagrams_to_client\":3,\"datagrams_lost\":1,\"duration_ms\":1204.5,\
              \"queue_ms\":null,\"connect_ms\":null,\"first_byte_ms\":3,\"attempts\":[],\"reason\":\"done\",\
@@ -152,7 +152,7 @@ mod tests {
         check(
             &samples::denied(),
             "{\"ts\":\"2026-07-30T11:50:25.678Z\",\"id\":19,\"event\":\"end\",\"listener\":\"web\",\
-             \"client\":\"unix\",\"backend\":null,\"route\":null,\
+             \"client\":\"unix\",\"backend\":null,\"pool\":null,\"route\":null,\"sni\":null,\"alpn\":null,\
              \"bytes_to_backend\":0,\"bytes_to_client\":0,\"duration_ms\":0,\
              \"queue_ms\":null,\"connect_ms\":null,\"first_byte_ms\":null,\"attempts\":[],\"reason\":\"denied\",\
              \"code\":\"PR\",\"side\":\"replug\",\"tcp_rtt_us\":{\"client\":null,\"backend\":null},\
@@ -183,6 +183,8 @@ mod tests {
         let value: serde_json::Value = serde_json::from_str(&out).expect("valid JSON");
         assert_eq!(value["listener"], *record.listener);
         assert_eq!(value["attempts"][0]["backend"], *record.attempts[0].backend);
+        assert_eq!(value["sni"].as_str(), record.spoken.sni.as_deref());
+        assert_eq!(value["alpn"].as_str(), record.spoken.alpn.as_deref());
     }
 
     #[test]

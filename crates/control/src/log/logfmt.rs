@@ -77,14 +77,14 @@ mod tests {
         check(
             &samples::plain(),
             "ts=2026-07-30T11:50:25.678Z id=17 event=end listener=web client=10.0.0.9:51234 \
-             backend=10.0.0.11:80 route=web bytes_to_backend=78 bytes_to_client=1234567 \
+             backend=10.0.0.11:80 pool=web bytes_to_backend=78 bytes_to_client=1234567 \
              duration_ms=1204.5 connect_ms=0.412 first_byte_ms=3 reason=done code=-- side=client \
              tcp_rtt_us_client=210 tcp_rtt_us_backend=95 retrans_client=0 retrans_backend=2",
         );
         check(
             &samples::moved(),
             "ts=2026-07-30T11:50:25.678Z id=18 event=end listener=web client=[2001:db8::9]:51234 \
-             backend=db.example:5432 backend_address=10.0.0.5:5432 route=web bytes_to_backend=0 \
+             backend=db.example:5432 backend_address=10.0.0.5:5432 pool=web bytes_to_backend=0 \
              bytes_to_client=0 duration_ms=5000 connect_ms=5000 \
              attempts=\"10.0.0.11:80 refused 0.08ms; \
              db.example:5432 (10.0.0.4:5432) connect_timeout 4999ms\" \
@@ -93,9 +93,17 @@ mod tests {
         check(
             &samples::flow(),
             "ts=2026-07-30T11:50:25.678Z id=20 event=end listener=web client=10.0.0.9:51234 \
-             backend=10.0.0.11:80 route=web bytes_to_backend=78 bytes_to_client=480 \
+             backend=10.0.0.11:80 pool=web bytes_to_backend=78 bytes_to_client=480 \
              datagrams_to_backend=2 datagrams_to_client=3 datagrams_lost=1 duration_ms=1204.5 \
              first_byte_ms=3 reason=done code=-- side=replug",
+        );
+        check(
+            &samples::sniffed(),
+            "ts=2026-07-30T11:50:25.678Z id=17 event=end listener=web client=10.0.0.9:51234 \
+             backend=10.0.0.11:80 pool=web route=2 sni=www.example.com alpn=h2,http/1.1 \
+             bytes_to_backend=78 bytes_to_client=1234567 \
+             duration_ms=1204.5 connect_ms=0.412 first_byte_ms=3 reason=done code=-- side=client \
+             tcp_rtt_us_client=210 tcp_rtt_us_backend=95 retrans_client=0 retrans_backend=2",
         );
         check(
             &samples::denied(),

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use engine::account::{
     Attempt, By, ClientAddress, ConnectFailure, Counts, Datagrams, Event, Queued, Reached, Reason,
-    Record, TcpFigures,
+    Record, Spoken, TcpFigures,
 };
 use engine::journal::Notice;
 use engine::requests::{Passage, Request};
@@ -29,6 +29,8 @@ pub(super) fn plain() -> Record {
         target: "10.0.0.11:80".into(),
         client: client("10.0.0.9:51234"),
         pool: Some("web".into()),
+        route: None,
+        spoken: Spoken::default(),
         denial: None,
         backend: Some(Reached { backend: "10.0.0.11:80".into(), address: None }),
         bytes_to_backend: 78,
@@ -62,6 +64,12 @@ pub(super) fn flow() -> Record {
         datagrams: Some(Datagrams { to_backend: 2, to_client: 3, lost: 1 }),
         ..plain()
     }
+}
+
+/// The same session, had its route shown in a ClientHello.
+pub(super) fn sniffed() -> Record {
+    let (sni, alpn) = (Some("www.example.com".into()), Some("h2,http/1.1".into()));
+    Record { route: Some("2".into()), spoken: Spoken { sni, alpn }, ..plain() }
 }
 
 /// The same session, had it waited for its place behind seven others.
@@ -140,6 +148,7 @@ pub(super) fn hostile() -> Record {
     Record {
         listener: Arc::clone(&hostile),
         pool: Some(Arc::clone(&hostile)),
+        spoken: Spoken { sni: Some(Arc::clone(&hostile)), alpn: Some(Arc::clone(&hostile)) },
         backend: Some(Reached { backend: Arc::clone(&hostile), address: None }),
         attempts: vec![Attempt {
             backend: hostile,

@@ -68,6 +68,10 @@ pub(super) fn session(out: &mut String, columns: Columns, record: &Record) {
             },
         ),
     );
+    if let Some(sni) = &record.spoken.sni {
+        out.push_str("; sni ");
+        escape::plain(out, sni);
+    }
     for (index, attempt) in record.attempts.iter().enumerate() {
         out.push_str(if index == 0 { "; tried " } else { ", " });
         escape::plain(out, &attempt.backend);
@@ -185,6 +189,12 @@ mod tests {
             "2026-07-30T11:50:25.678Z [2001:db8::9]:51234   -> db.example:5432 (10.0.0.5)       \
              0 B out       0 B back    5.0 s  backend_reset; \
              tried 10.0.0.11:80 (refused), db.example:5432 at 10.0.0.4 (connect_timeout)",
+        );
+        check(
+            Columns { time: false, listener: false },
+            &samples::sniffed(),
+            "10.0.0.9:51234        -> 10.0.0.11:80               \
+             78 B out   1.2 MiB back    1.2 s  done; sni www.example.com",
         );
         check(
             Columns { time: false, listener: true },

@@ -189,6 +189,15 @@ cases! {
         File("[listener.web]\nbind = \":8080\"\nto = \"10.0.3.1:3128\"\n\
               http = { requests = \"translate\", force_url = \"http://www.example.com/\" }\n");
 
+    Pattern:
+        "Routes compare what clients say with hosts (`www.example.com`, `*.example.com`), paths \
+         (`/api/*`), bytes (`SSH-`, `hex:16 03 01`), hours (`mon-fri 08:00-18:00`), and regular \
+         expressions. A `*` stands for all below a name or all that begins so, and nowhere else.",
+        File("[listener.web]\nbind = \":8080\"\nto = \"10.0.0.11:80\"\n\n\
+              [[listener.web.route]]\nwhen = { sni = \"www.*\" }\npool = \"web\"\n") =>
+        File("[listener.web]\nbind = \":8080\"\nto = \"10.0.0.11:80\"\n\n\
+              [[listener.web.route]]\nwhen = { sni = \"*.example.com\" }\npool = \"web\"\n");
+
     BindConflict:
         "Each client must arrive at one listener, so no two of them can have the same address and \
          port, and none can have one address of a port that another has on all. One listener with \
@@ -216,6 +225,16 @@ cases! {
          then their connections are refused.",
         File("[listener.web]\nbind = \":8080\"\nto = []\n") =>
         File("[listener.web]\nbind = \":8080\"\nto = [\"10.0.0.11:80\"]\n");
+
+    RouteImpossible:
+        "What the conditions of a route ask for is never there together: the host of an HTTP \
+         request cannot be seen within TLS, and no datagram holds a ClientHello. Such a route is \
+         never taken, which is hardly what was meant.",
+        File("[listener.web]\nbind = \":8080\"\nto = \"10.0.0.11:80\"\n\n\
+              [[listener.web.route]]\n\
+              when = { protocol = \"ssh\", sni = \"a.example\" }\npool = \"web\"\n") =>
+        File("[listener.web]\nbind = \":8080\"\nto = \"10.0.0.11:80\"\n\n\
+              [[listener.web.route]]\nwhen = { sni = \"a.example\" }\npool = \"web\"\n");
 
     Conflict:
         "Two settings say different things about the same matter, and which of them was meant \

@@ -17,6 +17,7 @@ use toml::de::DeTable;
 use toml_edit::{Document, Item, Key, RawString, Table, TableLike};
 
 use super::keys::{Schema, Takes};
+use super::when::WHEN;
 use super::{ROOT, syntax};
 use layout::{Entry, Line, Section};
 
@@ -61,6 +62,7 @@ impl Level {
                     | Takes::OneOrMore(schema)
                     | Takes::ByteRates(schema),
                 ) => Self::Table(schema),
+                Some(Takes::Whens) => Self::Table(&WHEN),
                 Some(Takes::Named(schema)) => Self::Named(schema),
                 _ => Self::Unknown,
             },

@@ -28,8 +28,8 @@ pub(super) struct Key {
     pub(super) default: Option<&'static str>,
     /// Whether it must be there.
     pub(super) is_required: bool,
-    /// Either it or this other key must be there, and not both.
-    pub(super) or: Option<&'static str>,
+    /// It or one of these must be there.
+    pub(super) or: &'static [&'static str],
 }
 
 /// What a key takes. Texts come with an example.
@@ -61,19 +61,23 @@ pub(super) enum Takes {
     Map(&'static str, &'static str),
     /// One of a few words.
     Choice(&'static [&'static str]),
+    /// One of a few words, or a list of them.
+    Choices(&'static [&'static str]),
     /// A table.
     Table(&'static Schema),
     /// A list of tables, `[[NAME]]`.
     Tables(&'static Schema),
     /// A table, or a list of tables.
     OneOrMore(&'static Schema),
+    /// A condition of a route, or a list of them.
+    Whens,
     /// Tables, each with a name of its own.
     Named(&'static Schema),
 }
 
 impl Key {
     pub(super) const fn new(name: &'static str, takes: Takes, says: &'static str) -> Self {
-        Self { name, takes, says, default: None, is_required: false, or: None }
+        Self { name, takes, says, default: None, is_required: false, or: &[] }
     }
 
     /// The same with a default, written as in a file.
@@ -86,9 +90,9 @@ impl Key {
         Self { is_required: true, ..self }
     }
 
-    /// The same, which must be there unless `other` is.
-    pub(super) const fn or(self, other: &'static str) -> Self {
-        Self { or: Some(other), ..self }
+    /// The same, which must be there unless one of `others` is.
+    pub(super) const fn or(self, others: &'static [&'static str]) -> Self {
+        Self { or: others, ..self }
     }
 }
 

@@ -2,11 +2,12 @@
 
 use std::net::IpAddr;
 use std::num::NonZeroUsize;
+use std::ops::RangeInclusive;
 
 use model::address::{Fault, FaultKind};
 use model::{
-    Backend, Backlog, Bind, Code, Diagnostic, Idle, Interface, Listener, Refusal, Spanned,
-    Timeouts, Transparent, WhenFull,
+    Backend, Backlog, Bind, ByteSize, Code, Diagnostic, Idle, Interface, Listener, Refusal, Span,
+    Spanned, Timeouts, Transparent, WhenFull,
 };
 use toml::de::DeValue;
 
@@ -65,8 +66,14 @@ pub(super) const LISTENER: Schema = Schema {
             "The backends of a pool of the listener's own: `host:port`, `[v6]:port`, `unix:/path` or \
              `original`, and behind it `weight=N`, `max=N` and `backup`. Instead of `pool`.",
         )
-        .or("pool"),
+        .or(&["pool", "otherwise", "route"]),
         Key::new("pool", Takes::Text("web"), "The pool that sessions go to. Instead of `to`."),
+        Key::new(
+            "otherwise",
+            Takes::Text("web"),
+            "What becomes of sessions that no route takes: `close`, or a pool that they go to. \
+             Instead of `to` or `pool`.",
+        ),
         Key::new(
             "allow",
             Takes::Texts("10.0.0.0/8"),
@@ -111,6 +118,18 @@ pub(super) const LISTENER: Schema = Schema {
             "What is done with requests of HTTP; nobody looks at them if it is left out.",
         ),
         Key::new(
+            "on_silence",
+            Takes::Text("web"),
+            "The pool for clients that wait for the server to speak, where routes ask for what \
+             clients say. If it is left out, these are turned away.",
+        ),
+        Key::new(
+            "sniff_bytes",
+            Takes::Size,
+            "How much of what a client says is looked at to find its route: `512B` to `64KiB`.",
+        )
+        .default("\"16KiB\""),
+        Key::new(
             "refuse",
             Takes::Choice(&keys::names(&Refusal::NAMES)),
             "How a client is turned away: by a reset, or by an end of stream as the old tools have it.",
@@ -136,8 +155,6 @@ pub(super) const LISTENER: Schema = Schema {
         "tls",
         "proxy_protocol",
         "script",
-        "on_silence",
-        "otherwise",
         "send_proxy",
         "health",
         "on_down",
@@ -150,6 +167,12 @@ const BACKLOG_MAX: usize = Backlog::MAX as usize;
 const TIMEOUTS: Schema = Schema {
     place: "timeouts",
     keys: &[
+        Key::new(
+            "sniff",
+            Takes::Time,
+            "How long a client is listened to until its route is known, in all; never without limit.",
+        )
+        .default("\"3s\""),
         Key::new(
             "connect",
             Takes::Time,
@@ -171,7 +194,7 @@ const TIMEOUTS: Schema = Schema {
         Key::new("lifetime", Takes::Time, "A whole session; `0` for no limit.").default("\"0\""),
     ],
     also: &[],
-    later: &["sniff"],
+    later: &[],
 };
 
 impl Reader<'_> {
@@ -219,19 +242,11 @@ impl Reader<'_> {
     }
 
     fn name(&mut self, entry: Entry<'_>) -> bool {
-        let name = entry.name();
-        let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
-        let good = (1..=NAME_BYTES_MAX).contains(&name.len()) && name.bytes().all(legal);
-        if !good {
-            self.faults.push(
-                Diagnostic::new(Code::Name, entry.span(), "this cannot be a name")
-                    .label(if name.is_empty() { "empty" } else { "not a name" })
-                    .help(format!(
-                        "names are letters, digits, `-`, `_` and `.`, at most {NAME_BYTES_MAX} of them"
-                    )),
-            );
+        let is_name = is_name(entry.name());
+        if !is_name {
+            self.faults.push(not_a_name(entry.name(), entry.span()));
         }
-        good
+        is_name
     }
 
     fn listener(&mut self, name: &str, table: &Table<'_>) {
@@ -253,6 +268,11 @@ impl Reader<'_> {
         let transparent = self.transparent(table);
         let http = self.http(table);
         let shown_as = self.shown_as(table);
+        let on_silence = self.text(table, "on_silence");
+        let on_silence = on_silence.map(|text| Spanned::at(text.value.to_string(), text.span));
+        let sniff_bytes = self.sniff_bytes(table);
+        // The name is that of its pool, until it is known that there is another, or none.
+        let unnamed = Listener::new(name, Spanned::default_of(name.to_owned()));
         self.config.listeners.push(Listener {
             bind,
             shown_as,
@@ -270,8 +290,24 @@ impl Reader<'_> {
             transparent,
             http,
             backlog: backlog.unwrap_or_default(),
-            ..Listener::new(name, pool)
+            pool,
+            on_silence,
+            sniff_bytes: sniff_bytes.unwrap_or(unnamed.sniff_bytes),
+            ..unnamed
         });
+    }
+
+    fn sniff_bytes(&mut self, table: &Table<'_>) -> Option<ByteSize> {
+        const SIZES: RangeInclusive<u32> = Listener::SNIFF_BYTES_MIN..=Listener::SNIFF_BYTES_MAX;
+        let entry = table.get("sniff_bytes")?;
+        let size = self.size(table, "sniff_bytes")?;
+        if SIZES.contains(&size.get()) {
+            return Some(size);
+        }
+        let message = format!("{size} cannot be looked at");
+        let fault = Diagnostic::new(Code::Number, entry.value_span(), message);
+        self.faults.push(fault.label("out of range").help("write `\"512B\"` to `\"64KiB\"`"));
+        None
     }
 
     fn transparent(&mut self, table: &Table<'_>) -> Option<Spanned<Transparent>> {
@@ -413,6 +449,12 @@ impl Reader<'_> {
         let mut timeouts = Timeouts::default();
         let Some(table) = self.table(table, "timeouts") else { return timeouts };
         self.keys(&table, &TIMEOUTS);
+        let sniff = |word: Word<'_>| {
+            value::duration_not_zero(word, "a client that says nothing would be held for ever")
+        };
+        if let Some(time) = self.duration(&table, "sniff", sniff) {
+            timeouts.sniff = time;
+        }
         let connect = |word: Word<'_>| {
             value::duration_not_zero(
                 word,
@@ -434,8 +476,40 @@ impl Reader<'_> {
         timeouts
     }
 
-    /// The pool that is named, or the one of its own.
+    /// The pool for sessions that no route takes; `None`: these are turned away.
     fn pool_of(
+        &mut self,
+        name: &str,
+        table: &Table<'_>,
+        bind: &[Spanned<Bind>],
+    ) -> Option<Spanned<String>> {
+        let Some(otherwise) = table.get("otherwise") else {
+            let closes = ["to", "pool"].iter().all(|key| table.get(key).is_none());
+            let has_routes = table.get("route").is_some();
+            return (!(closes && has_routes)).then(|| self.own_pool(name, table, bind));
+        };
+        if let Some(other) = ["to", "pool"].iter().find_map(|key| table.get(key)) {
+            self.unsure = true;
+            let message = format!("`{}` and `otherwise` exclude each other", other.name());
+            self.faults.push(
+                Diagnostic::new(Code::Conflict, otherwise.span(), message)
+                    .label("what becomes of sessions that no route takes")
+                    .related(other.span(), "the same said here")
+                    .help("leave one of them out"),
+            );
+        }
+        match self.text(table, "otherwise") {
+            Some(text) if text.value == "close" => None,
+            Some(text) => Some(Spanned::at(text.value.to_string(), text.span)),
+            None => {
+                self.unsure = true;
+                None
+            }
+        }
+    }
+
+    /// The pool that is named, or the one of its own.
+    fn own_pool(
         &mut self,
         name: &str,
         table: &Table<'_>,
@@ -531,6 +605,20 @@ impl Reader<'_> {
             .filter_map(|text| target::read_one(text.word(), port, &mut self.faults))
             .collect()
     }
+}
+
+/// Whether a listener, a pool or a route can be called so.
+pub(super) fn is_name(text: &str) -> bool {
+    let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    (1..=NAME_BYTES_MAX).contains(&text.len()) && text.bytes().all(legal)
+}
+
+pub(super) fn not_a_name(text: &str, span: Span) -> Diagnostic {
+    Diagnostic::new(Code::Name, span, "this cannot be a name")
+        .label(if text.is_empty() { "empty" } else { "not a name" })
+        .help(format!(
+            "names are letters, digits, `-`, `_` and `.`, at most {NAME_BYTES_MAX} of them"
+        ))
 }
 
 /// A fault of a bind, with what was probably meant.

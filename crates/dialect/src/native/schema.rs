@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use super::ROOT;
 use super::keys::{Key, Schema, Takes};
 use super::listener::NAME_BYTES_MAX;
+use super::when::WHEN;
 
 /// A time as the reader takes it, or a variable.
 const TIME: &str = r"^0$|^([0-9]+(ms|s|m|h|d))+$|\$\{";
@@ -32,6 +33,8 @@ pub fn schema() -> String {
     if let (Value::Object(root), Value::Object(table)) = (&mut root, table(&ROOT)) {
         root.extend(table);
     }
+    // Conditions stand within conditions.
+    root["$defs"] = json!({ "when": table(&WHEN) });
     format!("{root:#}\n")
 }
 
@@ -47,8 +50,10 @@ fn table(schema: &Schema) -> Value {
     if !required.is_empty() {
         table["required"] = json!(required);
     }
-    if let Some((one, other)) = schema.all().find_map(|key| Some((key.name, key.or?))) {
-        table["oneOf"] = json!([{ "required": [one] }, { "required": [other] }]);
+    if let Some(key) = schema.all().find(|key| !key.or.is_empty()) {
+        let names = std::iter::once(&key.name).chain(key.or);
+        let either: Vec<_> = names.map(|name| json!({ "required": [name] })).collect();
+        table["anyOf"] = json!(either);
     }
     table
 }
@@ -91,6 +96,14 @@ fn property(key: &Key) -> Value {
             "examples": [{ name: value }],
         }),
         Takes::Choice(words) => json!({ "anyOf": [{ "enum": words }, variable()] }),
+        Takes::Choices(words) => {
+            let one = json!({ "anyOf": [{ "enum": words }, variable()] });
+            json!({ "anyOf": [one, { "type": "array", "items": one }] })
+        }
+        Takes::Whens => {
+            let one = json!({ "$ref": "#/$defs/when" });
+            json!({ "anyOf": [one, { "type": "array", "items": one, "minItems": 1 }] })
+        }
         Takes::Table(schema) => table(schema),
         Takes::Tables(schema) => json!({ "type": "array", "items": table(schema) }),
         Takes::OneOrMore(schema) => {
@@ -131,7 +144,11 @@ mod tests {
         for (kind, table, keys) in tables {
             text += &format!("[{kind}.{table}]\n");
             let own = place == format!("{kind}.{table}");
-            for key in keys.lines().filter(|key| !own || key.split(' ').next() != Some(name)) {
+            // Both say where sessions go.
+            let gives_way = |key: &str| key == name || (key == "pool" && name == "otherwise");
+            for key in
+                keys.lines().filter(|key| !own || !key.split(' ').next().is_some_and(gives_way))
+            {
                 text += &format!("{key}\n");
             }
             if own {
@@ -170,6 +187,8 @@ mod tests {
             Takes::Map(name, value) => format!("{{ {name} = \"{value}\" }}"),
             Takes::Boolean => (key.default != Some("true")).to_string(),
             Takes::Choice(words) => format!("\"{}\"", words.last().expect("a choice of some")),
+            Takes::Choices(words) => format!("[\"{}\"]", words.first().expect("a choice of some")),
+            Takes::Whens => "{ port = 7 }".to_owned(),
             Takes::Table(schema) => {
                 let keys: Vec<_> = schema.all().filter(|key| key.is_required).collect();
                 let keys = if keys.is_empty() { schema.all().take(1).collect() } else { keys };
@@ -186,6 +205,9 @@ mod tests {
     fn companion(place: &str, key: &Key) -> &'static str {
         match (place, key.name) {
             ("log", "facility" | "tag" | "severity" | "protocol") => "to = \"syslog\"\n",
+            ("listener.a", "on_silence") => {
+                "route = [{ when = { regex = \"a\" }, pool = \"web\" }]\n"
+            }
             _ => "",
         }
     }
@@ -210,7 +232,8 @@ mod tests {
                 _ => panic!("{} is no table", top.name),
             };
             for key in schema.all() {
-                let place = if key.name == "pool" { "listener.b" } else { place };
+                let of_pool = ["pool", "otherwise"].contains(&key.name);
+                let place = if of_pool { "listener.b" } else { place };
                 let beside = companion(place, key);
                 within(place, key, &|line| format!("{beside}{line}"), visit);
             }
@@ -264,7 +287,9 @@ mod tests {
         assert_eq!(schema["additionalProperties"], false);
         let listener = &schema["properties"]["listener"]["additionalProperties"];
         assert_eq!(listener["required"], json!(["bind"]));
-        assert_eq!(listener["oneOf"], json!([{ "required": ["to"] }, { "required": ["pool"] }]));
+        assert_eq!(listener["anyOf"][1], json!({ "required": ["pool"] }));
+        let not = &schema["$defs"]["when"]["properties"]["not"]["anyOf"][0];
+        assert_eq!(*not, json!({ "$ref": "#/$defs/when" }));
         let connect = &listener["properties"]["timeouts"]["properties"]["connect"];
         assert_eq!(connect["default"], "5s");
         let by = &listener["properties"]["sticky"]["properties"]["by"]["anyOf"][0]["enum"];

@@ -334,6 +334,27 @@ impl Reader<'_> {
         later: &[&str],
     ) -> Option<T> {
         let text = self.text(table, key)?;
+        self.choice_of(key, &text, known, later)
+    }
+
+    /// One of a few words, or a list of them.
+    pub(super) fn choices<T: Copy>(
+        &mut self,
+        table: &Table<'_>,
+        key: &str,
+        known: &[(&str, T)],
+    ) -> Vec<T> {
+        let texts = self.texts(table, key).unwrap_or_default();
+        texts.iter().filter_map(|text| self.choice_of(key, text, known, &[])).collect()
+    }
+
+    fn choice_of<T: Copy>(
+        &mut self,
+        key: &str,
+        text: &Text<'_>,
+        known: &[(&str, T)],
+        later: &[&str],
+    ) -> Option<T> {
         let word = &*text.value;
         if let Some((_, value)) = known.iter().find(|(name, _)| *name == word) {
             return Some(*value);

@@ -8,8 +8,9 @@ use model::log::{Sample, SyslogLabel, SyslogProtocol};
 use model::{
     Access, AllDown, Authorize, Backend, Backlog, Bandwidth, Bind, ByteSize, Children, Config,
     Delay, Ftp, FtpModes, Http, HttpRequests, Idle, Limits, Listener, Log, LogFormat, LogTarget,
-    Mptcp, OnError, OnRemoved, Pool, Queue, Refusal, Role, Route, Runtime, Source, Sticky, Syslog,
-    SyslogServer, Tcp, Timeouts, Transparent, Verbosity, Weight, When, WhenFull, unit,
+    Mptcp, OnError, OnRemoved, Pool, Protocol, Queue, Refusal, Role, Route, Runtime, Source,
+    Sticky, Syslog, SyslogServer, Tcp, Timeouts, TlsVersion, Transparent, Verbosity, Weight, When,
+    WhenFull, unit,
 };
 
 use super::pool::{BALANCES, STICKY_BY};
@@ -87,11 +88,15 @@ impl Writer {
         let transparent = listener.transparent.as_ref();
         let transparent = transparent.map(|mode| quoted(named(&Transparent::NAMES, mode.value)));
         self.optional("transparent", transparent, "clients meant to come here");
-        self.value("pool", &quoted(&listener.pool.value), false);
+        match &listener.pool {
+            Some(pool) => self.value("pool", &quoted(&pool.value), false),
+            None => self.value("otherwise", &quoted("close"), false),
+        }
         self.access(&listener.access);
         self.authorize(listener.authorize.as_ref().map(|authorize| &authorize.value));
         self.limits("limits.", &listener.limits, "any number");
         let (times, usual) = (listener.timeouts, Timeouts::default());
+        self.value("timeouts.sniff", &time(Some(times.sniff)), times.sniff == usual.sniff);
         self.value("timeouts.connect", &time(Some(times.connect)), times.connect == usual.connect);
         let idle = match times.idle {
             Idle::Usual => None,
@@ -112,6 +117,11 @@ impl Writer {
         self.optional("ftp", ftp, "just bytes");
         let http = listener.http.as_ref().map(|http| self::http(&http.value));
         self.optional("http", http, "nobody looks at requests");
+        let on_silence = listener.on_silence.as_ref().map(|pool| quoted(&pool.value));
+        self.optional("on_silence", on_silence, "turned away where routes ask what clients say");
+        let sniff_bytes = listener.sniff_bytes;
+        let is_usual = sniff_bytes.get() == Listener::SNIFF_BYTES;
+        self.value("sniff_bytes", &quoted(&sniff_bytes.to_string()), is_usual);
         self.choice("refuse", listener.refuse, &Refusal::NAMES);
         self.choice("when_full", listener.when_full, &WhenFull::NAMES);
         let backlog = listener.backlog;
@@ -156,20 +166,9 @@ impl Writer {
 
     fn route(&mut self, listener: &str, route: &Route) {
         self.header(&format!("[listener.{}.route]", quoted(listener)));
-        let When { client, address, port } = &route.when.value;
-        let mut when = Vec::new();
-        if !client.is_empty() {
-            let client = client.iter().map(|range| range.value.to_string());
-            when.push(format!("client = {}", list(client)));
-        }
-        if !address.is_empty() {
-            when.push(format!("address = {}", list(address.iter().map(ToString::to_string))));
-        }
-        if !port.is_empty() {
-            let ports: Vec<_> = port.iter().map(ToString::to_string).collect();
-            when.push(format!("port = [{}]", ports.join(", ")));
-        }
-        self.value("when", &format!("{{ {} }}", when.join(", ")), false);
+        let name = route.name.as_deref().map(quoted);
+        self.optional("name", name, "by its place");
+        self.value("when", &condition(&route.when.value), false);
         self.value("pool", &quoted(&route.pool.value), false);
     }
 
@@ -410,6 +409,46 @@ fn http(http: &Http) -> String {
             format!("{{ requests = {requests}, force_url = {url} }}")
         }
     }
+}
+
+/// A condition of a route as an inline table.
+fn condition(when: &When) -> String {
+    fn shown<T: ToString>(items: &[T]) -> String {
+        list(items.iter().map(ToString::to_string))
+    }
+    fn choices<T: PartialEq + Copy>(names: &[(&'static str, T)], items: &[T]) -> String {
+        list(items.iter().map(|item| named(names, *item).to_owned()))
+    }
+    fn within(items: &[When]) -> String {
+        let items: Vec<_> = items.iter().map(condition).collect();
+        format!("[{}]", items.join(", "))
+    }
+    let ports: Vec<_> = when.port.iter().map(ToString::to_string).collect();
+    let parts = [
+        ("client", list(when.client.iter().map(|range| range.value.to_string()))),
+        ("address", shown(&when.address)),
+        ("port", format!("[{}]", ports.join(", "))),
+        ("time", shown(&when.time)),
+        ("protocol", choices(&Protocol::NAMES, &when.protocol)),
+        ("sni", shown(&when.sni)),
+        ("alpn", shown(&when.alpn)),
+        ("tls_version", choices(&TlsVersion::NAMES, &when.tls_version)),
+        ("host", shown(&when.host)),
+        ("path", shown(&when.path)),
+        ("method", shown(&when.method)),
+        ("header", shown(&when.header)),
+        ("user", shown(&when.user)),
+        ("database", shown(&when.database)),
+        ("git_repository", shown(&when.git_repository)),
+        ("prefix", shown(&when.prefix)),
+        ("regex", shown(&when.regex)),
+        ("not", within(&when.not)),
+        ("any", within(&when.any)),
+        ("all", within(&when.all)),
+    ];
+    let parts = parts.iter().filter(|(_, value)| value != "[]");
+    let parts: Vec<_> = parts.map(|(key, value)| format!("{key} = {value}")).collect();
+    format!("{{ {} }}", parts.join(", "))
 }
 
 /// Where a log goes, as it is configured.

@@ -6,13 +6,16 @@ use std::time::Duration;
 use dialect::native;
 use dialect::render::{Colour, render};
 use model::log::{Facility, Sample, SyslogProtocol, SyslogSeverity, Tag};
+use model::route::hours::Hours;
+use model::route::pattern::{HeaderPattern, NamePattern, Prefix, TextPattern};
 use model::{
     Access, AddressPattern, Admin, AllDown, Authorize, Backend, BackendAddress, Backlog, Balance,
     Bandwidth, Bind, ByteRate, ByteSize, Children, Clients, Config, Congestion, Delay, Dscp, Ftp,
     FtpModes, HostPort, Http, HttpRequests, Idle, Interface, Limits, Listener, Log, LogFormat,
-    LogTarget, Mptcp, OnError, OnRemoved, Pool, PortRange, Program, Proxy, ProxyProtocol, Queue,
-    Rate, Refusal, Role, Route, Runtime, Source, Sources, Spanned, Sticky, StickyKey, Syslog,
-    SyslogLabel, SyslogServer, Tcp, Timeouts, Transparent, Url, Verbosity, Weight, When, WhenFull,
+    LogTarget, Mptcp, OnError, OnRemoved, Pool, PortRange, Program, Protocol, Proxy, ProxyProtocol,
+    Queue, Rate, Refusal, Role, Route, Runtime, Source, Sources, Spanned, Sticky, StickyKey,
+    Syslog, SyslogLabel, SyslogServer, Tcp, Timeouts, TlsVersion, Transparent, Url, Verbosity,
+    Weight, When, WhenFull,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -99,8 +102,9 @@ fn listener() -> impl Strategy<Value = Listener> {
     let udp = ["udp://:53", "udp://:54", "udp://10.0.0.1:80", "udp://[::1]:7", "udp://:0"];
     let bind = select([&binds[..], &unix, &handed, &udp].concat());
     let bind = bind.prop_map(|text| unwritten(Bind::parse(text).expect("these are legal binds")));
-    let timeouts = (time(), idle(), option::of(time()), option::of(time()));
-    let timeouts = timeouts.prop_map(|(connect, idle, half_closed, lifetime)| Timeouts {
+    let timeouts = ((time(), time()), idle(), option::of(time()), option::of(time()));
+    let timeouts = timeouts.prop_map(|((sniff, connect), idle, half_closed, lifetime)| Timeouts {
+        sniff,
         connect,
         idle,
         half_closed,
@@ -114,11 +118,16 @@ fn listener() -> impl Strategy<Value = Listener> {
     let shown = option::of(select(vec!["0:80", "a b:\"${X}"]));
     let streams = (option::of(http()), delay(), option::of(ftp()));
     let backlog = select(vec![1, 128, Backlog::USUAL, Backlog::MAX]);
-    let more = (tcp(), refuse, full, by, (shown, transparent), streams, backlog);
-    (vec(bind, 1..9), 0usize..3, vec(route(), 0..3), access, limits(), timeouts, more).prop_map(
-        |(bind, pool, routes, (access, authorize), limits, timeouts, more)| {
-            let (tcp, refuse, when_full, by, (shown_as, transparent), streams, backlog) = more;
+    let sizes = Listener::SNIFF_BYTES_MIN..=Listener::SNIFF_BYTES_MAX;
+    let sniffing = (option::of(0usize..3), option::of(0usize..3), sizes);
+    let more = (tcp(), refuse, full, by, (shown, transparent), streams, (backlog, sniffing));
+    (vec(bind, 1..9), vec(route(), 0..3), access, limits(), timeouts, more).prop_map(
+        |(bind, routes, (access, authorize), limits, timeouts, more)| {
+            let (tcp, refuse, when_full, by, (shown_as, transparent), streams, numbers) = more;
+            let (backlog, sniffing) = numbers;
             let (http, delay, ftp) = streams;
+            let (pool, on_silence, sniff_bytes) = sniffing;
+            let pool_named = |pool| unwritten(format!("p-{pool}"));
             Listener {
                 bind,
                 shown_as: shown_as.map(str::to_owned),
@@ -136,7 +145,10 @@ fn listener() -> impl Strategy<Value = Listener> {
                 backlog: Backlog::new(backlog).expect("a legal backlog"),
                 interface: by.map(|name| unwritten(interface(name))),
                 transparent: transparent.map(unwritten),
-                ..Listener::new("", unwritten(format!("p-{pool}")))
+                pool: pool.map(pool_named),
+                on_silence: on_silence.map(pool_named),
+                sniff_bytes: ByteSize::new(sniff_bytes).expect("it is not zero"),
+                ..Listener::new("", pool_named(0))
             }
         },
     )
@@ -222,10 +234,75 @@ fn route() -> impl Strategy<Value = Route> {
     let address = address
         .prop_map(|texts| texts.iter().map(|text| text.parse().expect("an address")).collect());
     let port = subsequence(vec![1u16, 8080, 65535], 1..3);
-    (client, address, port, 0usize..3).prop_map(|(client, address, port, pool)| Route {
-        when: unwritten(When { client, address, port }),
-        pool: unwritten(format!("p-{pool}")),
-    })
+    let name = option::of(select(vec!["inner", "a.b-c_d"]));
+    let inner = || vec(content(), 0..3);
+    let nested = (inner(), inner(), inner());
+    (name, (client, address, port), content(), nested, 0usize..3).prop_map(
+        |(name, (client, address, port), content, (not, any, all), pool)| Route {
+            name: name.map(str::to_owned),
+            when: unwritten(When { client, address, port, not, any, all, ..content }),
+            pool: unwritten(format!("p-{pool}")),
+        },
+    )
+}
+
+/// Conditions that ask for what clients say: at least one thing, at most all.
+fn content() -> impl Strategy<Value = When> {
+    fn some<T: Clone + std::fmt::Debug + 'static>(
+        texts: &'static [&'static str],
+        read: fn(&str) -> T,
+    ) -> impl Strategy<Value = Vec<T>> {
+        let most = texts.len() + 1;
+        subsequence(texts.to_vec(), 0..most)
+            .prop_map(move |texts| texts.into_iter().map(read).collect())
+    }
+    let name = |text: &str| NamePattern::parse(text).expect("a legal name");
+    let text = |text: &str| TextPattern::parse(text).expect("a legal text");
+    let plain = |text: &str| text.to_owned();
+    let protocols = Protocol::NAMES.map(|(_, protocol)| protocol).to_vec();
+    let versions = TlsVersion::NAMES.map(|(_, version)| version).to_vec();
+    let names = &["a.example", "*.b.example", "*", "10.0.0.1", "2001:db8::1"];
+    let tls = (some(names, name), some(&["h2", "\"x\u{1}"], plain), subsequence(versions, 0..3));
+    let fields = some(&["upgrade", "x-a: b", "user-agent: curl/*"], |text| {
+        HeaderPattern::parse(text).expect("a legal field")
+    });
+    let http = (some(names, name), some(&["/", "/a b*", "*"], text), some(&["GET"], plain), fields);
+    let database = (some(&["alice", "${x}"], plain), some(&["shop"], plain));
+    let prefix = some(&["SSH-", "hex:00ff", "hex:6865783a", "ä"], |text| {
+        Prefix::parse(text).expect("a legal prefix")
+    });
+    let bytes = (some(&["/p.git", "/g/*"], text), prefix, some(&["a+", r"\x00[\d']"], plain));
+    let hours = some(&["mon-fri 08:00-18:00", "sat", "22:00-06:00"], |text| {
+        Hours::parse(text).expect("legal hours")
+    });
+    let protocol = subsequence(protocols, 0..3);
+    (tls, http, database, bytes, (hours, protocol)).prop_map(
+        |(tls, http, (user, database), bytes, (time, mut protocol))| {
+            let (sni, alpn, tls_version) = tls;
+            let (host, path, method, header) = http;
+            let (git_repository, prefix, regex) = bytes;
+            if protocol.is_empty() {
+                protocol.push(Protocol::Tls);
+            }
+            When {
+                time,
+                protocol,
+                sni,
+                alpn,
+                tls_version,
+                host,
+                path,
+                method,
+                header,
+                user,
+                database,
+                git_repository,
+                prefix,
+                regex,
+                ..When::default()
+            }
+        },
+    )
 }
 
 fn tcp() -> impl Strategy<Value = Tcp> {

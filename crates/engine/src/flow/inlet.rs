@@ -23,11 +23,14 @@ use super::{Flow, ROW, Refused, Room};
 use crate::gate::{Held, Place, Scope};
 use crate::journal::{Loss, Notice};
 use crate::phase::accept::{Duty, REST};
-use crate::phase::account::{By, ClientAddress, Counts, Datagrams, Event, Reason, Record};
+use crate::phase::account::{By, ClientAddress, Counts, Datagrams, Event, Reason, Record, Spoken};
 use crate::phase::admit::{Admission, admit};
 use crate::phase::carry::Outcome;
-use crate::phase::route::Chosen;
+use crate::phase::route::condition::Around;
+use crate::phase::route::seen::Seen;
+use crate::phase::route::{Chosen, Routed};
 use crate::plan::{Listener, Pool, Target};
+use crate::session::this_moment;
 use crate::shard::Shard;
 use crate::socket;
 
@@ -161,7 +164,8 @@ impl Inlet {
             flows[at] = known.or_else(|| {
                 // To begin a flow may end another one, which is to get its datagrams before.
                 deliver(batch, &mut flows[..at], now);
-                self.begin(key, (client, local), now)
+                let first = batch.parcel(at).map_or(&[][..], |parcel| parcel.first());
+                self.begin(key, (client, local), first, now)
             });
         }
         deliver(batch, &mut flows[..batch.len()], now);
@@ -172,6 +176,7 @@ impl Inlet {
         self: &Rc<Self>,
         key: Key,
         addresses: (SocketAddr, Option<Local>),
+        first: &[u8],
         now: Tick,
     ) -> Option<Rc<Flow>> {
         if !self.is_open.get() {
@@ -179,9 +184,14 @@ impl Inlet {
         }
         let listener = self.duty.listener();
         let client = socket::canonical(addresses.0);
-        let begun = self
-            .room(&listener, client.ip())
-            .and_then(|room| Flow::begin(self, Arc::clone(&listener), key, addresses, room, now));
+        let chosen = self.choose(&listener, client, addresses.1, first);
+        let begun = self.room(&listener, client.ip()).and_then(|room| {
+            let Some(chosen) = chosen else {
+                let outcome = Outcome { reason: Reason::Denied, by: By::Replug };
+                return Err(Refused { outcome, denial: None, attempts: Vec::new() });
+            };
+            Flow::begin(self, Arc::clone(&listener), key, addresses, chosen, room, now)
+        });
         let refused = match begun {
             Ok(flow) => return Some(flow),
             Err(refused) => refused,
@@ -193,7 +203,7 @@ impl Inlet {
         if refused.outcome.reason != Reason::Denied {
             self.lose(&self.no_flow, 1, now);
         }
-        let pool = listener.pool_of(self.choose(&listener, client, addresses.1));
+        let pool = listener.pool_of(chosen.unwrap_or_default());
         self.refuse(&listener, pool, client, refused, now);
         None
     }
@@ -247,19 +257,27 @@ impl Inlet {
         if is_within { Ok(room) } else { Err(refused(Reason::Limited)) }
     }
 
-    /// Phase *route*: which pool a client goes to that has sent to `local`.
-    pub(super) fn choose(
+    /// Phase *route*: which pool a client goes to that has sent its `first` datagram to `local`;
+    /// `None`: it is turned away.
+    fn choose(
         &self,
         listener: &Listener,
         client: SocketAddr,
         local: Option<Local>,
-    ) -> Chosen {
+        first: &[u8],
+    ) -> Option<Chosen> {
         let here = || {
             let bound = socket::local_address(self.socket.descriptor())?;
             let ip = local.map_or_else(|| bound.ip(), |local| local.address.to_canonical());
             Some(SocketAddr::new(ip, bound.port()))
         };
-        listener.routes.choose(Some(socket::canonical(client).ip()), here)
+        let client = Some(socket::canonical(client).ip());
+        let around = Around::new(client, &here, &this_moment);
+        match listener.routing.routes.decide(&around, &Seen::of_datagram(first)) {
+            Routed::Route(chosen) => Some(chosen),
+            Routed::None | Routed::Wait if listener.routing.closes_others => None,
+            Routed::None | Routed::Wait => Some(Chosen::default()),
+        }
     }
 
     /// Ends the idlest flow that has begun here.
@@ -298,6 +316,8 @@ impl Inlet {
             target: pool.target(),
             client: ClientAddress::Ip(client),
             pool: is_routed.then(|| pool.name.clone()),
+            route: None,
+            spoken: Spoken::default(),
             denial,
             backend: None,
             bytes_to_backend: 0,

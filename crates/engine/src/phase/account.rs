@@ -32,6 +32,11 @@ pub struct Record {
     pub client: ClientAddress,
     /// The pool it was routed to; `None` when it ended before that.
     pub pool: Option<Arc<str>>,
+    /// The route that led there: its name, or its place among those of its listener, from 1 on;
+    /// `on_silence` for a client that said nothing. `None` when there was none.
+    pub route: Option<Arc<str>>,
+    /// What the client has said, if it was listened to.
+    pub spoken: Spoken,
     /// Which of the access rules refused it, if they did.
     pub denial: Option<Denial>,
     /// The backend that served it; `None` when none was reached.
@@ -83,6 +88,15 @@ pub enum Denial {
     NotAllowed,
     /// It is one of those that may not.
     Denied,
+}
+
+/// What a client has said before it had a route; any text that a peer may send.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Spoken {
+    /// The host in its ClientHello.
+    pub sni: Option<Arc<str>>,
+    /// The protocols that it offers to speak within TLS, with commas between.
+    pub alpn: Option<Arc<str>>,
 }
 
 /// The datagrams of a flow.
@@ -188,6 +202,8 @@ pub enum ConnectFailure {
     Unresolved,
     /// The proxy before it was reached and did not connect us.
     Proxy(ProxyFailure),
+    /// It was asked for TLS, as its client had asked for it, and refused.
+    NoTls,
     /// The connection cannot leave from the client's own address, with the system's error number.
     /// Says nothing about the backend.
     Source(i32),
@@ -262,6 +278,8 @@ pub enum Reason {
     /// A limit was reached: of sessions, of their rate, of a session's lifetime. Or a flow made
     /// room for another.
     Limited,
+    /// The client has not shown its route in the time for that.
+    SniffTimeout,
     /// What a peer has sent is not what its protocol allows.
     BadRequest,
     /// The time to drain was over.
@@ -288,6 +306,7 @@ impl Record {
         match self.queued {
             _ if self.connect.is_some() || is_flow => Phase::Data,
             Some(Queued { waited: None, .. }) => Phase::Queue,
+            _ if self.pool.is_none() => Phase::Sniff,
             _ => Phase::Connect,
         }
     }
@@ -296,6 +315,8 @@ impl Record {
 /// How far a session came, as HAProxy counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
+    /// Before it had a route.
+    Sniff,
     Queue,
     Connect,
     Data,
@@ -317,6 +338,8 @@ impl Reason {
     fn code(self, phase: Phase) -> &'static str {
         match (self, phase) {
             (Self::Done, _) => "--",
+            (Self::SniffTimeout, _) => "cR",
+            (Self::ClientReset, Phase::Sniff) => "CR",
             (Self::ClientReset, Phase::Queue) => "CQ",
             (Self::ClientReset, Phase::Connect) => "CC",
             (Self::ClientReset, Phase::Data) => "CD",
@@ -328,12 +351,13 @@ impl Reason {
             (Self::Refused | Self::Unreachable | Self::NoBackend, _) => "SC",
             (Self::Denied | Self::BadRequest, _) => "PR",
             (Self::Limited, Phase::Queue) => "sQ",
-            (Self::Limited, Phase::Connect) => "PC",
+            (Self::Limited, Phase::Sniff | Phase::Connect) => "PC",
             (Self::Limited, Phase::Data) => "PD",
+            (Self::Drained | Self::Killed, Phase::Sniff) => "KR",
             (Self::Drained | Self::Killed, Phase::Queue) => "KQ",
             (Self::Drained | Self::Killed, Phase::Connect) => "KC",
             (Self::Drained | Self::Killed, Phase::Data) => "KD",
-            (Self::Internal, Phase::Queue | Phase::Connect) => "RC",
+            (Self::Internal, Phase::Sniff | Phase::Queue | Phase::Connect) => "RC",
             (Self::Internal, Phase::Data) => "ID",
         }
     }
@@ -352,6 +376,7 @@ impl Reason {
             Self::NoBackend => "no_backend",
             Self::Denied => "denied",
             Self::Limited => "limited",
+            Self::SniffTimeout => "sniff_timeout",
             Self::BadRequest => "bad_request",
             Self::Drained => "drained",
             Self::Killed => "killed",
@@ -374,6 +399,7 @@ impl ConnectFailure {
             Self::Unreachable => "unreachable",
             Self::Unresolved => "unresolved",
             Self::Proxy(_) => "proxy_refused",
+            Self::NoTls => "no_tls",
             Self::Source(_) => "no_source",
             Self::Undiverted => "not_diverted",
             Self::Ourselves => "loop",
@@ -385,7 +411,7 @@ impl ConnectFailure {
     /// The reason of a session whose last attempt failed this way.
     pub fn reason(self) -> Reason {
         match self {
-            Self::Refused | Self::Proxy(_) => Reason::Refused,
+            Self::Refused | Self::Proxy(_) | Self::NoTls => Reason::Refused,
             Self::Timeout => Reason::ConnectTimeout,
             Self::Unreachable | Self::Other(_) => Reason::Unreachable,
             Self::Unresolved | Self::Source(_) => Reason::NoBackend,
@@ -423,6 +449,7 @@ impl fmt::Display for ConnectFailure {
             Self::Timeout => f.write_str("no answer in time"),
             Self::Unreachable => f.write_str("unreachable"),
             Self::Unresolved => f.write_str("its name has no address"),
+            Self::NoTls => f.write_str("it does not speak TLS"),
             Self::Proxy(ProxyFailure::Status(status)) => {
                 write!(f, "the proxy answered {status}")
             }
@@ -462,13 +489,14 @@ mod tests {
             Reason::NoBackend,
             Reason::Denied,
             Reason::Limited,
+            Reason::SniffTimeout,
             Reason::BadRequest,
             Reason::Drained,
             Reason::Killed,
             Reason::Internal,
         ];
         for reason in reasons {
-            for phase in [Phase::Queue, Phase::Connect, Phase::Data] {
+            for phase in [Phase::Sniff, Phase::Queue, Phase::Connect, Phase::Data] {
                 let code = reason.code(phase);
                 let (cause, place) = code.split_at(1);
                 assert!("CSPLRIDUKcs-".contains(cause), "{code}");

@@ -23,7 +23,8 @@ use crate::ceiling::Ceiling;
 use crate::journal::{Journal, Level, Notice};
 use crate::mark::{Carries, Change};
 use crate::phase::accept::REST;
-use crate::phase::account::{Attempt, ClientAddress, ConnectFailure, Queued};
+use crate::phase::account::{Attempt, ClientAddress, ConnectFailure, Queued, Spoken};
+use crate::phase::sniff;
 use crate::phase::via::{self, Reached, Refused};
 use crate::pick::{Pick, Place};
 use crate::plan::{Backend, Listener, Pool, Target};
@@ -56,12 +57,15 @@ pub(crate) struct Trail {
     pub(crate) original: Option<Arc<str>>,
     /// The wait for a place.
     pub(crate) queued: Option<Queued>,
+    /// What the client said before.
+    pub(crate) spoken: Spoken,
 }
 
 impl Trail {
     pub(crate) fn is_empty(&self) -> bool {
-        let Self { attempts, address, original, queued } = self;
-        attempts.is_empty() && address.is_none() && original.is_none() && queued.is_none()
+        let Self { attempts, address, original, queued, spoken } = self;
+        let is_direct = attempts.is_empty() && address.is_none() && queued.is_none();
+        is_direct && original.is_none() && *spoken == Spoken::default()
     }
 
     /// Why the search failed, if it did: what the last backend said, rather than that there is none
@@ -87,6 +91,8 @@ pub(crate) enum Unreached {
 pub(crate) struct Search<'a> {
     pub(crate) listener: &'a Listener,
     pub(crate) pool: &'a Pool,
+    /// Whether the backend is to be asked for TLS, as a PostgreSQL client has asked for it.
+    pub(crate) asks_for_tls: bool,
     pub(crate) client: ClientAddress,
     /// Where it meant to go; `None`: to this listener.
     pub(crate) original: Option<Original>,
@@ -140,7 +146,7 @@ pub(crate) async fn connect<'a>(
         search.tell_failed(&trail.attempts[first_attempt..]);
         match trail.attempts.last().map(|last| last.failure) {
             // Says something about this client and this backend only, or nothing for sure.
-            None | Some(ConnectFailure::Proxy(_)) => {}
+            None | Some(ConnectFailure::Proxy(_) | ConnectFailure::NoTls) => {}
             Some(failure) if failure.is_of_original() => {}
             Some(ConnectFailure::Timeout) if pool.via.is_some() => {}
             // The proxy was not reached, and the other backends are behind it as well.
@@ -378,10 +384,14 @@ pub(crate) async fn open(
             Err(error) => Err(error),
         };
         let socket = connected.map_err(|error| error.failure(target.is_unix()))?;
-        match &search.pool.via {
-            None => Ok(Reached { socket, early: Box::default() }),
-            // Boxed: most sessions go without.
-            Some(via) => Box::pin(via::ask(socket, backend, via.protocol)).await,
+        // Boxed: most sessions go without.
+        let reached = match &search.pool.via {
+            None => Reached { socket, early: Box::default() },
+            Some(via) => Box::pin(via::ask(socket, backend, via.protocol)).await?,
+        };
+        match search.asks_for_tls {
+            false => Ok(reached),
+            true => Box::pin(sniff::ask_for_tls(reached)).await,
         }
     };
     match timeout(search.listener.timeouts.connect, connecting).await {
@@ -431,6 +441,7 @@ pub(crate) fn mark_down(
         ConnectFailure::Ours(_)
         | ConnectFailure::Unresolved
         | ConnectFailure::Proxy(_)
+        | ConnectFailure::NoTls
         | ConnectFailure::Source(_)
         | ConnectFailure::Undiverted
         | ConnectFailure::Ourselves => return,

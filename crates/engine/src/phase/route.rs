@@ -2,26 +2,42 @@
 //!
 //! The routes of a listener are asked in their order, and the first that matches counts; if none
 //! does, it is the listener's pool. Of a thousand routes by the client's address only those are
-//! looked at whose ranges the client is in. The address that the client came to is asked for
-//! only where one of these wants to know it.
+//! looked at whose ranges the client is in, and of those by a host only the ones that name it. The
+//! address that the client came to is asked for only where one of these wants to know it.
+//!
+//! What a client says is there only after a while, so there are three answers: a route, none, or
+//! that it cannot be told yet. What was told does not change when more comes.
+
+pub(crate) mod condition;
+mod names;
+pub(crate) mod seen;
 
 use std::collections::HashSet;
-use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use ipnet::IpNet;
 use model::When;
+use wire::Verdict;
 
 use crate::ranges::{Ranges, Within};
+use condition::{Around, Condition, Of};
+use names::Index;
+use seen::{Part, Seen};
 
 /// Which of a listener's pools: its own, or that of a route.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Chosen(u16);
 
 impl Chosen {
-    /// The place of the route; `None`: the listener's own pool.
+    /// The place of the route; `None`: the listener's own pool. Behind those of routes stands the
+    /// one for silent clients.
     pub(crate) fn route(self) -> Option<usize> {
         self.0.checked_sub(1).map(usize::from)
+    }
+
+    /// The pool for silent clients of a listener with so many routes.
+    pub(crate) fn silence(routes: usize) -> Self {
+        Self::of(u16::try_from(routes).unwrap_or(u16::MAX - 1))
     }
 
     fn of(route: u16) -> Self {
@@ -29,118 +45,200 @@ impl Chosen {
     }
 }
 
-const _: () = assert!(model::Route::COUNT_MAX < u16::MAX as usize, "a route fits into `Chosen`");
+const _: () = assert!(model::Route::COUNT_MAX + 1 < u16::MAX as usize, "each fits into `Chosen`");
+
+/// What is known of where a session goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Routed {
+    /// Where this route leads.
+    Route(Chosen),
+    /// No route takes it.
+    None,
+    /// It depends on what the client says next.
+    Wait,
+}
 
 /// The routes of a listener, compiled.
 #[derive(Debug)]
 pub(crate) struct Routes {
-    /// What each asks of the address that the client came to.
-    arrivals: Box<[Arrived]>,
-    /// The routes to look at for a client with this address, in their order. None stands behind
-    /// one that asks for nothing more.
-    by_client: Ranges<Arc<[u16]>>,
+    /// What each asks besides what it is found by.
+    conditions: Box<[Condition]>,
+    /// The routes to look at for a client with this address.
+    by_client: Ranges<Arc<Candidates>>,
     /// The same for a client without an address.
-    by_nobody: Arc<[u16]>,
+    by_nobody: Arc<Candidates>,
+    by_sni: Index,
+    by_host: Index,
+    /// Whether a request for TLS by a PostgreSQL client is granted, since a route asks for what
+    /// comes behind it.
+    pub(crate) grants_tls_to_postgres: bool,
 }
 
-/// What a route asks of the address that the client came to.
-#[derive(Debug)]
-struct Arrived {
-    address: Box<[IpAddr]>,
-    port: Box<[u16]>,
+/// The routes to look at for some clients, in their order. None stands behind one that asks for
+/// nothing more.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Candidates {
+    all: Box<[u16]>,
+    /// Those that are not found by a host.
+    plain: Box<[u16]>,
+    /// The first that is found by the host of a ClientHello.
+    first_by_sni: Option<u16>,
+    /// The first that is found by the host of a request.
+    first_by_host: Option<u16>,
 }
 
-impl Arrived {
-    fn is_anywhere(&self) -> bool {
-        self.address.is_empty() && self.port.is_empty()
+/// What a route is found by.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Found {
+    BySni,
+    ByHost,
+    Plainly,
+}
+
+impl Found {
+    fn of(when: &When) -> Self {
+        // Of PostgreSQL behind a request for TLS there is no telling before that is answered.
+        if !when.sni.is_empty() && Of::Tls.within(when) == Of::Tls {
+            Self::BySni
+        } else if !when.host.is_empty() {
+            Self::ByHost
+        } else {
+            Self::Plainly
+        }
     }
+}
 
-    fn matches(&self, here: SocketAddr) -> bool {
-        (self.address.is_empty() || self.address.contains(&here.ip()))
-            && (self.port.is_empty() || self.port.contains(&here.port()))
+impl Candidates {
+    fn new(all: Vec<u16>, found: &[Found]) -> Self {
+        let is = |kind| move |route: &u16| found[usize::from(*route)] == kind;
+        Self {
+            plain: all.iter().copied().filter(is(Found::Plainly)).collect(),
+            first_by_sni: all.iter().copied().find(is(Found::BySni)),
+            first_by_host: all.iter().copied().find(is(Found::ByHost)),
+            all: all.into(),
+        }
     }
 }
 
 impl Routes {
     /// Compiles the conditions of a listener's routes, at most [`model::Route::COUNT_MAX`].
     pub(crate) fn new<'a>(conditions: impl IntoIterator<Item = &'a When>) -> Self {
-        let conditions: Vec<_> = (0u16..).zip(conditions).collect();
-        let arrivals: Box<[_]> = conditions
-            .iter()
-            .map(|(_, when)| Arrived {
-                address: when.address.iter().copied().collect(),
-                port: when.port.iter().copied().collect(),
-            })
-            .collect();
-        let everybody = conditions.iter().filter(|(_, when)| when.client.is_empty());
+        let whens: Vec<(u16, &When)> = (0u16..).zip(conditions).collect();
+        let found: Vec<_> = whens.iter().map(|(_, when)| Found::of(when)).collect();
+        let (mut by_sni, mut by_host) = (Index::default(), Index::default());
+        let compiled = whens.iter().map(|(route, when)| {
+            let mut rest = When { client: Vec::new(), ..(*when).clone() };
+            match found[usize::from(*route)] {
+                Found::BySni => by_sni.put(&std::mem::take(&mut rest.sni), *route),
+                Found::ByHost => by_host.put(&std::mem::take(&mut rest.host), *route),
+                Found::Plainly => {}
+            }
+            Condition::new(&rest, Of::Tls)
+        });
+        let conditions: Box<[_]> = compiled.collect();
+        let everybody = whens.iter().filter(|(_, when)| when.client.is_empty());
         let everybody: Vec<u16> = everybody.map(|(route, _)| *route).collect();
-        let some = conditions.iter().flat_map(|(route, when)| {
+        let some = whens.iter().flat_map(|(route, when)| {
             when.client.iter().map(|range| (range.value, u32::from(*route)))
         });
         // Many pieces have the same list.
-        let mut known: HashSet<Arc<[u16]>> = HashSet::new();
+        let mut known: HashSet<Arc<Candidates>> = HashSet::new();
         let mut to_look_at = |within: &Within| {
             let mut routes: Vec<u16> =
                 within.keys().filter_map(|route| u16::try_from(*route).ok()).collect();
             routes.extend(&everybody);
             routes.sort_unstable();
-            let certain =
-                routes.iter().position(|route| arrivals[usize::from(*route)].is_anywhere());
+            let is_certain = |route: &u16| {
+                let route = usize::from(*route);
+                found[route] == Found::Plainly && conditions[route].is_empty()
+            };
+            let certain = routes.iter().position(is_certain);
             routes.truncate(certain.map_or(routes.len(), |at| at + 1));
-            if let Some(known) = known.get(&*routes) {
+            let candidates = Candidates::new(routes, &found);
+            if let Some(known) = known.get(&candidates) {
                 return Arc::clone(known);
             }
-            let routes: Arc<[u16]> = routes.into();
-            known.insert(Arc::clone(&routes));
-            routes
+            let candidates = Arc::new(candidates);
+            known.insert(Arc::clone(&candidates));
+            candidates
         };
         let by_nobody = to_look_at(&Within::new());
-        let by_client = Ranges::<Arc<[u16]>>::new(some.collect::<Vec<(IpNet, u32)>>(), to_look_at);
-        Self { arrivals, by_client, by_nobody }
+        let by_client =
+            Ranges::<Arc<Candidates>>::new(some.collect::<Vec<(IpNet, u32)>>(), to_look_at);
+        let grants_tls_to_postgres = conditions.iter().any(Condition::asks_for_tls_of_postgres);
+        Self { conditions, by_client, by_nobody, by_sni, by_host, grants_tls_to_postgres }
     }
 
-    /// The first route that matches. `here` tells the address that the client came to; `None`:
-    /// there is none, as on a unix socket.
-    pub(crate) fn choose(
-        &self,
-        client: Option<IpAddr>,
-        here: impl FnOnce() -> Option<SocketAddr>,
-    ) -> Chosen {
-        let routes = client.map_or(&self.by_nobody, |client| self.by_client.get(client));
-        let mut here = Asked::NotYet(here);
-        for &route in routes.iter() {
-            let arrived = &self.arrivals[usize::from(route)];
-            if arrived.is_anywhere() || here.get().is_some_and(|here| arrived.matches(here)) {
-                return Chosen::of(route);
+    /// The first route that matches.
+    pub(crate) fn decide(&self, around: &Around<'_>, seen: &Seen<'_>) -> Routed {
+        let candidates = match around.client {
+            Some(client) => self.by_client.get(client),
+            None => &self.by_nobody,
+        };
+        let mut found = Vec::new();
+        // The first of those of which it is not known yet whether they match.
+        let mut unsure: Option<u16> = None;
+        let mut wait_for = |first: Option<u16>| {
+            unsure = unsure.into_iter().chain(first).min();
+        };
+        if candidates.first_by_sni.is_some() {
+            match seen.hello() {
+                Part::Known(hello) => {
+                    if let Some(name) = &hello.server_name {
+                        self.by_sni.find(name, &mut found);
+                    }
+                }
+                Part::Awaited => wait_for(candidates.first_by_sni),
+                Part::Absent => {}
             }
         }
-        Chosen::default()
+        if candidates.first_by_host.is_some() {
+            match seen.request() {
+                Part::Known(request) => {
+                    if let Some(name) = request.host.and_then(names::host) {
+                        self.by_host.find(&name, &mut found);
+                    }
+                }
+                Part::Awaited => wait_for(candidates.first_by_host),
+                Part::Absent => {}
+            }
+        }
+        found.retain(|route| candidates.all.binary_search(route).is_ok());
+        found.sort_unstable();
+        found.dedup();
+        for route in merged(&candidates.plain, &found) {
+            if unsure.is_some_and(|unsure| unsure < route) {
+                return Routed::Wait;
+            }
+            match self.conditions[usize::from(route)].test(around, seen) {
+                Verdict::Yes => return Routed::Route(Chosen::of(route)),
+                Verdict::Maybe => return Routed::Wait,
+                Verdict::No => {}
+            }
+        }
+        if unsure.is_some() { Routed::Wait } else { Routed::None }
     }
 }
 
-/// Something that is asked for once, if at all.
-enum Asked<F> {
-    NotYet(F),
-    Answered(Option<SocketAddr>),
-}
-
-impl<F: FnOnce() -> Option<SocketAddr>> Asked<F> {
-    fn get(&mut self) -> Option<SocketAddr> {
-        match std::mem::replace(self, Self::Answered(None)) {
-            Self::NotYet(ask) => *self = Self::Answered(ask()),
-            answered @ Self::Answered(_) => *self = answered,
-        }
-        match self {
-            Self::Answered(answer) => *answer,
-            Self::NotYet(_) => None,
-        }
-    }
+/// Two sorted lists as one.
+fn merged(one: &[u16], other: &[u16]) -> impl Iterator<Item = u16> {
+    let (mut one, mut other) = (one.iter().peekable(), other.iter().peekable());
+    std::iter::from_fn(move || match (one.peek(), other.peek()) {
+        (Some(a), Some(b)) if a <= b => one.next().copied(),
+        (_, Some(_)) => other.next().copied(),
+        (_, None) => one.next().copied(),
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use condition::Moment;
     use model::Spanned;
+    use model::route::pattern::NamePattern;
+    use seen::Answered;
+    use std::cell::Cell;
+    use std::net::SocketAddr;
 
     fn when(client: &[&str], address: &[&str], port: &[u16]) -> When {
         let range = |text: &&str| Spanned::default_of(text.parse().expect("a legal range"));
@@ -148,6 +246,7 @@ mod tests {
             client: client.iter().map(range).collect(),
             address: address.iter().map(|text| text.parse().expect("a legal address")).collect(),
             port: port.to_vec(),
+            ..When::default()
         }
     }
 
@@ -155,15 +254,32 @@ mod tests {
         Routes::new(conditions)
     }
 
+    fn decide(
+        routes: &Routes,
+        client: &str,
+        here: &dyn Fn() -> Option<SocketAddr>,
+        seen: &Seen<'_>,
+    ) -> Routed {
+        let now = || Moment { weekday: 0, minute: 600 };
+        routes.decide(&Around::new(client.parse().ok(), here, &now), seen)
+    }
+
     /// Checks which route is chosen, and whether the address had to be asked for.
     #[track_caller]
     fn check(routes: &Routes, client: &str, here: &str, expected: Option<usize>, asks: bool) {
-        let mut asked = false;
-        let chosen = routes.choose(client.parse().ok(), || {
-            asked = true;
+        let asked = Cell::new(false);
+        let here = || {
+            asked.set(true);
             here.parse().ok()
-        });
-        assert_eq!((chosen.route(), asked), (expected, asks), "{client} at {here}");
+        };
+        let seen = Seen::of_stream(b"", Answered::default(), false);
+        let decision = decide(routes, client, &here, &seen);
+        let route = match decision {
+            Routed::Route(chosen) => chosen.route(),
+            Routed::None => None,
+            Routed::Wait => panic!("nothing depends on what the client says"),
+        };
+        assert_eq!((route, asked.get()), (expected, asks), "{client}");
     }
 
     #[test]
@@ -203,6 +319,106 @@ mod tests {
         }
         check(&routes, "10.200.0.1", "", None, false);
         let client = "10.1.0.9".parse().expect("a legal address");
-        assert_eq!(routes.by_client.get(client).len(), 1);
+        assert_eq!(routes.by_client.get(client).all.len(), 1);
+    }
+
+    fn named(sni: &[&str], host: &[&str]) -> When {
+        let names = |names: &[&str]| {
+            names.iter().map(|name| NamePattern::parse(name).expect("a legal name")).collect()
+        };
+        When { sni: names(sni), host: names(host), ..When::default() }
+    }
+
+    /// Checks what is decided after each byte of `text`, and when nothing more comes: `w` to wait,
+    /// `-` for no route, a digit for one.
+    #[track_caller]
+    fn check_bytes(routes: &Routes, text: &str, expected: &str) {
+        let shown = |seen: &Seen<'_>| match decide(routes, "10.0.0.1", &|| None, seen) {
+            Routed::Route(chosen) => format!("{}", chosen.route().unwrap_or_default()),
+            Routed::None => "-".to_owned(),
+            Routed::Wait => "w".to_owned(),
+        };
+        let seen =
+            |end, is_all| Seen::of_stream(&text.as_bytes()[..end], Answered::default(), is_all);
+        let mut decisions: String = (0..=text.len()).map(|end| shown(&seen(end, false))).collect();
+        while decisions.chars().rev().take(2).collect::<HashSet<_>>().len() == 1
+            && decisions.len() > 1
+        {
+            decisions.pop();
+        }
+        let last = shown(&seen(text.len(), true));
+        assert_eq!(format!("{decisions} {last}"), expected, "{text:?}");
+    }
+
+    #[test]
+    fn what_is_not_told_yet_is_waited_for() {
+        let speaks = |protocol| When { protocol: vec![protocol], ..When::default() };
+        let routes = routes(&[
+            named(&["*.a.example"], &[]),
+            speaks(model::Protocol::Ssh),
+            named(&[], &["web.example"]),
+            speaks(model::Protocol::Http),
+        ]);
+        check_bytes(&routes, "SSH-2.0", "wwww1 1");
+        check_bytes(&routes, "GET / ", "w -");
+        let waits = "w".repeat(24);
+        check_bytes(&routes, "GET / HTTP/1.0\r\nX: a\r\n\r\n", &format!("{waits}3 3"));
+        let text = "GET / HTTP/1.0\r\nHost: web.example\r\n\r\n";
+        check_bytes(&routes, text, &format!("{}2 2", "w".repeat(text.len())));
+        check_bytes(&routes, "\0", "w- -");
+        check_bytes(&routes, "", "w -");
+    }
+
+    #[test]
+    fn a_route_that_matches_does_not_wait_for_those_behind_it() {
+        let routes = routes(&[when(&["10.0.0.0/8"], &[], &[]), named(&["a.example"], &[])]);
+        check_bytes(&routes, "", "0 0");
+        let seen = Seen::of_stream(b"", Answered::default(), false);
+        assert_eq!(decide(&routes, "192.0.2.1", &|| None, &seen), Routed::Wait);
+        let of_others = Routes::new(&[When {
+            client: when(&["192.0.2.0/24"], &[], &[]).client,
+            ..named(&["a.example"], &[])
+        }]);
+        check_bytes(&of_others, "", "- -");
+    }
+
+    #[test]
+    fn of_ten_thousand_hosts_one_is_looked_at() {
+        let hosts = |route: usize| -> Vec<String> {
+            (0..5).map(|n| format!("h{}.example", 5 * route + n)).collect()
+        };
+        let conditions: Vec<_> = (0..2_000)
+            .map(|route| {
+                let hosts = hosts(route);
+                named(&[], &hosts.iter().map(String::as_str).collect::<Vec<_>>())
+            })
+            .collect();
+        let routes = routes(&conditions);
+        let candidates = &routes.by_nobody;
+        assert!(candidates.plain.is_empty(), "none is asked in turn");
+        for host in [0, 4_999, 9_999] {
+            let text = format!("GET / HTTP/1.1\r\nHost: h{host}.example\r\n\r\n");
+            let seen = Seen::of_stream(text.as_bytes(), Answered::default(), false);
+            let mut found = Vec::new();
+            routes.by_host.find(&format!("h{host}.example"), &mut found);
+            assert_eq!(found.len(), 1);
+            let decision = decide(&routes, "10.0.0.1", &|| None, &seen);
+            assert_eq!(decision, Routed::Route(Chosen::of(found[0])));
+            assert_eq!(usize::from(found[0]), host / 5);
+        }
+    }
+
+    #[test]
+    fn hosts_keep_the_order_of_their_routes() {
+        let routes = routes(&[
+            named(&[], &["*.b.example"]),
+            named(&[], &["a.b.example"]),
+            named(&[], &["*"]),
+        ]);
+        for (host, expected) in [("a.b.example", "0"), ("b.example", "2")] {
+            let text = format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n");
+            let waits = "w".repeat(text.len());
+            check_bytes(&routes, &text, &format!("{waits}{expected} {expected}"));
+        }
     }
 }

@@ -69,7 +69,8 @@ pub(crate) async fn open(data: Data, shard: Rc<Shard>) -> Option<Carry> {
                 Side::Client => (came, other),
                 Side::Backend => (other, came),
             };
-            let relay = session.join(client, server, early, Rewriters::default());
+            let relay =
+                session.join((client, Box::default()), (server, early), Rewriters::default());
             if session.shard.journal.wants().start {
                 session.write(Event::Start, &Carried::default());
             }
@@ -114,6 +115,7 @@ impl Session {
             let search = Search {
                 listener: &self.listener,
                 pool: &pool,
+                asks_for_tls: false,
                 client: self.client,
                 original: None,
                 id: self.id,

@@ -1,47 +1,162 @@
-//! A route that no session comes to, because an earlier one takes them all.
+//! Routes that no session comes to: an earlier one takes them all, or none can be like that.
 
-use std::collections::HashMap;
+mod possible;
+
+use std::collections::{HashMap, HashSet};
 
 use ipnet::IpNet;
 
 use super::ranges::{Covers, wider};
-use crate::config::{Listener, Route, When};
+use crate::config::Listener;
 use crate::diagnostic::{Code, Diagnostic};
+use crate::route::pattern::NamePattern;
+use crate::route::{Route, When};
 
 pub(super) fn check(listener: &Listener, faults: &mut Vec<Diagnostic>) {
-    // Only routes that have the first range of a route within one of theirs can cover it.
-    let mut by_range: HashMap<IpNet, Vec<&Route>> = HashMap::new();
-    let mut everybody: Vec<&Route> = Vec::new();
+    let mut earlier = Earlier::default();
     for route in &listener.routes {
-        let first = route.when.value.client.first();
-        let near = first.into_iter().flat_map(|range| wider(range.value));
-        let near = near.filter_map(|range| by_range.get(&range)).flatten();
-        let cover =
-            near.chain(&everybody).find(|earlier| covers(&earlier.when.value, &route.when.value));
-        if let Some(earlier) = cover {
-            faults.push(shadowed(earlier, route));
+        if let Some(fault) = possible::fault(listener, route) {
+            faults.push(fault);
+            continue;
         }
-        for range in &route.when.value.client {
-            by_range.entry(range.value.trunc()).or_default().push(route);
+        if let Some(cover) = earlier.cover(route) {
+            faults.push(shadowed(cover, route));
         }
-        if route.when.value.client.is_empty() {
-            everybody.push(route);
-        }
+        earlier.put(route);
+    }
+    silence(listener, faults);
+    nobody(listener, faults);
+}
+
+/// A listener that turns everybody away.
+fn nobody(listener: &Listener, faults: &mut Vec<Diagnostic>) {
+    if listener.pool.is_none() && listener.routes.is_empty() {
+        let span = listener.bind.first().and_then(|bind| bind.span);
+        let message = format!("listener `{}` leads nowhere", listener.name);
+        let fault = Diagnostic::new(Code::KeyMissing, span, message);
+        faults.push(
+            fault
+                .label("every client is turned away")
+                .help("write `to = \"10.0.0.11:80\"`, `pool = \"NAME\"`, or a route"),
+        );
     }
 }
 
-/// Whether every session of `narrow` is one of `wide`.
-fn covers(wide: &When, narrow: &When) -> bool {
-    fn all_in<T: PartialEq>(wide: &[T], narrow: &[T]) -> bool {
-        wide.is_empty() || !narrow.is_empty() && narrow.iter().all(|item| wide.contains(item))
+/// A pool for silent clients where nobody waits for them to speak.
+fn silence(listener: &Listener, faults: &mut Vec<Diagnostic>) {
+    let Some(pool) = &listener.on_silence else { return };
+    let only_datagrams =
+        !listener.bind.is_empty() && listener.bind.iter().all(|bind| bind.value.is_udp());
+    if listener.sniffs() && !only_datagrams {
+        return;
     }
-    let clients = || {
-        let ranges = Covers::of(wide.client.iter().map(|range| (range.value, range.span)));
-        wide.client.is_empty()
-            || !narrow.client.is_empty()
-                && narrow.client.iter().all(|range| ranges.covering(range.value).is_some())
+    let message = format!("no session ever goes to `{}` by silence", pool.value);
+    let help = match only_datagrams {
+        true => "a flow begins with what its client says: leave it out",
+        false => "it is for listeners whose routes ask what clients say: `when = { sni = ... }`",
     };
-    all_in(&wide.address, &narrow.address) && all_in(&wide.port, &narrow.port) && clients()
+    let fault = Diagnostic::new(Code::Conflict, pool.span, message);
+    faults.push(fault.label("nobody waits for clients to speak").help(help));
+}
+
+/// Routes, to be found by what a later one must have in common with one that covers it.
+#[derive(Default)]
+struct Earlier<'a> {
+    /// Those that ask for a host in the ClientHello, by each that they name.
+    by_sni: HashMap<NamePattern, Vec<&'a Route>>,
+    /// Those that ask for the host of a request, and for none in the ClientHello.
+    by_host: HashMap<NamePattern, Vec<&'a Route>>,
+    /// Of the others, those that ask for ranges of clients.
+    by_range: HashMap<IpNet, Vec<&'a Route>>,
+    others: Vec<&'a Route>,
+}
+
+impl<'a> Earlier<'a> {
+    fn put(&mut self, route: &'a Route) {
+        let when = &route.when.value;
+        if !when.sni.is_empty() {
+            for name in &when.sni {
+                self.by_sni.entry(name.clone()).or_default().push(route);
+            }
+        } else if !when.host.is_empty() {
+            for name in &when.host {
+                self.by_host.entry(name.clone()).or_default().push(route);
+            }
+        } else if when.client.is_empty() {
+            self.others.push(route);
+        } else {
+            for range in &when.client {
+                self.by_range.entry(range.value.trunc()).or_default().push(route);
+            }
+        }
+    }
+
+    /// One that takes every session of `route`.
+    fn cover(&self, route: &Route) -> Option<&'a Route> {
+        let when = &route.when.value;
+        let sni = when.sni.first().into_iter().flat_map(NamePattern::wider);
+        let sni = sni.filter_map(|name| self.by_sni.get(&name)).flatten();
+        let host = when.host.first().into_iter().flat_map(NamePattern::wider);
+        let host = host.filter_map(|name| self.by_host.get(&name)).flatten();
+        let ranges = when.client.first().into_iter().flat_map(|range| wider(range.value));
+        let ranges = ranges.filter_map(|range| self.by_range.get(&range)).flatten();
+        let near = sni.chain(host).chain(ranges).chain(&self.others);
+        near.copied().find(|earlier| covers(&earlier.when.value, when))
+    }
+}
+
+/// Whether every session of `narrow` is one of `wide`, as far as can be told.
+fn covers(wide: &When, narrow: &When) -> bool {
+    all_in(&wide.address, &narrow.address, PartialEq::eq)
+        && all_in(&wide.port, &narrow.port, PartialEq::eq)
+        && all_in(&wide.time, &narrow.time, PartialEq::eq)
+        && all_in(&wide.protocol, &narrow.protocol, PartialEq::eq)
+        && all_in(&wide.alpn, &narrow.alpn, PartialEq::eq)
+        && all_in(&wide.tls_version, &narrow.tls_version, PartialEq::eq)
+        && all_in(&wide.path, &narrow.path, |wide, narrow| wide.covers(narrow))
+        && all_in(&wide.method, &narrow.method, PartialEq::eq)
+        && all_in(&wide.header, &narrow.header, |wide, narrow| wide.covers(narrow))
+        && all_in(&wide.user, &narrow.user, PartialEq::eq)
+        && all_in(&wide.database, &narrow.database, PartialEq::eq)
+        && all_in(&wide.git_repository, &narrow.git_repository, |wide, narrow| wide.covers(narrow))
+        && all_in(&wide.prefix, &narrow.prefix, |wide, narrow| {
+            narrow.bytes().starts_with(wide.bytes())
+        })
+        && all_in(&wide.regex, &narrow.regex, PartialEq::eq)
+        && same(&wide.not, &narrow.not)
+        && same(&wide.any, &narrow.any)
+        && same(&wide.all, &narrow.all)
+        && clients(wide, narrow)
+        && names(&wide.sni, &narrow.sni)
+        && names(&wide.host, &narrow.host)
+}
+
+/// Whether each of `narrow` is within one of `wide`, which says nothing if it is empty.
+fn all_in<T>(wide: &[T], narrow: &[T], covers: impl Fn(&T, &T) -> bool) -> bool {
+    let is_within = |narrow: &T| wide.iter().any(|wide| covers(wide, narrow));
+    wide.is_empty() || !narrow.is_empty() && narrow.iter().all(is_within)
+}
+
+fn same(wide: &[When], narrow: &[When]) -> bool {
+    wide.is_empty() || wide == narrow
+}
+
+fn clients(wide: &When, narrow: &When) -> bool {
+    if wide.client.is_empty() {
+        return true;
+    }
+    let ranges = Covers::of(wide.client.iter().map(|range| (range.value, range.span)));
+    !narrow.client.is_empty()
+        && narrow.client.iter().all(|range| ranges.covering(range.value).is_some())
+}
+
+fn names(wide: &[NamePattern], narrow: &[NamePattern]) -> bool {
+    if wide.is_empty() {
+        return true;
+    }
+    let known: HashSet<_> = wide.iter().collect();
+    let is_within = |name: &NamePattern| name.wider().any(|wider| known.contains(&wider));
+    !narrow.is_empty() && narrow.iter().all(is_within)
 }
 
 fn shadowed(earlier: &Route, route: &Route) -> Diagnostic {

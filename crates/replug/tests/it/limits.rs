@@ -29,7 +29,7 @@ fn a_client_with_as_many_sessions_as_it_may_have_is_refused() {
     turned_away("127.0.0.1", &forwarder);
     let record = forwarder.record();
     assert_eq!((record.reason(), record.side()), ("limited", "replug"));
-    assert!(record.field("route").is_null(), "refused before that: {record:?}");
+    assert!(record.field("pool").is_null(), "refused before that: {record:?}");
     assert_eq!(ask_from("127.0.0.2", &forwarder), 'A');
     // Whoever reads the record finds the place free.
     held[0].half_close();

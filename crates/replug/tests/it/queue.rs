@@ -58,7 +58,7 @@ fn who_finds_the_queue_full_is_refused() {
     Peer::expect_turned_away(None, forwarder.address());
     let record = forwarder.record();
     assert_eq!((record.reason(), record.side()), ("limited", "replug"));
-    assert_eq!(record.field("route").as_str(), Some("pool"));
+    assert_eq!(record.field("pool").as_str(), Some("pool"));
     forwarder.messages().expect("2 sessions wait for a place in pool pool");
     end(&first);
     for client in waiting {

@@ -38,7 +38,7 @@ fn clients_go_where_the_first_matching_route_says() {
     let mut routes: Vec<_> = forwarder
         .records(4)
         .iter()
-        .map(|record| (record.field("route").clone(), record.backend().map(str::to_owned)))
+        .map(|record| (record.field("pool").clone(), record.backend().map(str::to_owned)))
         .collect();
     routes.sort_by_key(|(route, _)| route.to_string());
     let expected = [("lab", &lab), ("office", &office), ("office", &office), ("web", &own)];
@@ -109,7 +109,7 @@ fn a_route_does_not_lead_through_the_proxy_of_another_pool() {
         proxy = proxy.address(),
     ));
     assert_eq!(ask_from("127.0.0.2", &forwarder), 'D');
-    assert_eq!(forwarder.record().field("route"), "direct");
+    assert_eq!(forwarder.record().field("pool"), "direct");
     for (client, backend) in [("127.0.0.1", "own.example:1"), ("127.0.0.3", "far.example:2")] {
         let source = client.parse().expect("an address");
         let client = Peer::connect_from(source, forwarder.address());
