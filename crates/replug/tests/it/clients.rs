@@ -46,7 +46,7 @@ fn curl_downloads_and_uploads_a_gibibyte() {
     assert!(moved[0].bytes_to_client() > GIB as u64 && moved[1].bytes_to_backend() > GIB as u64);
 }
 
-fn curl() -> Command {
+pub(crate) fn curl() -> Command {
     let mut command = Command::new("curl");
     // No settings of the user, and nothing in between but replug.
     command.args(["--disable", "--silent", "--show-error", "--fail", "--noproxy", "*"]);
@@ -71,6 +71,16 @@ fn git_clones() {
     git(&scratch, &["-C", &repository, "add", "content"]);
     git(&scratch, &["-C", &repository, "commit", "--quiet", "--message", "content"]);
 
+    let (_daemon, address) = git_daemon(&served);
+    let forwarder = Forwarder::start(REPLUG, &["127.0.0.1:0", &address.to_string()]);
+    let url = format!("git://{}/repository", forwarder.address());
+    git(&scratch, &["clone", "--quiet", &url, &copy]);
+    git(&scratch, &["-C", &copy, "fsck", "--full", "--strict"]);
+    assert!(fs::read(Path::new(&copy).join("content")).expect("it was cloned") == content);
+}
+
+/// Serves the repositories in a folder.
+pub(crate) fn git_daemon(served: &str) -> (Program, Address) {
     let folder = Program::run(Command::new("git").arg("--exec-path")).concat();
     let mut command = Command::new(Path::new(&folder).join("git-daemon"));
     command.args([
@@ -79,18 +89,13 @@ fn git_clones() {
         "--listen=127.0.0.1",
         &format!("--base-path={served}"),
     ]);
-    let (_daemon, address) = start_server(command, |command, port| {
+    start_server(command, |command, port| {
         command.arg(format!("--port={port}"));
-    });
-    let forwarder = Forwarder::start(REPLUG, &["127.0.0.1:0", &address.to_string()]);
-    let url = format!("git://{}/repository", forwarder.address());
-    git(&scratch, &["clone", "--quiet", &url, &copy]);
-    git(&scratch, &["-C", &copy, "fsck", "--full", "--strict"]);
-    assert!(fs::read(Path::new(&copy).join("content")).expect("it was cloned") == content);
+    })
 }
 
 #[track_caller]
-fn git(scratch: &Scratch, arguments: &[&str]) {
+pub(crate) fn git(scratch: &Scratch, arguments: &[&str]) {
     let mut command = Command::new("git");
     // Whatever this machine's user has set, and whoever the repository belongs to.
     command.env("HOME", scratch.path()).env("GIT_CONFIG_NOSYSTEM", "1");
@@ -101,10 +106,9 @@ fn git(scratch: &Scratch, arguments: &[&str]) {
     Program::run(command.args(arguments));
 }
 
-/// Needs root or an own user that may log in: the server lets its own user in.
-#[test]
-fn ssh_copies() {
-    let scratch = Scratch::new();
+/// A server that lets its own user in, and the key for that. Needs root or an own user that may
+/// log in.
+pub(crate) fn sshd(scratch: &Scratch) -> (Program, Address, String) {
     let [host_key, user_key, config] = ["host", "user", "config"].map(|name| scratch.join(name));
     for key in [&host_key, &user_key] {
         Program::run(Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f", key]));
@@ -121,20 +125,32 @@ fn ssh_copies() {
     // It starts itself anew for each client, and wants to know where it is for that.
     let mut command = Command::new("/usr/sbin/sshd");
     command.args(["-D", "-e", "-f", &config]);
-    let (_daemon, address) = start_server(command, |command, port| {
+    let (daemon, address) = start_server(command, |command, port| {
         command.args(["-p", &port.to_string()]);
     });
+    (daemon, address, user_key)
+}
+
+/// A client with that key.
+pub(crate) fn ssh(user_key: &str, port: u16) -> Command {
+    let mut command = Command::new("ssh");
+    command.args(["-F", "none", "-i", user_key, "-p", &port.to_string()]);
+    for option in ["StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "BatchMode=yes"] {
+        command.args(["-o", option]);
+    }
+    command
+}
+
+#[test]
+fn ssh_copies() {
+    let scratch = Scratch::new();
+    let (_daemon, address, user_key) = sshd(&scratch);
     let forwarder = Forwarder::start(REPLUG, &["127.0.0.1:0", &address.to_string()]);
 
     let content = Payload::new(21).take(20_000_000);
     let (sent, received) = (scratch.join("sent"), scratch.join("received"));
     fs::write(&sent, &content).expect("the folder is there");
-    let mut command = Command::new("ssh");
-    command.args(["-F", "none", "-i", &user_key, "-p", &forwarder.address().port().to_string()]);
-    for option in ["StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "BatchMode=yes"] {
-        command.args(["-o", option]);
-    }
-    let mut ssh = command
+    let mut ssh = ssh(&user_key, forwarder.address().port())
         .args(["127.0.0.1", "cat"])
         .stdin(File::open(&sent).expect("it was written"))
         .stdout(File::create(&received).expect("the folder is there"))
@@ -148,12 +164,7 @@ fn ssh_copies() {
 #[test]
 fn redis_serves_its_benchmark() {
     let scratch = Scratch::new();
-    let mut command = Command::new("redis-server");
-    command.args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]);
-    command.current_dir(scratch.path());
-    let (_server, address) = start_server(command, |command, port| {
-        command.args(["--port", &port.to_string()]);
-    });
+    let (_server, address) = redis(&scratch);
     let forwarder = Forwarder::start(REPLUG, &["127.0.0.1:0", &address.to_string()]);
     let port = forwarder.address().port().to_string();
     let lines = Program::run(
@@ -163,6 +174,16 @@ fn redis_serves_its_benchmark() {
     );
     let results = lines.iter().filter(|line| line.contains("requests per second"));
     assert!(results.count() >= 2, "{lines:#?}");
+}
+
+/// A server that keeps nothing.
+pub(crate) fn redis(scratch: &Scratch) -> (Program, Address) {
+    let mut command = Command::new("redis-server");
+    command.args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]);
+    command.current_dir(scratch.path());
+    start_server(command, |command, port| {
+        command.args(["--port", &port.to_string()]);
+    })
 }
 
 #[test]
@@ -187,7 +208,10 @@ fn iperf3_measures_both_directions() {
 
 /// Starts a server that has to be told its port, and waits until it accepts.
 #[track_caller]
-fn start_server(mut command: Command, port: impl Fn(&mut Command, u16)) -> (Program, Address) {
+pub(crate) fn start_server(
+    mut command: Command,
+    port: impl Fn(&mut Command, u16),
+) -> (Program, Address) {
     let address = Closed::bind().address().clone();
     port(&mut command, address.port());
     let mut server = Program::start(&mut command);
