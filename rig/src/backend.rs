@@ -4,6 +4,7 @@
 //! for as long as it lives: nobody else can get its port meanwhile.
 
 use std::any::Any;
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -106,9 +107,13 @@ impl Backend {
     /// When nobody comes within [`PATIENCE`].
     #[track_caller]
     pub fn accept(&self) -> Peer {
-        match self.0.socket.accept() {
-            Ok((socket, _)) => Peer::new(socket, "the backend".to_owned()),
-            Err(error) => panic!("nobody came to {} in {PATIENCE:?}: {error}", self.address()),
+        loop {
+            match self.0.socket.accept() {
+                Ok((socket, _)) => return Peer::new(socket, "the backend".to_owned()),
+                // A process that is stopped and goes on is interrupted, for all that it waits.
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => panic!("nobody came to {} in {PATIENCE:?}: {error}", self.address()),
+            }
         }
     }
 
@@ -213,7 +218,7 @@ where
         let peer = match socket.accept() {
             Ok((socket, _)) => Peer::new(socket, "the backend".to_owned()),
             // The read timeout: nobody came for a while.
-            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => continue,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => continue,
             // EINVAL: it does not listen any more.
             Err(_) => return,
         };
@@ -253,7 +258,6 @@ fn bound(address: &Address) -> Socket {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::ErrorKind;
 
     #[test]
     fn a_port_refuses_serves_and_refuses_again() {
