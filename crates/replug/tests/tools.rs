@@ -59,6 +59,25 @@ fn check_says_how_much_is_sound() {
     assert!(told.ends_with(&closing), "{told}");
 }
 
+/// A reader may copy what a document shows as a file.
+#[test]
+fn the_files_that_documents_show_are_sound() {
+    let scratch = Scratch::new();
+    write(&scratch, "office.txt", "10.0.0.0/24\n");
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+    for document in ["README.md", "docs/configuration.md", "docs/routing.md"] {
+        let text = fs::read_to_string(format!("{root}/{document}")).expect("the document reads");
+        let files = text.split("```toml\n").skip(1);
+        let files: Vec<_> = files.filter_map(|rest| rest.split("```").next()).collect();
+        assert!(!files.is_empty(), "{document} shows no file");
+        for file in files {
+            let path = write(&scratch, "replug.toml", &file.replace("${STANDBY}", "10.0.0.9"));
+            let (_, told) = check(&["check", &path], 0);
+            assert!(told.ends_with("; no faults\n"), "{document}: {told}");
+        }
+    }
+}
+
 #[test]
 fn check_tells_faults_as_json() {
     let scratch = Scratch::new();
