@@ -34,7 +34,7 @@ use words::{Given, Id, Told};
 pub const NAME: &str = "redir";
 
 /// The options, below the forms.
-pub const USAGE: &str = "\
+pub const USAGE: &str = "
   [OPTIONS] [ADDRESS]:PORT [HOST]:PORT
   [OPTIONS] -i [HOST]:PORT
   [OPTIONS] --lport=PORT --cport=PORT [--laddr=ADDRESS] [--caddr=HOST]

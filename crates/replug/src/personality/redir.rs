@@ -68,7 +68,7 @@ fn resolve(name: &str) -> Option<IpAddr> {
 }
 
 fn usage(program: &str) -> String {
-    format!("Usage: {program}\n{USAGE}")
+    format!("Usage: {program}{USAGE}")
 }
 
 /// Ends as redir does that cannot do what it was told.

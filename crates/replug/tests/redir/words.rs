@@ -9,7 +9,7 @@ use crate::start::{Redir, run, words};
 fn check_3(words: &[&str], code: i32, told: &str) {
     let (found, said, complained) = run(words);
     assert_eq!(found, code, "{words:?}: {said}{complained}");
-    assert!(said.starts_with("Usage: redir\n"), "{said}");
+    assert!(said.starts_with("Usage: redir\n  [OPTIONS] "), "{said}");
     assert!(complained.contains(told), "{complained}");
 }
 
