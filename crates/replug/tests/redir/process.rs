@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use std::process::{Command, Stdio};
 
 use rig::wait::until;
-use rig::{Address, Backend, Closed, Peer, Program, figures};
+use rig::{Address, Backend, Closed, Peer, Program, Scratch, figures};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::start::{REPLUG, Redir, count, end, run};
@@ -106,6 +106,33 @@ fn r3_22_r2_03_nc_01_02_a_client_of_inetd() {
         client.half_close();
         assert_eq!(client.receive_to_fin(), b"GOT 5");
         program.expect_exit(0);
+    }
+}
+
+/// The same under a real inetd, in the lines that people have; half-close included.
+#[test]
+fn nc_02_a_real_inetd() {
+    let backend = count();
+    let (scratch, target) = (Scratch::new(), backend.address().clone());
+    let link = scratch.join("redir");
+    std::os::unix::fs::symlink(REPLUG, &link).expect("a new link");
+    for words in [
+        format!("-i -s {target}"),
+        format!("--inetd --syslog --caddr=127.0.0.1 --cport={}", target.port()),
+    ] {
+        let port = Closed::bind();
+        let address = port.address().clone();
+        let line = format!("{address} stream tcp nowait root {link} redir {words}\n");
+        let config = scratch.join("inetd.conf");
+        fs::write(&config, line).expect("a new file");
+        let _inetd = Program::start(Command::new("/usr/sbin/inetd").args(["-i", &config]));
+        until("inetd to listen", || figures::is_listened_on(address.tcp()));
+        for _ in 0..2 {
+            let client = Peer::connect(&address);
+            client.send(b"12345");
+            client.half_close();
+            assert_eq!(client.receive_to_fin(), b"GOT 5", "{words}");
+        }
     }
 }
 
