@@ -29,15 +29,14 @@ impl Plug {
 
     #[track_caller]
     fn start_as(command: &mut Command, options: &[&str], targets: &[&str]) -> Self {
-        let port = Closed::bind();
-        let address = port.address().clone();
+        // Nobody else may have the port at any address that it listens on.
+        let on = if options.contains(&"0.0.0.0") { "0.0.0.0" } else { "127.0.0.1" };
+        let port = Closed::bind_to(&Address::parse(&format!("{on}:0")));
+        let place = port.address().tcp();
+        let address = Address::parse(&format!("127.0.0.1:{}", place.port()));
         command.args(["-n", "-i", "127.0.0.1"]).args(options);
-        command.arg(address.port().to_string()).args(targets);
+        command.arg(place.port().to_string()).args(targets);
         let program = Program::start(command);
-        let mut place = address.tcp();
-        if options.contains(&"0.0.0.0") {
-            place.set_ip([0, 0, 0, 0].into());
-        }
         until("plug to listen", || figures::is_listened_on(place));
         Self { program, address, _port: port }
     }
