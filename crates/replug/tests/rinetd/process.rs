@@ -60,11 +60,12 @@ impl View {
 
     /// Starts a daemon; gives its process.
     #[track_caller]
-    fn launch(&self, words: &[&str], pidfile: &str) -> Pid {
+    fn launch(&self, words: &[&str], pidfile: &str) -> Daemon {
         let (code, said, told) = run_by(&mut self.command(), words);
         assert_eq!((code, &*said, &*told), (0, "", ""), "{words:?}");
         let id = fs::read_to_string(pidfile).expect("the pid file is there");
-        id.trim_end().parse().ok().and_then(Pid::from_raw).expect("a process id")
+        let id = id.trim_end().parse().ok().and_then(Pid::from_raw).expect("a process id");
+        Daemon { id, pidfile: pidfile.to_owned() }
     }
 
     /// The next message, with `PID` for the process.
@@ -80,12 +81,20 @@ impl View {
     }
 }
 
-#[track_caller]
-fn end_daemon(id: Pid, pidfile: &str) {
-    kill_process(id, Signal::TERM).expect("the daemon runs");
-    until("the daemon to end", || test_kill_process(id).is_err());
-    // Our improvement: it stayed behind.
-    assert!(!Path::new(pidfile).exists(), "the pid file is left behind");
+/// A daemon, which ends with its test whatever comes of that.
+struct Daemon {
+    id: Pid,
+    pidfile: String,
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        kill_process(self.id, Signal::TERM).expect("the daemon runs");
+        until("the daemon to end", || test_kill_process(self.id).is_err());
+        // Our improvement: it stayed behind.
+        let is_left = Path::new(&self.pidfile).exists();
+        assert!(!is_left || std::thread::panicking(), "the pid file is left behind");
+    }
 }
 
 /// 24, 25: a relative path means what it meant to whoever wrote it. Also syslog (2.4).
@@ -97,21 +106,21 @@ fn rn24_pid_files_rn25_daemon() {
     let file = view.scratch.join("some.conf");
     fs::write(&file, &rule).expect("a file in a new folder");
     let usual = view.scratch.join("run/rinetd.pid");
-    let id = view.launch(&["-c", "some.conf"], &usual);
+    let daemon = view.launch(&["-c", "some.conf"], &usual);
     Peer::connect(port.address()).expect(b"A");
     assert_eq!(view.next(), "<30>rinetd[PID]: starting redirections...");
     let denied = Peer::connect_from([127, 0, 0, 3].into(), port.address());
     denied.expect_fin();
     assert_eq!(view.next(), "<30>rinetd[PID]: 127.0.0.3 denied");
-    kill_process(id, Signal::HUP).expect("the daemon runs");
+    kill_process(daemon.id, Signal::HUP).expect("the daemon runs");
     assert_eq!(view.next(), "<30>rinetd[PID]: received SIGHUP, reloading configuration...");
-    end_daemon(id, &usual);
+    drop(daemon);
 
     let own = view.scratch.join("own.pid");
     fs::write(&file, format!("{rule}pidlogfile {own}\n")).expect("the file can be written");
-    let id = view.launch(&["-c", "./some.conf"], &own);
+    let daemon = view.launch(&["-c", "./some.conf"], &own);
     assert!(!Path::new(&usual).exists());
-    end_daemon(id, &own);
+    drop(daemon);
 }
 
 /// 24: in the foreground only if it is named.
@@ -161,9 +170,9 @@ fn the_file_of_debian_runs_unchanged() {
     assert!(said.contains("to = \"/var/log/rinetd.log\""), "{said}");
     let view = View::new();
     let pidfile = view.scratch.join("run/rinetd.pid");
-    let id = view.launch(&[], &pidfile);
+    let daemon = view.launch(&[], &pidfile);
     assert_eq!(view.next(), "<30>rinetd[PID]: starting redirections...");
-    end_daemon(id, &pidfile);
+    drop(daemon);
     // With its examples as rules: the port that two of them share is another in one, and the one
     // from UDP to TCP is not.
     let text = fs::read_to_string(debian).expect("the file can be read");
