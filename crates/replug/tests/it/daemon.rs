@@ -29,7 +29,8 @@ fn the_launcher_ends_when_clients_are_accepted() {
     let scratch = Scratch::new();
     let (pid, log) = (scratch.join("pid"), scratch.join("log"));
     let a = Named::start('A');
-    let listen = Closed::bind().address().to_string();
+    let reserved = Closed::bind();
+    let listen = reserved.address().to_string();
     let mut command = Command::new(REPLUG);
     command.args(["--daemon", "--pidfile", &pid, "--log-to", &log]);
     let lines = Program::run(command.args([&listen, &a.target()]));

@@ -152,7 +152,8 @@ fn inetd_itself_hands_its_clients_over() {
     let scratch = Scratch::new();
     let a = Named::start('A');
     let user = Program::run(Command::new("id").arg("-un")).remove(0);
-    let [each, all] = [Closed::bind(), Closed::bind()].map(|port| port.address().clone());
+    let reserved = [Closed::bind(), Closed::bind()];
+    let [each, all] = reserved.each_ref().map(|port| port.address().clone());
     let [config, log, pid] = ["inetd.conf", "log", "pid"].map(|name| scratch.join(name));
     let line = |address: &Address, wait, more: &str| {
         let words = format!("replug --inetd --log json --log-to {log} {more} {}", a.target());

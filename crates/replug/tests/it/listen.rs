@@ -16,7 +16,8 @@ const CONFIGURATION: i32 = 3;
 #[test]
 fn a_bare_port_serves_both_families() {
     let a = Named::start('A');
-    let port = Closed::bind().address().port();
+    let reserved = Closed::bind_to(&Address::parse("0.0.0.0:0"));
+    let port = reserved.address().port();
     let mut command = replug(&[&format!(":{port}"), &a.target()]);
     let _forwarder = Forwarder::start_command(&mut command, 1);
     for address in [format!("127.0.0.1:{port}"), format!("[::1]:{port}")] {
@@ -28,7 +29,8 @@ fn a_bare_port_serves_both_families() {
 #[test]
 fn an_ipv4_client_of_both_families_is_shown_as_ipv4() {
     let a = Named::start('A');
-    let port = Closed::bind().address().port();
+    let reserved = Closed::bind_to(&Address::parse("0.0.0.0:0"));
+    let port = reserved.address().port();
     let forwarder = Forwarder::start(REPLUG, &[&format!("*:{port}"), &a.target()]);
     let client = Peer::connect(&Address::parse(&format!("127.0.0.1:{port}")));
     crate::named::finish(&client);

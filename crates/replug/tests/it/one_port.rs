@@ -33,7 +33,8 @@ fn certificate(scratch: &Scratch, name: &str) -> [String; 2] {
 
 /// nginx with sites in plain text and within TLS, each of which says its own name.
 fn nginx(scratch: &Scratch) -> (Program, [Address; 2]) {
-    let [plain, tls] = [(); 2].map(|()| Closed::bind().address().clone());
+    let reserved = [(); 2].map(|()| Closed::bind());
+    let [plain, tls] = reserved.each_ref().map(|port| port.address().clone());
     let mut sites = String::new();
     for name in ["one.example", "two.example"] {
         let [key, certificate] = certificate(scratch, name);

@@ -30,7 +30,8 @@ fn run_goes_to_the_background_with_a_pid_file() {
     let scratch = Scratch::new();
     let (pid, log) = (scratch.join("pid"), scratch.join("log"));
     let a = Named::start('A');
-    let listen = Closed::bind().address().to_string();
+    let reserved = Closed::bind();
+    let listen = reserved.address().to_string();
     let path = config(&scratch, &listen, &a, &log);
     let mut command = Command::new(REPLUG);
     Program::run(command.args(["run", "-c", &path, "-D", "--pidfile", &pid]));

@@ -96,7 +96,8 @@ fn a_daemon_tells_the_manager_who_it_is() {
     let manager = Manager::start();
     let a = Named::start('A');
     let (pid, log) = (manager.scratch.join("pid"), manager.scratch.join("log"));
-    let listen = Closed::bind().address().to_string();
+    let reserved = Closed::bind();
+    let listen = reserved.address().to_string();
     let mut command = manager.command();
     command.args(["--daemon", "--pidfile", &pid, "--log-to", &log, &listen, &a.target()]);
     Program::run(&mut command);
