@@ -10,6 +10,7 @@
 //! CR LF or LF alone, no reason phrase, and a line of blanks for the empty one.
 
 use crate::Parse;
+use crate::line::Lines;
 
 /// Longest answer up to its empty line, in bytes. Proxies send a few hundred.
 pub const RESPONSE_BYTES_MAX: usize = 16 * 1024;
@@ -113,25 +114,6 @@ fn status_line(line: &[u8]) -> Option<Response<'_>> {
     }
     let status = status.iter().fold(0, |status, digit| status * 10 + u16::from(digit - b'0'));
     Some(Response { status, reason: reason.trim_ascii() })
-}
-
-/// Lines that have ended, without their ends.
-struct Lines<'a> {
-    bytes: &'a [u8],
-    /// Where the next one begins.
-    at: usize,
-}
-
-impl<'a> Iterator for Lines<'a> {
-    type Item = &'a [u8];
-
-    fn next(&mut self) -> Option<&'a [u8]> {
-        let rest = &self.bytes[self.at..];
-        let end = rest.iter().position(|byte| *byte == b'\n')?;
-        self.at += end + 1;
-        let line = &rest[..end];
-        Some(line.strip_suffix(b"\r").unwrap_or(line))
-    }
 }
 
 #[cfg(test)]

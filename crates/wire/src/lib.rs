@@ -20,6 +20,7 @@ pub mod connect;
 pub mod ftp;
 pub mod git;
 pub mod http;
+mod line;
 pub mod mavis;
 pub mod pattern;
 pub mod postgres;

@@ -2,6 +2,7 @@
 
 use super::{Body, Foreign, is_text, is_token};
 use crate::Parse;
+use crate::line::Lines;
 
 /// Longest head, in bytes, with its empty line and any empty lines before it.
 pub const HEAD_BYTES_MAX: usize = 32 * 1024;
@@ -256,26 +257,6 @@ fn ends_in_one_chunked(value: &[u8]) -> bool {
     let is_chunked = |coding: &[u8]| coding.trim_ascii().eq_ignore_ascii_case(b"chunked");
     let mut codings = value.split(|byte| *byte == b',').rev();
     codings.next().is_some_and(is_chunked) && !codings.any(is_chunked)
-}
-
-/// Lines that have ended, without their ends.
-#[derive(Clone, Debug)]
-struct Lines<'a> {
-    bytes: &'a [u8],
-    /// Where the next one begins.
-    at: usize,
-}
-
-impl<'a> Iterator for Lines<'a> {
-    type Item = &'a [u8];
-
-    fn next(&mut self) -> Option<&'a [u8]> {
-        let rest = &self.bytes[self.at..];
-        let end = rest.iter().position(|byte| *byte == b'\n')?;
-        self.at += end + 1;
-        let line = &rest[..end];
-        Some(line.strip_suffix(b"\r").unwrap_or(line))
-    }
 }
 
 #[cfg(test)]
