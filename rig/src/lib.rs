@@ -12,6 +12,7 @@
 //! * [`datagram`]: the same for UDP.
 //! * [`black_hole`]: an address that never answers.
 //! * [`namespace`]: a network with its own interfaces and ports.
+//! * [`road`]: three of them in a row.
 //! * [`program`]: a real program with its output; killed when it is dropped.
 //! * [`forwarder`]: the program under test, or nothing at all (`direct`) as the oracle.
 //! * [`record`]: a session record as the program wrote it.
@@ -35,6 +36,7 @@ pub mod payload;
 pub mod peer;
 pub mod program;
 pub mod record;
+pub mod road;
 pub mod scratch;
 pub mod wait;
 
@@ -49,5 +51,6 @@ pub use payload::Payload;
 pub use peer::{End, Peer};
 pub use program::Program;
 pub use record::Record;
+pub use road::Road;
 pub use scratch::Scratch;
 pub use wait::PATIENCE;

@@ -10,6 +10,7 @@ use std::thread;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 /// Removed when it is dropped.
+#[derive(Debug)]
 pub struct Namespace {
     name: String,
 }

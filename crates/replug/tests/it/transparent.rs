@@ -8,7 +8,8 @@ use std::os::fd::OwnedFd;
 use std::process::Command;
 
 use rig::{
-    Address, Backend, Forwarder, Namespace, Peer, Program, Record, Scratch, UdpBackend, UdpPeer,
+    Address, Backend, Forwarder, Namespace, Peer, Program, Record, Road, Scratch, UdpBackend,
+    UdpPeer,
 };
 
 use crate::file;
@@ -31,66 +32,10 @@ const TPROXY: &str = "table inet t { chain c { type filter hook prerouting prior
 const RETURN: &str = "table inet r { chain c { type filter hook prerouting priority mangle; \
                       socket transparent 1 socket wildcard 0 meta mark set 1 accept; }; }";
 
-/// Clients at 10.81.0.2 and fd81::2, replug at .1 and ::1, and others behind it at 10.82.0.2 and
-/// fd82::2.
-struct Road {
-    clients: Namespace,
-    ours: Namespace,
-    others: Namespace,
-}
-
-impl Road {
-    #[track_caller]
-    fn new() -> Self {
-        let road =
-            Self { clients: Namespace::new(), ours: Namespace::new(), others: Namespace::new() };
-        for (side, name, net) in [(&road.clients, "c0", 81), (&road.others, "o0", 82)] {
-            road.ours.ip(&format!("link add {name} type veth peer name e0 netns {}", side.name()));
-            for (namespace, name, host) in [(&road.ours, name, 1), (side, "e0", 2)] {
-                namespace.ip(&format!("address add 10.{net}.0.{host}/24 dev {name}"));
-                namespace.ip(&format!("address add fd{net}::{host}/64 dev {name} nodad"));
-                namespace.ip(&format!("link set {name} up"));
-            }
-            side.ip(&format!("route add default via 10.{net}.0.1"));
-            side.ip(&format!("-6 route add default via fd{net}::1"));
-        }
-        road
-    }
-
-    /// Has clients diverted by rules of nftables, and what they mark delivered to this machine.
-    #[track_caller]
-    fn divert(&self, rules: &str) {
-        self.ours.inside(|| {
-            let status = Command::new("nft").arg(rules).status().expect("nft is there");
-            assert!(status.success(), "nft refuses {rules}");
-        });
-        if rules.contains("mark") {
-            for (family, all) in [("-4", "0.0.0.0/0"), ("-6", "::/0")] {
-                self.ours.ip(&format!("{family} rule add fwmark 1 lookup 100"));
-                self.ours.ip(&format!("{family} route add local {all} dev lo table 100"));
-            }
-        }
-    }
-
-    #[track_caller]
-    fn replug(&self, config: &str) -> Forwarder {
-        self.ours.inside(|| file::start(config, 1))
-    }
-
-    #[track_caller]
-    fn listens(&self, address: &str) -> Backend {
-        self.others.inside(|| Backend::bind_to(&Address::parse(address)))
-    }
-
-    #[track_caller]
-    fn connect(&self, address: &str) -> Peer {
-        self.clients.inside(|| Peer::connect(&Address::parse(address)))
-    }
-
-    #[track_caller]
-    fn expect_turned_away(&self, address: &str) {
-        self.clients.inside(|| Peer::expect_turned_away(None, &Address::parse(address)));
-    }
+/// replug between clients and others, once it listens.
+#[track_caller]
+fn start(road: &Road, config: &str) -> Forwarder {
+    road.ours.inside(|| file::start(config, 1))
 }
 
 const TARGETS: [&str; 2] = ["10.82.0.2:80", "[fd82::2]:80"];
@@ -117,9 +62,9 @@ fn serve(road: &Road, target: &str, backend: &Backend) -> [Address; 2] {
 /// Clients of both families get where they meant to go, from the address of replug.
 #[track_caller]
 fn check_original(mode: &str, rules: &str) {
-    let road = Road::new();
+    let road = Road::lay();
     road.divert(rules);
-    let forwarder = road.replug(&listener(mode, "to = \"original\""));
+    let forwarder = start(&road, &listener(mode, "to = \"original\""));
     for (target, ours) in TARGETS.into_iter().zip(["10.82.0.1", "fd82::1"]) {
         let [_, seen] = serve(&road, target, &road.listens(target));
         assert_eq!(seen.tcp().ip().to_string(), ours);
@@ -142,9 +87,9 @@ fn tproxied_clients_get_where_they_meant_to_go() {
 /// What a backend sees is the client's address and port.
 #[track_caller]
 fn check_source(mode: &str, rules: &str, to: &str, keeps_port: bool) {
-    let road = Road::new();
+    let road = Road::lay();
     road.divert(rules);
-    let forwarder = road.replug(&listener(mode, &format!("{to}\nsource = \"client\"\n")));
+    let forwarder = start(&road, &listener(mode, &format!("{to}\nsource = \"client\"\n")));
     for target in TARGETS {
         let [client, seen] = serve(&road, target, &road.listens(target));
         assert_eq!(client.tcp().ip(), seen.tcp().ip(), "{target}");
@@ -166,11 +111,11 @@ fn redirected_clients_are_seen_with_another_port() {
 
 #[test]
 fn clients_of_a_plain_listener_are_seen_as_themselves() {
-    let road = Road::new();
+    let road = Road::lay();
     road.divert(RETURN);
     let config = "[listener.a]\nbind = \":3129\"\nto = [\"10.82.0.2:80\", \"[fd82::2]:80\"]\n\
                   balance = \"first\"\nsource = \"client\"\n";
-    let forwarder = road.replug(config);
+    let forwarder = start(&road, config);
     let backends = TARGETS.map(|target| road.listens(target));
     let [client, seen] = serve(&road, "10.81.0.1:3129", &backends[0]);
     assert_eq!(client, seen);
@@ -184,11 +129,11 @@ fn clients_of_a_plain_listener_are_seen_as_themselves() {
 
 #[test]
 fn flows_leave_as_their_clients_too() {
-    let road = Road::new();
+    let road = Road::lay();
     road.divert(RETURN);
     let config =
         "[listener.a]\nbind = \"udp://:3129\"\nto = \"10.82.0.2:53\"\nsource = \"client\"\n";
-    let _forwarder = road.replug(config);
+    let _forwarder = start(&road, config);
     let backend = road.others.inside(|| UdpBackend::echo_at("10.82.0.2:53"));
     let client = road.clients.inside(|| UdpPeer::bind_to("10.81.0.2"));
     let ours = "10.81.0.1:3129".parse().expect("an address");
@@ -198,9 +143,9 @@ fn flows_leave_as_their_clients_too() {
 
 #[test]
 fn a_port_that_is_taken_is_left_to_its_owner() {
-    let road = Road::new();
+    let road = Road::lay();
     let config = "[listener.a]\nbind = \":3129\"\nto = \"10.82.0.1:80\"\nsource = \"client\"\n";
-    let forwarder = road.replug(config);
+    let forwarder = start(&road, config);
     // On the machine of replug the client's own socket has the port.
     let backend = road.ours.inside(|| Backend::bind_to(&Address::parse("10.82.0.1:80")));
     let client = road.ours.inside(|| Peer::connect(&Address::parse("10.81.0.1:3129")));
@@ -216,9 +161,9 @@ fn a_port_that_is_taken_is_left_to_its_owner() {
 #[test]
 fn whoever_is_not_diverted_has_no_original_destination() {
     for (mode, rules) in [("redirect", REDIRECT), ("tproxy", TPROXY)] {
-        let road = Road::new();
+        let road = Road::lay();
         road.divert(rules);
-        let forwarder = road.replug(&listener(mode, "to = \"original\""));
+        let forwarder = start(&road, &listener(mode, "to = \"original\""));
         for target in ["10.81.0.1:3129", "[fd81::1]:3129", "10.82.0.1:3129"] {
             road.expect_turned_away(target);
         }
@@ -235,7 +180,7 @@ fn whoever_is_not_diverted_has_no_original_destination() {
 
 #[test]
 fn whoever_meant_to_go_to_a_listener_of_ours_is_refused() {
-    let road = Road::new();
+    let road = Road::lay();
     road.divert(REDIRECT);
     // The second is where the rule diverts from.
     let config = listener("redirect", "to = \"original\"")
@@ -250,10 +195,10 @@ fn whoever_meant_to_go_to_a_listener_of_ours_is_refused() {
 
 #[test]
 fn the_original_destination_stands_in_for_a_backend() {
-    let road = Road::new();
+    let road = Road::lay();
     road.divert(TPROXY);
     let forwarder =
-        road.replug(&listener("tproxy", "to = [\"10.82.0.2:3128\", \"original backup\"]"));
+        start(&road, &listener("tproxy", "to = [\"10.82.0.2:3128\", \"original backup\"]"));
     let original = road.listens("10.82.0.2:80");
     serve(&road, "10.82.0.2:80", &original);
     road.expect_turned_away("10.82.0.2:81");
@@ -267,10 +212,10 @@ fn the_original_destination_stands_in_for_a_backend() {
 
 #[test]
 fn a_destination_that_is_down_says_nothing_about_any_other() {
-    let road = Road::new();
+    let road = Road::lay();
     road.divert(TPROXY);
     let forwarder =
-        road.replug(&listener("tproxy", "to = [\"original\", \"10.82.0.2:90 backup\"]"));
+        start(&road, &listener("tproxy", "to = [\"original\", \"10.82.0.2:90 backup\"]"));
     let [original, spare] = ["10.82.0.2:80", "10.82.0.2:90"].map(|target| road.listens(target));
     serve(&road, "10.82.0.2:81", &spare);
     serve(&road, "10.82.0.2:80", &original);
@@ -302,10 +247,10 @@ fn a_client_of_inetd_that_was_not_diverted_is_refused() {
 
 #[test]
 fn a_proxy_is_asked_for_the_original_destination() {
-    let road = Road::new();
+    let road = Road::lay();
     road.divert(REDIRECT);
     let pool = "to = \"original\"\nvia = \"http://10.82.0.2:3128\"";
-    let forwarder = road.replug(&listener("redirect", pool));
+    let forwarder = start(&road, &listener("redirect", pool));
     let proxy = road.listens("10.82.0.2:3128");
     let client = road.connect("[fd82::2]:80");
     let peer = proxy.accept();
@@ -320,9 +265,10 @@ fn a_proxy_is_asked_for_the_original_destination() {
 
 #[test]
 fn routes_go_by_where_clients_meant_to_go() {
-    let road = Road::new();
+    let road = Road::lay();
     road.divert(REDIRECT);
-    let forwarder = road.replug(
+    let forwarder = start(
+        &road,
         &(listener("redirect", "to = \"10.82.0.2:90\"")
             + "[[listener.a.route]]\nwhen = { port = 81, address = \"10.82.0.2\" }\npool = \"direct\"\n\
                [pool.direct]\nbackends = [\"original\"]\n"),
@@ -370,7 +316,7 @@ const NET_RAW: &str = "0000000000002000";
 
 #[test]
 fn somebody_else_keeps_the_one_right_that_is_needed() {
-    let road = Road::new();
+    let road = Road::lay();
     road.divert(TPROXY);
     let scratch = Scratch::new();
     let as_nobody = |config: &str| {
@@ -400,7 +346,7 @@ fn somebody_else_keeps_the_one_right_that_is_needed() {
 /// whom their backends see.
 #[track_caller]
 fn check_doctor(config: &str, targets: &[&str], reached: &[&str]) -> Vec<[Address; 2]> {
-    let (road, scratch) = (Road::new(), Scratch::new());
+    let (road, scratch) = (Road::lay(), Scratch::new());
     drop(file::command(&scratch, config));
     let doctor = || {
         let path = scratch.join("replug.toml");
@@ -420,7 +366,7 @@ fn check_doctor(config: &str, targets: &[&str], reached: &[&str]) -> Vec<[Addres
     // All of it is a comment now.
     assert!(found.lines().all(|line| line.is_empty() || line.starts_with('#')), "{found}");
 
-    let forwarder = road.replug(config);
+    let forwarder = start(&road, config);
     let serve = |(target, reached): (&&str, &&str)| serve(&road, target, &road.listens(reached));
     let seen = targets.iter().zip(reached).map(serve).collect();
     assert_eq!(forwarder.records(targets.len()).len(), targets.len());
@@ -464,7 +410,7 @@ fn what_doctor_prints_brings_answers_back_without_diverting_anybody() {
 
 #[test]
 fn doctor_finds_marks_that_the_kernel_would_take_for_forged() {
-    let (road, scratch) = (Road::new(), Scratch::new());
+    let (road, scratch) = (Road::lay(), Scratch::new());
     drop(file::command(&scratch, &listener("tproxy", "to = \"original\"")));
     road.ours.set("ipv4/conf/c0/src_valid_mark", "1");
     let path = scratch.join("replug.toml");
@@ -483,7 +429,7 @@ fn doctor_finds_marks_that_the_kernel_would_take_for_forged() {
 
 #[test]
 fn doctor_finds_rules_that_divert_what_replug_sends() {
-    let (road, scratch) = (Road::new(), Scratch::new());
+    let (road, scratch) = (Road::lay(), Scratch::new());
     drop(file::command(&scratch, &listener("redirect", "to = \"original\"")));
     let path = scratch.join("replug.toml");
     let doctor = || {
