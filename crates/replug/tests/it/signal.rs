@@ -120,7 +120,7 @@ fn a_backend_that_waits_is_let_go_when_its_client_was_cut() {
 
 /// Waits until nobody is let in any more.
 #[track_caller]
-fn expect_refused(address: &Address) {
+pub(crate) fn expect_refused(address: &Address) {
     until("the listener to close", || !figures::is_listened_on(address.tcp()));
     assert!(Peer::try_connect(address).is_err());
 }
