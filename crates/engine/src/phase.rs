@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `accept` | who comes in, and which shard serves it |
 //! | [`admit`] | whether the client may come |
-//! | `sniff` | what the client says first, where a route depends on it |
+//! | `sniff`, `hearing` | what the client says first, where a route depends on it |
 //! | `route` | which pool |
 //! | `connect`, `via` | which backend, and what to do when it does not answer; through a proxy, if the pool has one |
 //! | `carry`, the phase *relay* | how the session ends, while the crate `relay` moves its bytes |
@@ -17,6 +17,7 @@ pub mod account;
 pub mod admit;
 pub(crate) mod carry;
 pub(crate) mod connect;
+pub(crate) mod hearing;
 pub(crate) mod route;
 pub(crate) mod sniff;
 pub(crate) mod via;

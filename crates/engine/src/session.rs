@@ -6,6 +6,7 @@
 //! is written when the session is dropped.
 
 pub(crate) mod data;
+mod opening;
 
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
@@ -15,10 +16,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
-use model::{HttpRequests, OnError, OnRemoved, Refusal};
+use model::{HttpRequests, OnRemoved, Refusal};
 use relay::{Delay, Direction, End, Relay, Rewrite, Side, Socket, Stamp, Tick};
 
-use crate::authority::Decision;
 use crate::balance::BackendIndex;
 use crate::ceiling::Permit;
 use crate::chance::Chance;
@@ -34,7 +34,7 @@ use crate::phase::connect::{self, Connected, Search, Trail, Unreached};
 use crate::phase::route::condition::{Around, Moment};
 use crate::phase::route::seen::{Answered, Seen};
 use crate::phase::route::{Chosen, Routed};
-use crate::phase::sniff::{self, Hello, Inquiry, Sniffed};
+use crate::phase::sniff::Hello;
 use crate::plan::Listener;
 use crate::requests::{Aim, Requests, Told};
 use crate::seats::{Order, Seat};
@@ -193,24 +193,6 @@ impl Session {
         Ok(original)
     }
 
-    /// The same, with somebody who is asked, and with phase *sniff*.
-    async fn decide_in_time(
-        &mut self,
-        client: &mut Socket,
-    ) -> Result<(Option<Original>, Hello), Outcome> {
-        self.admit()?;
-        if self.listener.authorize.is_some() {
-            Box::pin(self.authorize(client)).await?;
-        }
-        let original = self.original(client);
-        let (routed, hello) = match self.route(client, original) {
-            Routed::Wait => self.sniff(client, original).await?,
-            routed => (routed, Hello::default()),
-        };
-        self.settle(routed)?;
-        Ok((original, hello))
-    }
-
     /// Phase *admit*: whether the client may come.
     fn admit(&mut self) -> Result<(), Outcome> {
         let (id, listener, journal) = (self.id, &*self.listener, &self.shard.journal);
@@ -236,38 +218,6 @@ impl Session {
             Admission::Limited(limit) => {
                 journal.notice(Notice::ClientLimited { id, limit });
                 refused(Reason::Limited)
-            }
-        }
-    }
-
-    /// The rest of phase *admit*, where somebody else decides: what the client sends meanwhile
-    /// stays in its socket.
-    async fn authorize(&self, client: &mut Socket) -> Result<(), Outcome> {
-        let Some(authorize) = &self.listener.authorize else { return Ok(()) };
-        let address = match self.client {
-            ClientAddress::Ip(address) => Some(address),
-            ClientAddress::Unix => None,
-        };
-        let asking = authorize.ask(address, socket::local_address(client.descriptor()));
-        let decision = self.attend(client, Side::Client, asking).await?;
-        let (id, journal) = (self.id, &self.shard.journal);
-        let program = || authorize.authority.program().path().into();
-        let denied = Err(Outcome { reason: Reason::Denied, by: By::Replug });
-        match decision {
-            Decision::Allow => Ok(()),
-            Decision::Deny(comment) => {
-                if journal.wants_notices(Level::Debug) {
-                    journal.notice(Notice::ClientRefused { id, program: program(), comment });
-                }
-                denied
-            }
-            Decision::Undecided(why) => {
-                let (program, on_error) = (program(), authorize.on_error);
-                journal.notice(Notice::ClientUndecided { id, program, why, on_error });
-                match on_error {
-                    OnError::Deny => denied,
-                    OnError::Allow => Ok(()),
-                }
             }
         }
     }
@@ -309,28 +259,6 @@ impl Session {
             .routing
             .routes
             .decide(&Around::new(self.client_ip(), &here, &this_moment), &seen)
-    }
-
-    /// Phase *sniff*: what the client says, as long as its route depends on that.
-    async fn sniff(
-        &mut self,
-        client: &mut Socket,
-        original: Option<Original>,
-    ) -> Result<(Routed, Hello), Outcome> {
-        let here = came_to(client, original);
-        let here = || here;
-        let inquiry = Inquiry {
-            listener: &self.listener,
-            shard: &self.shard,
-            seat: &self.seat,
-            around: Around::new(self.client_ip(), &here, &this_moment),
-        };
-        let Sniffed { routed, hello, spoken } = sniff::sniff(client, inquiry).await?;
-        if self.shard.journal.wants().records {
-            let trail = Trail { spoken, ..Trail::default() };
-            self.trail = (!trail.is_empty()).then(|| trail.into());
-        }
-        Ok((routed, hello))
     }
 
     /// Takes the route that was found, if the session goes anywhere.

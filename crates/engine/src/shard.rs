@@ -28,7 +28,7 @@ use crate::journal::{Journal, Level, Notice};
 use crate::listen::{DoorId, Opened};
 use crate::phase::accept::{Duty, accept_clients};
 use crate::phase::account::Reason;
-use crate::phase::sniff::Undecided;
+use crate::phase::hearing::Undecided;
 use crate::plan::{Listener, Plan};
 use crate::pulse::{Beat, Pulse};
 use crate::seats::{Seats, sweep_period};

@@ -10,36 +10,20 @@
 //! comes within TLS, else `N`. What was answered here is not sent on: the backend gets the plain
 //! start of the session, or is asked for TLS in its own turn (see [`ask_for_tls`]) before it gets
 //! the ClientHello.
-//!
-//! How many clients may be here at a time is bounded for each shard, and so is what they may hold,
-//! which is nothing for those that are silent.
 
-use std::cell::Cell;
-use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::Poll;
 
-use relay::{End, Side, Socket, Tick};
+use relay::Socket;
 use wire::postgres::{First, REFUSED, TLS_ACCEPTED, TLS_REQUEST};
 
-use crate::journal::Notice;
 use crate::phase::account::{By, ConnectFailure, Reason, Spoken};
 use crate::phase::carry::Outcome;
+use crate::phase::hearing::{self, Hall, Heard};
 use crate::phase::route::Routed;
 use crate::phase::route::condition::Around;
 use crate::phase::route::seen::{Answered, Part, REQUEST_BYTES, Seen};
 use crate::phase::via::{Reached, Refused};
-use crate::plan::Listener;
-use crate::seats::{Order, Seat};
-use crate::seldom::Seldom;
-use crate::shard::Shard;
 use crate::socket;
-
-/// Clients of one shard that may be undecided at a time.
-pub(crate) const UNDECIDED_MAX: usize = 8_192;
-
-/// Bytes that they may have said together.
-pub(crate) const UNDECIDED_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// Bytes that are looked at freely for one client, again and again as it sends more: enough for a
 /// ClientHello of 5 KiB that comes byte by byte, and some 20 ms of work. After that a look is worth
@@ -49,57 +33,9 @@ const LOOKED_AT_MAX: usize = 16 * 1024 * 1024;
 /// Longest part of a list of protocols that is recorded, in bytes.
 const ALPN_BYTES_MAX: usize = 256;
 
-/// The clients of a shard that are undecided.
-#[derive(Debug, Default)]
-pub(crate) struct Undecided {
-    clients: Cell<usize>,
-    bytes: Cell<usize>,
-    full: Seldom,
-}
-
-impl Undecided {
-    /// A place for one more, if there is one.
-    fn enter(&self) -> Option<Waiting<'_>> {
-        let clients = self.clients.get();
-        if clients == UNDECIDED_MAX {
-            return None;
-        }
-        self.clients.set(clients + 1);
-        Some(Waiting { undecided: self, bytes: 0 })
-    }
-}
-
-/// The place of one client, given back when it is dropped.
-struct Waiting<'a> {
-    undecided: &'a Undecided,
-    bytes: usize,
-}
-
-impl Waiting<'_> {
-    /// Counts `bytes` that the client has said in all; whether there is room for them.
-    fn holds(&mut self, bytes: usize) -> bool {
-        let others = self.undecided.bytes.get() - self.bytes;
-        let has_room = others + bytes <= UNDECIDED_BYTES_MAX;
-        if has_room {
-            self.undecided.bytes.set(others + bytes);
-            self.bytes = bytes;
-        }
-        has_room
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.undecided.clients.set(self.undecided.clients.get() - 1);
-        self.undecided.bytes.set(self.undecided.bytes.get() - self.bytes);
-    }
-}
-
 /// Whose route is looked for, and with what.
 pub(crate) struct Inquiry<'a> {
-    pub(crate) listener: &'a Listener,
-    pub(crate) shard: &'a Shard,
-    pub(crate) seat: &'a Seat,
+    pub(crate) hall: Hall<'a>,
     pub(crate) around: Around<'a>,
 }
 
@@ -143,47 +79,38 @@ impl Looks {
     }
 }
 
-/// What has happened.
-enum Step {
-    More,
-    Ended,
-    Late,
-}
-
-/// Listens to the client until it is known where it goes.
-pub(crate) async fn sniff(client: &mut Socket, inquiry: Inquiry<'_>) -> Result<Sniffed, Outcome> {
-    let Inquiry { listener, shard, seat, around } = inquiry;
-    let limited = || {
-        if let Some(times) = shard.undecided.full.happened(Tick::now()) {
-            let listener = listener.name.clone();
-            shard.journal.notice(Notice::TooManyUndecided { listener, times });
-        }
-        Outcome { reason: Reason::Limited, by: By::Replug }
-    };
-    let mut waiting = shard.undecided.enter().ok_or_else(limited)?;
-    let due = Tick::now().after(listener.timeouts.sniff);
-    let (mut bytes, mut answered, mut looks) = (Vec::new(), Answered::default(), Looks::default());
+/// Listens to the client until it is known where it goes. `bytes` came before, and were not used.
+pub(crate) async fn sniff(
+    client: &mut Socket,
+    mut bytes: Vec<u8>,
+    inquiry: Inquiry<'_>,
+) -> Result<Sniffed, Outcome> {
+    let Inquiry { hall, around } = inquiry;
+    let Hall { listener, .. } = hall;
+    let mut hearing = hall.hear(listener.timeouts.sniff, bytes.len())?;
+    let most = listener.routing.sniff_bytes;
+    let (mut answered, mut looks) = (Answered::default(), Looks::default());
+    let mut heard = if bytes.is_empty() { None } else { Some(Heard::More) };
     loop {
-        let step =
-            step(client, (shard, seat), due, &mut bytes, listener.routing.sniff_bytes).await?;
-        if !waiting.holds(bytes.len()) {
-            return Err(limited());
-        }
-        match (step, listener.routing.on_silence) {
-            (Step::Late | Step::Ended, Some(pool)) if bytes.is_empty() => {
+        let heard = match heard.take() {
+            Some(heard) => heard,
+            None => hearing.more(client, &mut bytes, most).await?,
+        };
+        match (heard, listener.routing.on_silence) {
+            (Heard::Late | Heard::End, Some(pool)) if bytes.is_empty() => {
                 let (routed, hello) = (Routed::Route(pool), Hello::default());
                 return Ok(Sniffed { routed, hello, spoken: Spoken::default() });
             }
-            (Step::Late, _) => {
+            (Heard::Late, _) => {
                 return Err(Outcome { reason: Reason::SniffTimeout, by: By::Replug });
             }
-            (Step::More, _) if bytes.len() < listener.routing.sniff_bytes => {
+            (Heard::More, _) if bytes.len() < most => {
                 if !looks.again(bytes.len()) {
                     continue;
                 }
             }
-            (Step::More | Step::Ended, _) => {
-                let seen = Seen::of_stream(&bytes, answered, true);
+            (Heard::More | Heard::End, _) => {
+                let seen = Seen::of_stream(&bytes[..bytes.len().min(most)], answered, true);
                 let routed = listener.routing.routes.decide(&around, &seen);
                 let spoken = spoken(&seen);
                 return Ok(decided(routed, bytes, answered, spoken));
@@ -196,7 +123,7 @@ pub(crate) async fn sniff(client: &mut Socket, inquiry: Inquiry<'_>) -> Result<S
                     request == First::TlsRequest && listener.routing.routes.grants_tls_to_postgres;
                 answered = Answered { bytes: answered.bytes + REQUEST_BYTES, is_tls };
                 let answer = if is_tls { TLS_ACCEPTED } else { REFUSED };
-                client.send_all(&[answer]).await.map_err(reset)?;
+                client.send_all(&[answer]).await.map_err(hearing::reset)?;
             }
             (Routed::Wait, None) => {}
             (routed, _) => {
@@ -205,38 +132,6 @@ pub(crate) async fn sniff(client: &mut Socket, inquiry: Inquiry<'_>) -> Result<S
             }
         }
     }
-}
-
-/// Waits for more to come, for the end of the time, or for an order to end.
-async fn step(
-    client: &mut Socket,
-    (shard, seat): (&Shard, &Seat),
-    due: Tick,
-    bytes: &mut Vec<u8>,
-    most: usize,
-) -> Result<Step, Outcome> {
-    poll_fn(|cx| {
-        // Told to report, it has nothing to say yet.
-        if let Some(Order::End(reason)) = shard.seats.order(seat) {
-            return Poll::Ready(Err(Outcome { reason, by: By::Replug }));
-        }
-        // Before what there may be to read: whoever sends without a pause is late as well.
-        if Tick::now() >= due {
-            return Poll::Ready(Ok(Step::Late));
-        }
-        shard.seats.wait(seat, cx, due);
-        let room = most - bytes.len();
-        client.poll_append(cx, bytes, room).map(|received| match received {
-            Ok(0) => Ok(Step::Ended),
-            Ok(_) => Ok(Step::More),
-            Err(error) => Err(reset(error)),
-        })
-    })
-    .await
-}
-
-fn reset(error: std::io::Error) -> Outcome {
-    Outcome::of(&End::Reset { by: Side::Client, error })
 }
 
 fn decided(routed: Routed, mut bytes: Vec<u8>, answered: Answered, spoken: Spoken) -> Sniffed {
@@ -297,19 +192,5 @@ mod tests {
         };
         assert_eq!(looks(5 * 1024).0, 5 * 1024);
         assert!(looks(64 * 1024).1 < 2 * LOOKED_AT_MAX);
-    }
-
-    #[test]
-    fn places_and_bytes_are_given_back() {
-        let undecided = Undecided::default();
-        let mut all: Vec<_> = (0..UNDECIDED_MAX).filter_map(|_| undecided.enter()).collect();
-        assert_eq!(all.len(), UNDECIDED_MAX);
-        assert!(undecided.enter().is_none());
-        assert!(all[0].holds(UNDECIDED_BYTES_MAX - 1));
-        assert!(all[1].holds(1));
-        assert!(!all[1].holds(2), "there is no room for one more");
-        assert!(all[0].holds(UNDECIDED_BYTES_MAX - 2) && all[1].holds(2));
-        all.clear();
-        assert_eq!((undecided.clients.get(), undecided.bytes.get()), (0, 0));
     }
 }

@@ -1,0 +1,98 @@
+//! The opening of a session at a listener that takes time over it: phases *admit*, *sniff* and
+//! *route*, where the client, or somebody about it, has to be asked or listened to.
+//!
+//! The steps stand in [`Session::decide_in_time`] in the order in which they come, and each is
+//! entered only if the listener has it. What was received and not used goes from step to step: a
+//! step takes these bytes as the first that came, reads on only when it needs more, takes off what
+//! is its own, and hands on the rest. In the end the backend gets what is left.
+
+use model::OnError;
+use relay::{Side, Socket};
+
+use super::{Session, came_to, this_moment};
+use crate::authority::Decision;
+use crate::journal::{Level, Notice};
+use crate::phase::account::{By, ClientAddress, Reason};
+use crate::phase::carry::Outcome;
+use crate::phase::connect::Trail;
+use crate::phase::hearing::Hall;
+use crate::phase::route::Routed;
+use crate::phase::route::condition::Around;
+use crate::phase::sniff::{self, Hello, Inquiry, Sniffed};
+use crate::socket;
+use crate::socket::original::Original;
+
+impl Session {
+    /// Phases *admit*, *sniff* and *route*, with everything that a client may be asked or told before.
+    /// Boxed steps: few listeners have them.
+    pub(super) async fn decide_in_time(
+        &mut self,
+        client: &mut Socket,
+    ) -> Result<(Option<Original>, Hello), Outcome> {
+        let early = Vec::new();
+        self.admit()?;
+        if self.listener.authorize.is_some() {
+            Box::pin(self.authorize(client)).await?;
+        }
+        let original = self.original(client);
+        let (routed, hello) = match self.route(client, original) {
+            Routed::Wait => self.sniff(client, early, original).await?,
+            routed => (routed, Hello { early: early.into(), ..Hello::default() }),
+        };
+        self.settle(routed)?;
+        Ok((original, hello))
+    }
+
+    /// The rest of phase *admit*, where somebody else decides: what the client sends meanwhile
+    /// stays in its socket.
+    async fn authorize(&self, client: &mut Socket) -> Result<(), Outcome> {
+        let Some(authorize) = &self.listener.authorize else { return Ok(()) };
+        let address = match self.client {
+            ClientAddress::Ip(address) => Some(address),
+            ClientAddress::Unix => None,
+        };
+        let asking = authorize.ask(address, socket::local_address(client.descriptor()));
+        let decision = self.attend(client, Side::Client, asking).await?;
+        let (id, journal) = (self.id, &self.shard.journal);
+        let program = || authorize.authority.program().path().into();
+        let denied = Err(Outcome { reason: Reason::Denied, by: By::Replug });
+        match decision {
+            Decision::Allow => Ok(()),
+            Decision::Deny(comment) => {
+                if journal.wants_notices(Level::Debug) {
+                    journal.notice(Notice::ClientRefused { id, program: program(), comment });
+                }
+                denied
+            }
+            Decision::Undecided(why) => {
+                let (program, on_error) = (program(), authorize.on_error);
+                journal.notice(Notice::ClientUndecided { id, program, why, on_error });
+                match on_error {
+                    OnError::Deny => denied,
+                    OnError::Allow => Ok(()),
+                }
+            }
+        }
+    }
+
+    /// Phase *sniff*: what the client says, as long as its route depends on that.
+    async fn sniff(
+        &mut self,
+        client: &mut Socket,
+        early: Vec<u8>,
+        original: Option<Original>,
+    ) -> Result<(Routed, Hello), Outcome> {
+        let here = came_to(client, original);
+        let here = || here;
+        let inquiry = Inquiry {
+            hall: Hall { listener: &self.listener, shard: &self.shard, seat: &self.seat },
+            around: Around::new(self.client_ip(), &here, &this_moment),
+        };
+        let Sniffed { routed, hello, spoken } = sniff::sniff(client, early, inquiry).await?;
+        if self.shard.journal.wants().records {
+            let trail = Trail { spoken, ..Trail::default() };
+            self.trail = (!trail.is_empty()).then(|| trail.into());
+        }
+        Ok((routed, hello))
+    }
+}
