@@ -5,7 +5,7 @@
 //! rests until the answer is due again. Nothing else waits for it. A name that
 //! can no longer be resolved keeps its last good answer for as long as that
 //! takes; failures are told once, when they begin, and tried again with growing
-//! rests.
+//! rests. Names that sessions ask for are looked up when they do ([`answers`]).
 
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
@@ -13,10 +13,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use engine::journal::{Journal, Notice};
+use engine::{Engine, Lookups};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+mod answers;
 mod resolver;
 
 pub(crate) use resolver::{Resolver, Sources};
@@ -65,9 +67,19 @@ pub(crate) struct Names {
     journal: Journal,
     /// By host. Those that are not wanted any more end with their handle.
     followed: HashMap<String, JoinSet<()>>,
+    /// Answers what sessions ask.
+    answering: JoinSet<()>,
 }
 
 impl Names {
+    /// Starts to follow the names of `engine`, and to answer what its sessions ask, on the runtime
+    /// this is called in.
+    pub(crate) fn of(engine: &Engine, sources: Sources, journal: &Journal) -> Self {
+        let mut names = Self::follow(engine.names(), sources, journal);
+        names.answer(engine.lookups());
+        names
+    }
+
     /// Starts to follow each of `names`, on the runtime this is called in.
     pub(crate) fn follow<L: Listing>(
         names: &[Arc<L>],
@@ -79,6 +91,7 @@ impl Names {
             resolver: Arc::new(Resolver::new(sources, journal.clone())),
             journal: journal.clone(),
             followed: HashMap::new(),
+            answering: JoinSet::new(),
         };
         followed.add(names);
         followed
@@ -98,6 +111,13 @@ impl Names {
                 task.spawn(follower.run(self.again.subscribe()));
                 task
             });
+        }
+    }
+
+    /// Answers what sessions ask from now on, if nobody does yet.
+    fn answer(&mut self, lookups: &Lookups) {
+        if let Some(questions) = lookups.take_questions() {
+            self.answering.spawn(answers::answer(questions, Arc::clone(&self.resolver)));
         }
     }
 

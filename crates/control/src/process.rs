@@ -243,7 +243,7 @@ impl Started {
             }
         };
         let end = runtime.block_on(async {
-            let names = Names::follow(engine.names(), sources, log.journal());
+            let names = Names::of(&engine, sources, log.journal());
             let authorities = Authorities::follow(engine.authorities(), log.journal());
             let (tell, orders) = mpsc::channel(ORDERS_MAX);
             let desk = door.map(|door| Desk::open(door, &tell)).transpose();

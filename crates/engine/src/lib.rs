@@ -13,7 +13,7 @@
 //! `ftp` the sessions in whose bytes there are addresses,
 //! [`bandwidth`](mod@bandwidth) how fast they move bytes, [`queue`] who waits for a full
 //! pool, [`pulse`] whether shards respond, [`inherit`] what this process was started with,
-//! [`name`] the addresses of host names, [`authority`] the programs that decide about clients,
+//! [`name`] the addresses of host names, [`lookup`] those of names that only sessions know, [`authority`] the programs that decide about clients,
 //! [`requests`](mod@requests) what clients ask of HTTP, [`journal`] the way out for what the
 //! engine has to say, `seldom` how often it says it, `socket` and [`listen`] the raw calls,
 //! [`probe`](mod@probe) what the kernel refuses of them.
@@ -30,6 +30,7 @@ pub mod inherit;
 pub mod journal;
 pub mod listen;
 pub mod load;
+pub mod lookup;
 pub mod mark;
 pub mod name;
 pub mod phase;
@@ -63,6 +64,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 pub use authority::Authority;
 pub use inherit::Inherited;
 pub use listen::{BindFailure, Bound};
+pub use lookup::Lookups;
 pub use name::Name;
 pub use phase::account;
 pub use pulse::Pulse;
@@ -93,6 +95,7 @@ pub struct Engine {
     inherited: Arc<Inherited>,
     ceiling: Arc<Ceiling>,
     pulse: Arc<Pulse>,
+    lookups: Lookups,
     journal: Journal,
     course: watch::Sender<Course>,
     /// For each shard, the way to tell it of a new plan.
@@ -158,6 +161,7 @@ impl Engine {
             inherited: Arc::clone(&bound.inherited),
             ceiling,
             pulse,
+            lookups: Lookups::default(),
             journal,
             course,
             adoptions: Vec::new(),
@@ -283,6 +287,11 @@ impl Engine {
     /// The host names that want resolving: post their answers.
     pub fn names(&self) -> &[Arc<Name>] {
         &self.plan.names
+    }
+
+    /// What sessions want looked up: answer their questions.
+    pub fn lookups(&self) -> &Lookups {
+        &self.lookups
     }
 
     /// The programs that want running: answer their questions.

@@ -107,6 +107,43 @@ async fn without_resolv_conf_hosts_and_localhost_still_work() {
     assert_eq!(rig.next().await, "posted 10.0.0.5");
 }
 
+#[tokio::test]
+async fn sessions_get_names_that_nobody_follows() {
+    let rig = Rig::start("asked");
+    rig.server.say(Say::Answer(&[1, 2], 300));
+    let lookups = Lookups::default();
+    let mut names = Names::follow::<Board>(&[], rig.sources.clone(), &rig.journal);
+    names.answer(&lookups);
+    let ask = |host: &'static str| lookups.addresses(host, DEADLINE);
+    let expected: Arc<[IpAddr]> = [[10, 0, 0, 1], [10, 0, 0, 2]].map(IpAddr::from).into();
+    // Many at once are one look-up, and the answer serves those who come later.
+    let (one, other) = tokio::join!(ask("db.example"), ask("DB.example"));
+    assert_eq!((one.as_ref(), other.as_ref()), (Ok(&expected), Ok(&expected)));
+    rig.server.say(Say::NoSuchName);
+    assert_eq!(ask("db.example").await, Ok(expected));
+    let told = ask("none.example").await.map_err(|error| error.to_string());
+    assert_eq!(told, Err("there is no such name (NXDOMAIN)".to_owned()));
+    assert_eq!(ask("gate.example").await, Ok([IpAddr::from([10, 7, 0, 1])].into()));
+}
+
+#[tokio::test]
+async fn more_names_than_are_looked_up_at_a_time_wait_in_line() {
+    let rig = Rig::start("line");
+    rig.server.say(Say::Answer(&[1], 300));
+    let lookups = Lookups::default();
+    let mut names = Names::follow::<Board>(&[], rig.sources.clone(), &rig.journal);
+    names.answer(&lookups);
+    let mut asking = JoinSet::new();
+    for n in 0..300 {
+        let lookups = lookups.clone();
+        asking
+            .spawn(async move { lookups.addresses(&format!("host-{n}.example"), DEADLINE).await });
+    }
+    let answers = asking.join_all().await;
+    assert_eq!(answers.len(), 300);
+    assert!(answers.iter().all(|answer| answer.as_ref().is_ok_and(|found| found.len() == 1)));
+}
+
 #[test]
 fn rests_grow_up_to_their_limit() {
     let rests: Vec<u64> = [1, 2, 3, 5, 6, 7, u32::MAX].map(rest_after).map(|d| d.as_secs()).into();
