@@ -8,6 +8,7 @@
 //! - [`pattern`]: regular expressions over the beginning of a stream;
 //! - [`postgres`]: the first message of a PostgreSQL client;
 //! - [`protocol`]: which protocol first bytes belong to;
+//! - [`starttls`]: what is said in the clear until TLS begins;
 //! - [`tls`]: the ClientHello, with the name and the protocols it asks for.
 //!
 //! A reader is given all that has come so far, from the first byte on, and says in a [`Parse`]
@@ -25,6 +26,7 @@ pub mod mavis;
 pub mod pattern;
 pub mod postgres;
 pub mod protocol;
+pub mod starttls;
 pub mod tls;
 
 /// What the bytes so far are.
