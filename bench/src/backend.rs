@@ -186,7 +186,7 @@ fn step(stream: &mut TcpStream, known: &mut bool, buffer: &mut [u8]) -> Next {
 fn bulk(mut stream: TcpStream, ask: u8) -> io::Result<()> {
     stream.set_nonblocking(false)?;
     if ask == pattern::ASK_SINK {
-        let blocks = pattern::take_blocks(&mut stream, pattern::discard, |_| {})?;
+        let blocks = pattern::take_blocks(&mut stream, pattern::discard, |_, _| Ok(()))?;
         stream.write_all(&pattern::verdict(blocks))?;
     } else {
         let asked = stream.try_clone()?;

@@ -13,14 +13,15 @@ use crate::cost::Meter;
 use crate::load::{self, hold, udp};
 use crate::nat::Nat;
 use crate::process::Group;
-use crate::scenario::{Scenario, Transport};
+use crate::scenario::{Scenario, Way};
 
 mod configuration;
 
 /// How long a candidate may take until it forwards.
 const START: Duration = Duration::from_secs(5);
-/// The exit code of a replug that does not know what its command line says.
+/// The exit codes of a replug that does not know what its command line or its file says.
 const USAGE: i32 = 2;
+const UNSOUND: i32 = 3;
 
 /// Which part a candidate plays in the comparison.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,8 +41,13 @@ pub(crate) enum Kind {
     Direct,
     /// The kernel rewrites addresses.
     Nat,
-    /// `replug ARGS LISTEN TARGET`.
-    Replug(Vec<String>),
+    /// replug.
+    Replug {
+        /// Words of its command line that come first.
+        arguments: Vec<String>,
+        /// Who says where sessions go, in `script-*`.
+        decider: Decider,
+    },
     /// HAProxy, with or without splice.
     Haproxy {
         /// Whether `option splice-auto` is on.
@@ -51,10 +57,25 @@ pub(crate) enum Kind {
     Nginx,
     /// rinetd.
     Rinetd,
+    /// stunnel, a thread for each connection.
+    Stunnel,
+    /// hitch.
+    Hitch,
     /// redir, a process for each connection.
     Redir,
     /// socat, a process for each connection.
     Socat,
+}
+
+/// Who says where sessions go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Decider {
+    /// The routes of the configuration. This one takes part in everything.
+    Routes,
+    /// A script in Lua.
+    Lua,
+    /// A file in Ruby.
+    Ruby,
 }
 
 /// One of the things compared.
@@ -73,14 +94,23 @@ pub(crate) struct Candidate {
 impl Candidate {
     /// Whether it takes part in `scenario`.
     pub(crate) fn suits(&self, scenario: Scenario) -> bool {
-        let tcp = scenario.transport() == Transport::Tcp;
+        let way = scenario.way();
         match self.kind {
-            Kind::Direct | Kind::Nat | Kind::Replug(_) | Kind::Nginx => true,
-            Kind::Haproxy { .. } => tcp,
+            Kind::Replug { decider: Decider::Routes, .. } => true,
+            Kind::Replug { decider: Decider::Lua, .. } => scenario == Scenario::ScriptLua,
+            Kind::Replug { decider: Decider::Ruby, .. } => scenario == Scenario::ScriptRuby,
+            // The backend speaks no TLS.
+            Kind::Direct | Kind::Nat => way != Way::Tls,
+            Kind::Nginx => way != Way::Host,
+            // What ends TLS has to copy.
+            Kind::Haproxy { splice } => {
+                matches!(way, Way::Tcp | Way::Sni) || way == Way::Tls && !splice
+            }
             // It makes one datagram of those that a flow sends faster than it passes them on.
-            Kind::Rinetd => tcp || scenario == Scenario::UdpRr,
+            Kind::Rinetd => way == Way::Tcp || scenario == Scenario::UdpRr,
+            Kind::Stunnel | Kind::Hitch => way == Way::Tls,
             // A process for each connection: thousands at a time are out of their reach.
-            Kind::Redir | Kind::Socat => tcp && !scenario.has_thousands(),
+            Kind::Redir | Kind::Socat => way == Way::Tcp && !scenario.has_thousands(),
         }
     }
 
@@ -93,11 +123,17 @@ impl Candidate {
     /// What a reader must know about where it is missing.
     pub(crate) fn absence(&self) -> Option<&'static str> {
         match self.kind {
-            Kind::Direct | Kind::Nat | Kind::Replug(_) | Kind::Nginx => None,
-            Kind::Haproxy { .. } => Some("not in udp-*: it has no UDP"),
-            Kind::Rinetd => Some("of udp-* only in udp-rr: it joins datagrams that come faster"),
+            Kind::Replug { .. } => None,
+            Kind::Direct | Kind::Nat => Some("not in tls-*: the backend speaks no TLS"),
+            Kind::Nginx => Some("not in script-*"),
+            Kind::Haproxy { splice: false } => Some("not in script-*, nor udp-*: it has no UDP"),
+            Kind::Haproxy { splice: true } => Some("not in script-*, tls-* and udp-*"),
+            Kind::Rinetd => {
+                Some("of what is not plain TCP only in udp-rr: it joins datagrams that come faster")
+            }
+            Kind::Stunnel | Kind::Hitch => Some("only in tls-*"),
             Kind::Redir | Kind::Socat => Some(
-                "a process for each connection: not in udp-*, idle, burst, nor with 1000 connections",
+                "a process for each connection: only plain TCP, without idle, burst, and 1000 connections",
             ),
         }
     }
@@ -108,7 +144,8 @@ impl Candidate {
             Kind::Direct | Kind::Nat => return kernel(),
             Kind::Haproxy { .. } | Kind::Nginx | Kind::Rinetd | Kind::Redir => "-v",
             Kind::Socat => "-V",
-            Kind::Replug(_) => "--version",
+            Kind::Stunnel => "-version",
+            Kind::Replug { .. } | Kind::Hitch => "--version",
         };
         let Ok(output) = Command::new(&self.program).arg(option).output() else {
             return "unknown".into();
@@ -116,6 +153,7 @@ impl Candidate {
         let both = [output.stdout, output.stderr].concat();
         let text = String::from_utf8_lossy(&both).into_owned();
         let line = match self.kind {
+            Kind::Stunnel => text.lines().find(|line| line.contains(" on ")),
             Kind::Socat => text.lines().find(|line| line.contains("version")),
             _ => text.lines().next(),
         };
@@ -134,25 +172,33 @@ pub(crate) fn kernel() -> String {
 pub(crate) struct Stage {
     directory: PathBuf,
     backend: Ports,
+    /// Certificate and key of those that end TLS, in one file.
+    certificate: Option<PathBuf>,
 }
 
 impl Stage {
-    /// Makes the directory.
+    /// Makes the directory, and a certificate if there are scenarios `with_tls`.
     ///
     /// # Errors
-    /// When it cannot be made.
-    pub(crate) fn new(backend: Ports) -> io::Result<Self> {
+    /// When they cannot be made.
+    pub(crate) fn new(backend: Ports, with_tls: bool) -> io::Result<Self> {
         let directory = std::env::temp_dir().join(format!("replug-bench-{}", std::process::id()));
         fs::create_dir_all(&directory)?;
-        Ok(Self { directory, backend })
+        let mut stage = Self { directory, backend, certificate: None };
+        if with_tls {
+            stage.certificate = Some(configuration::certificate(&stage.directory)?);
+        }
+        Ok(stage)
     }
 
     /// Where the backend is reached by candidate number `index`.
-    pub(crate) fn backend(&self, transport: Transport, index: u8) -> SocketAddr {
-        match transport {
+    pub(crate) fn backend(&self, way: Way, index: u8) -> SocketAddr {
+        match way {
+            Way::Udp => (Ipv4Addr::LOCALHOST, self.backend.udp).into(),
             // An address of its own for each: connections of one do not use up the ports of another.
-            Transport::Tcp => (Ipv4Addr::new(127, 0, 1, index), self.backend.tcp).into(),
-            Transport::Udp => (Ipv4Addr::LOCALHOST, self.backend.udp).into(),
+            Way::Tcp | Way::Sni | Way::Host | Way::Tls => {
+                (Ipv4Addr::new(127, 0, 1, index), self.backend.tcp).into()
+            }
         }
     }
 
@@ -160,37 +206,33 @@ impl Stage {
     ///
     /// # Errors
     /// When it cannot start or does not forward in [`START`]; says what it wrote. `Unsupported` when it is a
-    /// replug from before there was UDP.
-    pub(crate) fn start(
-        &self,
-        candidate: &Candidate,
-        index: u8,
-        transport: Transport,
-    ) -> io::Result<Running> {
-        let backend = self.backend(transport, index);
+    /// replug from before there was that.
+    pub(crate) fn start(&self, candidate: &Candidate, index: u8, way: Way) -> io::Result<Running> {
+        let backend = self.backend(way, index);
         if candidate.kind == Kind::Direct {
             return Ok(Running { target: backend, process: None, nat: None });
         }
-        let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port(transport)?));
+        let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port(way)?));
         if candidate.kind == Kind::Nat {
-            let nat = Nat::new(transport, listen.port(), backend.port());
+            let nat = Nat::new(way, listen.port(), backend.port());
             let running = Running { target: listen, process: None, nat: Some(nat) };
             running.enter()?;
-            let tried = serve_one(transport, listen);
+            let tried = serve_one(way, listen);
             running.leave();
             return tried.map(|()| running);
         }
-        let log = self.directory.join(format!("{index}-{transport}.log"));
-        let link = configuration::Link { transport, listen, backend };
+        let log = self.directory.join(format!("{index}-{way}.log"));
+        let link =
+            configuration::Link { way, listen, backend, certificate: self.certificate.as_deref() };
         let mut command = configuration::command(candidate, link, &self.directory)?;
         let mut process = Group::start(&mut command, &log)?;
         let started = Instant::now();
-        while let Err(error) = serve_one(transport, listen) {
+        while let Err(error) = serve_one(way, listen) {
             let ended = process.ended();
             if ended.is_some() || started.elapsed() > START {
-                let of_old = matches!(candidate.kind, Kind::Replug(_))
-                    && transport == Transport::Udp
-                    && ended.is_some_and(|status| status.code() == Some(USAGE));
+                let of_old = matches!(candidate.kind, Kind::Replug { .. })
+                    && way != Way::Tcp
+                    && ended.is_some_and(|status| matches!(status.code(), Some(USAGE | UNSOUND)));
                 let kind = if of_old { io::ErrorKind::Unsupported } else { io::ErrorKind::Other };
                 let text = format!("{error}; it wrote: {}", last_lines(&log));
                 return Err(io::Error::new(kind, text));
@@ -201,10 +243,10 @@ impl Stage {
     }
 }
 
-fn serve_one(transport: Transport, target: SocketAddr) -> io::Result<()> {
-    match transport {
-        Transport::Tcp => hold::open(target, 1).map(drop),
-        Transport::Udp => udp::served(target),
+fn serve_one(way: Way, target: SocketAddr) -> io::Result<()> {
+    match way {
+        Way::Udp => udp::served(target),
+        Way::Tcp | Way::Sni | Way::Host | Way::Tls => hold::open(way, target, 1).map(drop),
     }
 }
 
@@ -221,8 +263,8 @@ pub(crate) struct Started {
     pub(crate) candidate: Candidate,
     /// Its number.
     pub(crate) index: u8,
-    /// What the instance forwards.
-    pub(crate) transport: Transport,
+    /// What the instance does.
+    pub(crate) way: Way,
     /// The instance.
     pub(crate) running: Running,
 }
@@ -230,7 +272,7 @@ pub(crate) struct Started {
 impl Started {
     /// Whether this instance is the one to measure in `scenario`.
     pub(crate) fn suits(&self, scenario: Scenario) -> bool {
-        self.transport == scenario.transport() && self.candidate.suits(scenario)
+        self.way == scenario.way() && self.candidate.suits(scenario)
     }
 }
 
@@ -265,11 +307,11 @@ impl Running {
     }
 }
 
-fn free_port(transport: Transport) -> io::Result<u16> {
+fn free_port(way: Way) -> io::Result<u16> {
     let any = (Ipv4Addr::LOCALHOST, 0);
-    let address = match transport {
-        Transport::Tcp => TcpListener::bind(any)?.local_addr()?,
-        Transport::Udp => UdpSocket::bind(any)?.local_addr()?,
+    let address = match way {
+        Way::Udp => UdpSocket::bind(any)?.local_addr()?,
+        Way::Tcp | Way::Sni | Way::Host | Way::Tls => TcpListener::bind(any)?.local_addr()?,
     };
     Ok(address.port())
 }

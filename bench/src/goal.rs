@@ -17,13 +17,21 @@ pub(crate) enum Goal {
 }
 
 /// The goals; scenarios that are not here have none.
-const GOALS: [(Scenario, Goal); 10] = [
+const GOALS: [(Scenario, Goal); 18] = [
     (Scenario::Rr64, Goal::Times(1.12)),
     (Scenario::Bulk1Up, Goal::Times(1.05)),
     (Scenario::Bulk1Down, Goal::Times(1.05)),
     (Scenario::Bulk16Up, Goal::Times(1.05)),
     (Scenario::Bulk16Down, Goal::Times(1.05)),
     (Scenario::Crr, Goal::Times(1.05)),
+    (Scenario::Sni, Goal::Times(1.1)),
+    (Scenario::TlsIdleMemory, Goal::Times(1.67)),
+    (Scenario::TlsHandshake, Goal::Times(1.3)),
+    (Scenario::TlsResumed, Goal::Times(1.1)),
+    (Scenario::TlsBulk1Up, Goal::Times(1.1)),
+    (Scenario::TlsBulk1Down, Goal::Times(1.1)),
+    (Scenario::TlsBulk16Up, Goal::Times(1.1)),
+    (Scenario::TlsBulk16Down, Goal::Times(1.1)),
     (Scenario::UdpRr, Goal::Times(1.2)),
     (Scenario::UdpPps, Goal::Times(1.2)),
     (Scenario::UdpPpsLarge, Goal::Times(1.2)),
@@ -32,6 +40,9 @@ const GOALS: [(Scenario, Goal); 10] = [
 
 /// What a change keeps of what was before, where two replugs are compared.
 const KEPT: Goal = Goal::Times(0.97);
+
+/// What Lua keeps of what routes do.
+const KEPT_BY_LUA: Goal = Goal::Times(0.95);
 
 /// How one replug did in a scenario.
 #[derive(Debug, Clone, PartialEq)]
@@ -89,10 +100,15 @@ pub(crate) fn verdicts(outcome: &Outcome) -> Vec<Verdict> {
         };
         verdict(series, finding, goal)
     });
+    let kept = match outcome.scenario {
+        Scenario::ScriptLua => Some(KEPT_BY_LUA),
+        Scenario::ScriptRuby => None,
+        _ => Some(KEPT),
+    };
     let to_first = replugs
         .iter()
         .skip(1)
-        .map(|series| verdict(series, times(outcome, series, replugs[0]), Some(KEPT)));
+        .map(|series| verdict(series, times(outcome, series, replugs[0]), kept));
     to_peers.chain(to_first).collect()
 }
 

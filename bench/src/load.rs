@@ -22,6 +22,7 @@ pub(crate) mod connect;
 pub(crate) mod hold;
 pub(crate) mod open;
 mod poll;
+pub(crate) mod tls;
 pub(crate) mod udp;
 
 /// Threads that make requests or connections.
@@ -233,6 +234,8 @@ pub(crate) fn connect(target: SocketAddr, index: u64) -> io::Result<TcpStream> {
 mod tests {
     use super::*;
     use crate::backend;
+    use crate::pattern::opening::Opening;
+    use crate::scenario::Way;
 
     fn sample(workers: impl Fn(SocketAddr) -> Vec<Worker>) -> Measured {
         let port = backend::listen().expect("loopback has a free port");
@@ -253,7 +256,13 @@ mod tests {
 
     #[test]
     fn connect_request_reply_close() {
-        sample(|target| connect::workers(target, 8));
+        sample(|target| connect::workers(target, 8, Opening::Byte));
+    }
+
+    #[test]
+    fn connect_with_more_to_say() {
+        sample(|target| connect::workers(target, 8, Opening::Hello));
+        sample(|target| connect::workers(target, 8, Opening::Request));
     }
 
     #[test]
@@ -263,8 +272,8 @@ mod tests {
 
     #[test]
     fn bulk_both_ways() {
-        sample(|target| bulk::workers(target, 2, bulk::Direction::Up));
-        sample(|target| bulk::workers(target, 2, bulk::Direction::Down));
+        sample(|target| bulk::workers::<TcpStream>(target, 2, bulk::Direction::Up));
+        sample(|target| bulk::workers::<TcpStream>(target, 2, bulk::Direction::Down));
     }
 
     fn udp_sample(workers: impl Fn(SocketAddr) -> Vec<Worker>) -> Tally {
@@ -324,7 +333,7 @@ mod tests {
         let target = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let burst = connect::burst(target, 100).expect("sockets can be made");
         assert_eq!((burst.tally.operations, burst.tally.failures), (100, 0));
-        assert_eq!(hold::open(target, 5).expect("it is served").len(), 5);
+        assert_eq!(hold::open(Way::Tcp, target, 5).expect("it is served").len(), 5);
     }
 
     #[test]

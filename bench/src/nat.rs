@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{self, Write};
 use std::process::{Command, Stdio};
 
-use crate::scenario::Transport;
+use crate::scenario::Way;
 
 /// The table's name; only this run's namespace has it.
 const TABLE: &str = "ip replug_bench";
@@ -17,8 +17,9 @@ pub(crate) struct Nat {
 
 impl Nat {
     /// Rules that redirect `listen` to `backend` on 127.0.0.1.
-    pub(crate) fn new(transport: Transport, listen: u16, backend: u16) -> Self {
-        let rule = format!("ip daddr 127.0.0.1 {transport} dport {listen} redirect to :{backend}");
+    pub(crate) fn new(way: Way, listen: u16, backend: u16) -> Self {
+        let protocol = if way == Way::Udp { "udp" } else { "tcp" };
+        let rule = format!("ip daddr 127.0.0.1 {protocol} dport {listen} redirect to :{backend}");
         let chain = "type nat hook output priority -100;";
         Self { rules: format!("table {TABLE} {{\nchain output {{\n{chain}\n{rule}\n}}\n}}\n") }
     }

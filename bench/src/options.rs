@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Parser;
 
-use crate::scenario::{Scenario, Transport};
+use crate::scenario::{Scenario, Way};
 
 /// Seconds of a sample of `--quick`.
 const QUICK: f64 = 0.3;
@@ -22,7 +22,7 @@ pub(crate) struct Options {
     /// Another nginx than the one on PATH
     #[arg(long, value_name = "PATH", default_value = "nginx")]
     pub(crate) nginx: PathBuf,
-    /// Only these, of: haproxy haproxy-splice nginx rinetd redir socat direct nat
+    /// Only these, of: haproxy haproxy-splice nginx stunnel hitch rinetd redir socat direct nat
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     pub(crate) peers: Option<Vec<String>>,
     /// Only these
@@ -52,7 +52,7 @@ impl Options {
     /// The scenarios asked for, in the order they run, each once.
     pub(crate) fn scenarios(&self) -> Vec<Scenario> {
         let tcp = [Scenario::Idle, Scenario::Rr64, Scenario::Bulk16Down, Scenario::Crr];
-        let quick = |one: &Scenario| one.transport() == Transport::Udp || tcp.contains(one);
+        let quick = |one: &Scenario| one.way() == Way::Udp || tcp.contains(one);
         let all = <Scenario as clap::ValueEnum>::value_variants().iter().copied();
         let mut scenarios = match &self.scenario {
             Some(scenarios) => scenarios.clone(),
@@ -114,7 +114,7 @@ mod tests {
     #[test]
     fn everything_by_default() {
         let options = parse("").unwrap();
-        assert_eq!(options.scenarios().len(), 19);
+        assert_eq!(options.scenarios().len(), 29);
         assert_eq!(options.rounds(), 5);
         assert_eq!(options.length().as_secs(), 1);
     }

@@ -3,7 +3,7 @@
 //! Request-reply: each byte depends on the connection and on the number of the request. Bulk: blocks of
 //! [`BLOCK`] bytes that start with a header (flow and block number); the first [`CHECKED`] bytes of each
 //! block are compared, the rest is counted. The last header has [`END`] set and carries the exact total.
-//! Datagrams have a file of their own.
+//! Datagrams have a file of their own, and so has what routes look at.
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
@@ -11,6 +11,7 @@ use std::net::TcpStream;
 use rustix::net::RecvFlags;
 
 pub(crate) mod datagram;
+pub(crate) mod opening;
 
 /// First byte of a connection that asks the backend to send blocks until it reads another byte.
 pub(crate) const ASK_SOURCE: u8 = 254;
@@ -98,7 +99,7 @@ pub(crate) fn discard(stream: &mut TcpStream, buffer: &mut [u8]) -> io::Result<u
 pub(crate) fn take_blocks<S: Read>(
     stream: &mut S,
     pass: impl Fn(&mut S, &mut [u8]) -> io::Result<usize>,
-    mut taken: impl FnMut(usize),
+    mut taken: impl FnMut(&mut S, usize) -> io::Result<()>,
 ) -> io::Result<u64> {
     let expected = chunk();
     let mut buffer = vec![0; CHUNK];
@@ -123,7 +124,7 @@ pub(crate) fn take_blocks<S: Read>(
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
             at += length;
-            taken(length);
+            taken(stream, length)?;
         }
         blocks += 1;
     }
@@ -175,7 +176,7 @@ mod tests {
         let bytes = two_blocks();
         assert_eq!(bytes.len(), 2 * BLOCK + HEADER);
         assert_eq!(
-            take_blocks(&mut bytes.as_slice(), |stream, buffer| stream.read(buffer), |_| {})
+            take_blocks(&mut bytes.as_slice(), |stream, buffer| stream.read(buffer), |_, _| Ok(()))
                 .unwrap(),
             2
         );
@@ -185,15 +186,22 @@ mod tests {
     fn a_changed_and_a_missing_byte_are_noticed() {
         let mut changed = two_blocks();
         changed[BLOCK + CHECKED - 1] ^= 1;
-        let error =
-            take_blocks(&mut changed.as_slice(), |stream, buffer| stream.read(buffer), |_| {})
-                .unwrap_err();
+        let error = take_blocks(
+            &mut changed.as_slice(),
+            |stream, buffer| stream.read(buffer),
+            |_, _| Ok(()),
+        )
+        .unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::InvalidData);
         let mut missing = two_blocks();
         missing.remove(BLOCK - 1);
         assert!(
-            take_blocks(&mut missing.as_slice(), |stream, buffer| stream.read(buffer), |_| {})
-                .is_err()
+            take_blocks(
+                &mut missing.as_slice(),
+                |stream, buffer| stream.read(buffer),
+                |_, _| Ok(())
+            )
+            .is_err()
         );
     }
 

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::backend::Backend;
-use crate::candidate::{Candidate, Kind, Role, Stage, Started};
+use crate::candidate::{Candidate, Decider, Kind, Role, Stage, Started};
 use crate::options::{NamedProgram, Options};
 use crate::sample::{Round, Sample};
-use crate::scenario::{Scenario, Transport};
+use crate::scenario::{Scenario, Way};
 use crate::statistics::{Outcome, Series};
 
 /// What a run found.
@@ -49,9 +49,10 @@ impl Results {
 pub(crate) fn run(options: &Options, nat: bool, ended: &AtomicBool) -> io::Result<Results> {
     let mut results = Results::default();
     let backend = Backend::start()?;
-    let stage = Stage::new(backend.ports)?;
-    let started = start(options, nat, &stage, &mut results)?;
     let scenarios = options.scenarios();
+    let with_tls = scenarios.iter().any(|scenario| scenario.way() == Way::Tls);
+    let stage = Stage::new(backend.ports, with_tls)?;
+    let started = start(options, nat, &stage, &mut results)?;
     for (nth, scenario) in scenarios.iter().enumerate() {
         progress(&format!("{}/{} {}", nth + 1, scenarios.len(), scenario.name()));
         let outcome = rounds(*scenario, options, &stage, &started, ended);
@@ -76,17 +77,17 @@ fn start(
     let mut all = Vec::new();
     let scenarios = options.scenarios();
     for (candidate, index) in candidates(options, nat, &mut results.notes)?.into_iter().zip(1..) {
-        let needs = |transport: Transport| {
+        let needs = |way: Way| {
             let mut suited = scenarios.iter().filter(|scenario| candidate.suits(**scenario));
-            suited.any(|scenario| scenario.transport() == transport)
+            suited.any(|scenario| scenario.way() == way)
         };
         let before = all.len();
-        for transport in [Transport::Tcp, Transport::Udp].into_iter().filter(|one| needs(*one)) {
-            match stage.start(&candidate, index, transport) {
+        for way in Way::ALL.into_iter().filter(|one| needs(*one)) {
+            match stage.start(&candidate, index, way) {
                 Ok(running) => {
-                    all.push(Started { candidate: candidate.clone(), index, transport, running });
+                    all.push(Started { candidate: candidate.clone(), index, way, running });
                 }
-                Err(error) => not_started(&candidate, transport, &error, results)?,
+                Err(error) => not_started(&candidate, way, &error, results)?,
             }
         }
         if all.len() > before {
@@ -106,20 +107,20 @@ fn start(
 /// When that makes the run worthless.
 fn not_started(
     candidate: &Candidate,
-    transport: Transport,
+    way: Way,
     error: &io::Error,
     results: &mut Results,
 ) -> io::Result<()> {
     let Candidate { name, program, .. } = candidate;
     if error.kind() == io::ErrorKind::Unsupported {
-        results.notes.push(format!("{name}: not in udp-*: it does not know udp://"));
+        results.notes.push(format!("{name} does not know {way}: {error}"));
     } else if candidate.role == Role::Replug {
         let hint = "build it with `cargo build --release` or name one with --replug";
         let program = program.display();
         return Err(io::Error::other(format!("{program} does not run: {error}; {hint}")));
     } else {
         results.not_started |= candidate.role == Role::Peer;
-        results.notes.push(format!("{name} does not forward {transport}: {error}"));
+        results.notes.push(format!("{name} does not forward {way}: {error}"));
     }
     Ok(())
 }
@@ -202,17 +203,23 @@ fn candidates(options: &Options, nat: bool, notes: &mut Vec<String>) -> io::Resu
     let default = NamedProgram { name: "replug".into(), path: beside, arguments: Vec::new() };
     let named = if options.replug.is_empty() { vec![default] } else { options.replug.clone() };
     for NamedProgram { name, path, arguments } in named {
-        all.push(Candidate {
-            name,
-            kind: Kind::Replug(arguments),
-            program: path,
-            role: Role::Replug,
-        });
+        for (suffix, decider) in
+            [("", Decider::Routes), ("-lua", Decider::Lua), ("-ruby", Decider::Ruby)]
+        {
+            all.push(Candidate {
+                name: format!("{name}{suffix}"),
+                kind: Kind::Replug { arguments: arguments.clone(), decider },
+                program: path.clone(),
+                role: Role::Replug,
+            });
+        }
     }
     let known = [
         ("haproxy", Kind::Haproxy { splice: false }, Some(options.haproxy.as_path())),
         ("haproxy-splice", Kind::Haproxy { splice: true }, Some(options.haproxy.as_path())),
         ("nginx", Kind::Nginx, Some(options.nginx.as_path())),
+        ("stunnel", Kind::Stunnel, Some(Path::new("stunnel4"))),
+        ("hitch", Kind::Hitch, Some(Path::new("hitch"))),
         ("rinetd", Kind::Rinetd, Some(Path::new("rinetd"))),
         ("redir", Kind::Redir, Some(Path::new("redir"))),
         ("socat", Kind::Socat, Some(Path::new("socat"))),

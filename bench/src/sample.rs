@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::candidate::{Stage, Started};
 use crate::cost::Meter;
 use crate::load::{self, Measured, Tally, connect, hold};
-use crate::scenario::{IDLE, Scenario, Transport, burst_size};
+use crate::scenario::{IDLE, Scenario, Way, burst_size};
 use crate::{memory, process};
 
 /// One measurement of one candidate.
@@ -58,7 +58,7 @@ impl Round {
     pub(crate) fn begin(scenario: Scenario, stage: &Stage, length: Duration) -> io::Result<Self> {
         let rate = match scenario {
             Scenario::UdpHalf => {
-                let to = stage.backend(Transport::Udp, 0);
+                let to = stage.backend(Way::Udp, 0);
                 let groups = Scenario::UdpPps.groups(to, 0);
                 let measured = load::measure(groups, &Meter { group: None }, length);
                 half_rate(&measured)?
@@ -83,7 +83,7 @@ impl Sample {
     pub(crate) fn take(scenario: Scenario, stage: &Stage, started: &Started, round: Round) -> Self {
         let Started { running, .. } = started;
         let taken = running.enter().and_then(|()| match scenario {
-            Scenario::Idle => idle(stage, started),
+            Scenario::Idle | Scenario::TlsIdleMemory => idle(stage, started),
             Scenario::Burst => connect::burst(running.target, burst_size()).map(|burst| {
                 let value = rate(burst.tally.operations, burst.elapsed);
                 let mut sample = Self { value, ..Self::default() };
@@ -155,18 +155,18 @@ impl Sample {
 
 /// Memory of idle sessions through an instance of its own, which has served nothing before.
 fn idle(stage: &Stage, started: &Started) -> io::Result<Sample> {
-    let Started { candidate, index, transport, running } = started;
+    let Started { candidate, index, way, running } = started;
     let fresh;
     let (target, group) = match running.meter().group {
         None => (running.target, None),
         Some(_) => {
-            fresh = stage.start(candidate, *index, *transport)?;
+            fresh = stage.start(candidate, *index, *way)?;
             (fresh.target, fresh.meter().group)
         }
     };
     let user = || group.map(process::pss);
     let (user_before, kernel_before) = (user(), memory::kernel_objects());
-    let sessions = hold::open(target, IDLE.into())?;
+    let sessions = hold::open(*way, target, IDLE.into())?;
     let (user_after, kernel_after) = (user(), memory::kernel_objects());
     drop(sessions);
     let each = |after: u64, before: u64| (float(after) - float(before)) / 1024.0 / f64::from(IDLE);

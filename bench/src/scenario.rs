@@ -1,12 +1,14 @@
 //! What is measured.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 
 use clap::ValueEnum;
 
 use crate::load::bulk::Direction;
-use crate::load::{Worker, bulk, closed, connect, open, udp};
+use crate::load::tls::Handshake;
+use crate::load::{Worker, bulk, closed, connect, open, tls, udp};
+use crate::pattern::opening::Opening;
 
 /// Connections or flows of the scenarios with many.
 const MANY: usize = 64;
@@ -18,6 +20,12 @@ const FLOWS: usize = 16;
 const RATE: u32 = 5000;
 /// Sessions that `idle` holds.
 pub(crate) const IDLE: u16 = 3000;
+/// Connections of TLS under way at a time; each has a thread, which does nothing but wait for most of it.
+const SHAKING: usize = 16;
+/// Names that sessions are routed by in `sni`.
+pub(crate) const NAMES: u64 = 10_000;
+/// Hosts that sessions are routed by in `script-*`.
+pub(crate) const HOSTS: u64 = 100;
 /// Bytes of a small datagram.
 const SMALL: usize = 64;
 /// Bytes of a large datagram; it fits every link as it is.
@@ -26,20 +34,44 @@ const LARGE: usize = 1200;
 /// that a socket has without asking, while they are small.
 const UNDER_WAY: usize = 4;
 
-/// TCP or UDP.
+/// What a candidate is set up to do; each is an instance of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Transport {
-    /// Connections.
+pub(crate) enum Way {
+    /// Connections, to the backend.
     Tcp,
     /// Flows of datagrams.
     Udp,
+    /// Connections, to one of two backends by the name in a ClientHello.
+    Sni,
+    /// Connections, to one of two backends by the host of a request.
+    Host,
+    /// Connections in TLS, to the backend in plain text.
+    Tls,
 }
 
-impl fmt::Display for Transport {
+impl Way {
+    /// All of them.
+    pub(crate) const ALL: [Self; 5] = [Self::Tcp, Self::Udp, Self::Sni, Self::Host, Self::Tls];
+
+    /// What a client says first; none where it speaks TLS, or in datagrams.
+    pub(crate) fn opening(self) -> Option<Opening> {
+        match self {
+            Self::Tcp => Some(Opening::Byte),
+            Self::Sni => Some(Opening::Hello),
+            Self::Host => Some(Opening::Request),
+            Self::Udp | Self::Tls => None,
+        }
+    }
+}
+
+impl fmt::Display for Way {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
             Self::Tcp => "tcp",
             Self::Udp => "udp",
+            Self::Sni => "sni",
+            Self::Host => "host",
+            Self::Tls => "tls",
         })
     }
 }
@@ -84,6 +116,30 @@ pub(crate) enum Scenario {
     Burst,
     /// Connect, one byte each way, close.
     Crr,
+    /// The same with a ClientHello, whose name decides.
+    Sni,
+    /// The same with a request, whose host a Lua script looks at.
+    ScriptLua,
+    /// The same, decided by a Ruby file.
+    ScriptRuby,
+    /// Memory of sessions in TLS that do nothing.
+    TlsIdleMemory,
+    /// Connect, full handshake, one byte each way, close.
+    TlsHandshake,
+    /// The same with a session that is resumed.
+    TlsResumed,
+    /// One flow of TLS to the backend.
+    #[value(name = "tls-bulk1-up")]
+    TlsBulk1Up,
+    /// One flow of TLS to the client.
+    #[value(name = "tls-bulk1-down")]
+    TlsBulk1Down,
+    /// Sixteen flows of TLS to the backend.
+    #[value(name = "tls-bulk16-up")]
+    TlsBulk16Up,
+    /// Sixteen flows of TLS to the client.
+    #[value(name = "tls-bulk16-down")]
+    TlsBulk16Down,
     /// Small datagrams on 64 flows, each sent when the one before is back.
     UdpRr,
     /// Small datagrams on 64 flows, as fast as they come back.
@@ -124,6 +180,28 @@ impl Scenario {
             }
             Self::Burst => format!("{} connects at once, until all were served", burst_size()),
             Self::Crr => format!("connect, 1 byte each way, close; {MANY} at a time"),
+            Self::Sni => format!(
+                "connect, a ClientHello each way, close; {MANY} at a time, routed by {NAMES} names"
+            ),
+            Self::ScriptLua => {
+                format!("connect, a request each way, close; {MANY} at a time, routed by Lua")
+            }
+            Self::ScriptRuby => {
+                format!("connect, a request each way, close; {MANY} at a time, routed by Ruby")
+            }
+            Self::TlsIdleMemory => {
+                format!("memory of each of {IDLE} idle sessions in TLS (extra: KiB of the kernel)")
+            }
+            Self::TlsHandshake => {
+                format!("connect, full handshake, 1 byte each way, close; {SHAKING} at a time")
+            }
+            Self::TlsResumed => {
+                format!("connect, resumed handshake, 1 byte each way, close; {SHAKING} at a time")
+            }
+            Self::TlsBulk1Up => "bulk, 1 flow of TLS to the backend".into(),
+            Self::TlsBulk1Down => "bulk, 1 flow of TLS to the client".into(),
+            Self::TlsBulk16Up => format!("bulk, {FLOWS} flows of TLS to the backend"),
+            Self::TlsBulk16Down => format!("bulk, {FLOWS} flows of TLS to the client"),
             Self::UdpRr => {
                 format!("datagrams there and back, {MANY} flows, {SMALL} bytes, one each")
             }
@@ -136,21 +214,43 @@ impl Scenario {
         }
     }
 
-    /// Whether it uses connections or datagrams.
-    pub(crate) fn transport(self) -> Transport {
+    /// What candidates do in it.
+    pub(crate) fn way(self) -> Way {
         match self {
-            Self::UdpRr | Self::UdpPps | Self::UdpPpsLarge | Self::UdpHalf => Transport::Udp,
-            _ => Transport::Tcp,
+            Self::UdpRr | Self::UdpPps | Self::UdpPpsLarge | Self::UdpHalf => Way::Udp,
+            Self::Sni => Way::Sni,
+            Self::ScriptLua | Self::ScriptRuby => Way::Host,
+            Self::TlsIdleMemory
+            | Self::TlsHandshake
+            | Self::TlsResumed
+            | Self::TlsBulk1Up
+            | Self::TlsBulk1Down
+            | Self::TlsBulk16Up
+            | Self::TlsBulk16Down => Way::Tls,
+            _ => Way::Tcp,
         }
     }
 
     /// What the value of a sample is in.
     pub(crate) fn unit(self) -> &'static str {
         match self {
-            Self::Idle => "KiB",
+            Self::Idle | Self::TlsIdleMemory => "KiB",
             Self::Latency => "us p50",
-            Self::Bulk1Up | Self::Bulk1Down | Self::Bulk16Up | Self::Bulk16Down => "Gbit/s",
-            Self::Burst | Self::Crr => "conn/s",
+            Self::Bulk1Up
+            | Self::Bulk1Down
+            | Self::Bulk16Up
+            | Self::Bulk16Down
+            | Self::TlsBulk1Up
+            | Self::TlsBulk1Down
+            | Self::TlsBulk16Up
+            | Self::TlsBulk16Down => "Gbit/s",
+            Self::Burst
+            | Self::Crr
+            | Self::Sni
+            | Self::ScriptLua
+            | Self::ScriptRuby
+            | Self::TlsHandshake
+            | Self::TlsResumed => "conn/s",
             Self::UdpRr | Self::UdpPps | Self::UdpPpsLarge | Self::UdpHalf => "back/s",
             _ => "req/s",
         }
@@ -163,7 +263,7 @@ impl Scenario {
 
     /// Whether a smaller value is the better one.
     pub(crate) fn lower_is_better(self) -> bool {
-        matches!(self, Self::Idle | Self::Latency)
+        matches!(self, Self::Idle | Self::TlsIdleMemory | Self::Latency)
     }
 
     /// Whether it has a thousand connections at a time, or more.
@@ -186,19 +286,32 @@ impl Scenario {
             Self::Rr64Kib => vec![closed::workers(to, MANY, 1024)],
             Self::Rr1000Kib => vec![closed::workers(to, THOUSAND, 1024)],
             Self::Latency => vec![open::workers(to, MANY, RATE)],
-            Self::Bulk1Up => vec![bulk::workers(to, 1, Direction::Up)],
-            Self::Bulk1Down => vec![bulk::workers(to, 1, Direction::Down)],
-            Self::Bulk16Up => vec![bulk::workers(to, FLOWS, Direction::Up)],
-            Self::Bulk16Down => vec![bulk::workers(to, FLOWS, Direction::Down)],
+            Self::Bulk1Up => vec![bulk::workers::<TcpStream>(to, 1, Direction::Up)],
+            Self::Bulk1Down => vec![bulk::workers::<TcpStream>(to, 1, Direction::Down)],
+            Self::Bulk16Up => vec![bulk::workers::<TcpStream>(to, FLOWS, Direction::Up)],
+            Self::Bulk16Down => vec![bulk::workers::<TcpStream>(to, FLOWS, Direction::Down)],
             Self::Fairness => {
-                vec![closed::workers(to, 1, 1), bulk::workers(to, FLOWS, Direction::Down)]
+                vec![
+                    closed::workers(to, 1, 1),
+                    bulk::workers::<TcpStream>(to, FLOWS, Direction::Down),
+                ]
             }
-            Self::Crr => vec![connect::workers(to, MANY)],
+            Self::Crr => vec![connect::workers(to, MANY, Opening::Byte)],
+            Self::Sni => vec![connect::workers(to, MANY, Opening::Hello)],
+            Self::ScriptLua | Self::ScriptRuby => {
+                vec![connect::workers(to, MANY, Opening::Request)]
+            }
+            Self::TlsHandshake => vec![tls::handshakes(to, SHAKING, Handshake::Full)],
+            Self::TlsResumed => vec![tls::handshakes(to, SHAKING, Handshake::Resumed)],
+            Self::TlsBulk1Up => vec![bulk::workers::<tls::Stream>(to, 1, Direction::Up)],
+            Self::TlsBulk1Down => vec![bulk::workers::<tls::Stream>(to, 1, Direction::Down)],
+            Self::TlsBulk16Up => vec![bulk::workers::<tls::Stream>(to, FLOWS, Direction::Up)],
+            Self::TlsBulk16Down => vec![bulk::workers::<tls::Stream>(to, FLOWS, Direction::Down)],
             Self::UdpRr => vec![udp::closed(to, MANY, SMALL, 1)],
             Self::UdpPps => vec![udp::closed(to, MANY, SMALL, UNDER_WAY)],
             Self::UdpPpsLarge => vec![udp::closed(to, MANY, LARGE, UNDER_WAY)],
             Self::UdpHalf => vec![udp::paced(to, MANY, SMALL, rate)],
-            Self::Idle | Self::Burst => Vec::new(),
+            Self::Idle | Self::TlsIdleMemory | Self::Burst => Vec::new(),
         }
     }
 }

@@ -10,6 +10,7 @@ use super::hold::served;
 use super::poll::Poll;
 use super::{Tally, Window, Worker, shares, worker};
 use crate::pattern;
+use crate::pattern::opening::Opening;
 
 /// Bytes of one read; no reply is larger.
 const BUFFER: usize = 16 << 10;
@@ -33,10 +34,9 @@ pub(super) struct Exchange {
 }
 
 impl Exchange {
-    /// Takes a connected stream; it does not block from here on.
-    pub(super) fn new(stream: TcpStream, number: u64, size: usize) -> io::Result<Self> {
+    /// Takes a connected stream, which does not block from here on, and what goes over it.
+    pub(super) fn new(stream: TcpStream, number: u64, message: Vec<u8>) -> io::Result<Self> {
         stream.set_nonblocking(true)?;
-        let message = vec![0; size];
         Ok(Self { stream, number, sequence: 0, message, arrived: 0, started: Instant::now() })
     }
 
@@ -44,18 +44,23 @@ impl Exchange {
         &self.stream
     }
 
-    /// Sends the next request; it is small enough for any send buffer.
+    /// Sends the next request.
     pub(super) fn request(&mut self) -> io::Result<()> {
+        pattern::fill(&mut self.message, self.number, self.sequence + 1);
+        self.send()
+    }
+
+    /// Sends the message as it is; it is small enough for any send buffer.
+    pub(super) fn send(&mut self) -> io::Result<()> {
         self.sequence += 1;
         self.arrived = 0;
-        pattern::fill(&mut self.message, self.number, self.sequence);
         self.started = Instant::now();
         self.stream.write_all(&self.message)
     }
 
     /// Reads what is there; the duration once the reply is whole and right.
     pub(super) fn reply(&mut self, buffer: &mut [u8]) -> io::Result<Option<Duration>> {
-        let missing = self.message.len() - self.arrived;
+        let missing = buffer.len().min(self.message.len() - self.arrived);
         let length = match self.stream.read(&mut buffer[..missing]) {
             Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
             Ok(length) => length,
@@ -71,7 +76,9 @@ impl Exchange {
 }
 
 fn open(target: SocketAddr, numbers: &[u64], size: usize) -> io::Result<Vec<Exchange>> {
-    let exchange = |number: &u64| Exchange::new(served(target, *number)?, *number, size);
+    let exchange = |number: &u64| {
+        Exchange::new(served(target, *number, Opening::Byte)?, *number, vec![0; size])
+    };
     numbers.iter().map(exchange).collect()
 }
 

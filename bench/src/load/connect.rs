@@ -10,13 +10,17 @@ use rustix::event::epoll::EventFlags;
 use super::closed::Exchange;
 use super::poll::{Poll, Ready};
 use super::{LOOK, PATIENCE, Tally, Window, Worker, shares, source_socket, worker};
+use crate::pattern::opening::Opening;
 
-/// Workers that keep `connections` connections under way: one byte each way, then the client ends first.
-pub(crate) fn workers(target: SocketAddr, connections: usize) -> Vec<Worker> {
+/// Bytes of one read; no opening has many more.
+const REPLY: usize = 1024;
+
+/// Workers that keep `connections` connections under way: `opening` each way, then the client ends first.
+pub(crate) fn workers(target: SocketAddr, connections: usize, opening: Opening) -> Vec<Worker> {
     let thread = |mine: Vec<u64>| {
         let step = connections as u64;
         worker(Poll::new, move |poll, window, tally| {
-            turn(target, &poll, &mine, step, window, tally)
+            turn((target, opening), &poll, &mine, step, window, tally)
         })
     };
     shares(connections).map(thread).collect()
@@ -40,7 +44,7 @@ enum Stage {
 
 /// Keeps one visit under way in each of `places`; the number of the next one there is larger by `step`.
 fn turn(
-    target: SocketAddr,
+    (target, opening): (SocketAddr, Opening),
     poll: &Poll,
     places: &[u64],
     step: u64,
@@ -49,7 +53,7 @@ fn turn(
 ) -> io::Result<()> {
     let mut visits: HashMap<u64, Visit> = HashMap::with_capacity(places.len());
     for number in places {
-        visits.insert(*number, begin(target, poll, *number)?);
+        visits.insert(*number, begin(target, opening, poll, *number)?);
     }
     poll.serve(window, |number| {
         let visit = visits.get_mut(&number).expect("events name open visits");
@@ -64,13 +68,13 @@ fn turn(
             Err(error) => tally.fail(&error),
         }
         visits.remove(&number);
-        visits.insert(number + step, begin(target, poll, number + step)?);
+        visits.insert(number + step, begin(target, opening, poll, number + step)?);
         Ok(())
     })
 }
 
-/// Connects without waiting, and sends the byte already if the connection stands.
-fn begin(target: SocketAddr, poll: &Poll, number: u64) -> io::Result<Visit> {
+/// Connects without waiting, and sends the opening already if the connection stands.
+fn begin(target: SocketAddr, opening: Opening, poll: &Poll, number: u64) -> io::Result<Visit> {
     let started = Instant::now();
     let socket = source_socket(number)?;
     socket.set_nonblocking(true)?;
@@ -78,8 +82,8 @@ fn begin(target: SocketAddr, poll: &Poll, number: u64) -> io::Result<Visit> {
         Err(error) if error.raw_os_error() != Some(nix::libc::EINPROGRESS) => return Err(error),
         _ => {}
     }
-    let mut exchange = Exchange::new(TcpStream::from(socket), number, 1)?;
-    let (stage, flags) = match exchange.request() {
+    let mut exchange = Exchange::new(TcpStream::from(socket), number, opening.message(number, 1))?;
+    let (stage, flags) = match exchange.send() {
         Ok(()) => (Stage::Asked, EventFlags::IN),
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
             (Stage::Connecting, EventFlags::OUT)
@@ -100,10 +104,12 @@ impl Visit {
                     return Err(error);
                 }
                 poll.modify(stream, number, EventFlags::IN)?;
-                self.exchange.request()?;
+                self.exchange.send()?;
                 self.stage = Stage::Asked;
             }
-            Stage::Asked if self.exchange.reply(&mut [0])?.is_some() => self.stage = Stage::Served,
+            Stage::Asked if self.exchange.reply(&mut [0; REPLY])?.is_some() => {
+                self.stage = Stage::Served;
+            }
             Stage::Served => match self.exchange.stream().read(&mut [0]) {
                 Ok(0) => self.stage = Stage::Closed,
                 Ok(_) => return Err(crate::pattern::wrong("a byte after the reply".into())),
@@ -136,7 +142,7 @@ pub(crate) fn burst(target: SocketAddr, connections: u64) -> io::Result<Burst> {
     let mut served = Vec::new();
     let started = Instant::now();
     for number in 0..connections {
-        match begin(target, &poll, number) {
+        match begin(target, Opening::Byte, &poll, number) {
             Ok(visit) => drop(waiting.insert(number, visit)),
             Err(error) => tally.fail(&error),
         }

@@ -11,6 +11,7 @@ use rustix::event::epoll::EventFlags;
 use super::poll::{Poll, Ready, sleep_exactly};
 use super::{PATIENCE, Tally, Window, Worker, hold, worker};
 use crate::pattern;
+use crate::pattern::opening::Opening;
 
 /// Requests under way at most; a candidate that is further behind has failed.
 const UNDER_WAY: usize = 20_000;
@@ -31,7 +32,7 @@ struct Line {
 
 impl Line {
     fn open(target: SocketAddr, number: u64) -> io::Result<Self> {
-        let stream = hold::served(target, number)?;
+        let stream = hold::served(target, number, Opening::Byte)?;
         stream.set_nonblocking(true)?;
         Ok(Self { stream, number, sent: 0, under_way: VecDeque::new() })
     }
