@@ -17,6 +17,7 @@ use crate::log::Log;
 use crate::route::Route;
 use crate::source::Spanned;
 use crate::tcp::Tcp;
+use crate::tls::ServerTls;
 use crate::unit::Rate;
 use crate::unit::bytes::{ByteRate, ByteSize};
 
@@ -115,6 +116,8 @@ pub struct Listener {
     pub transparent: Option<Spanned<Transparent>>,
     /// What is done with the requests of clients that speak HTTP; `None`: nobody looks at them.
     pub http: Option<Spanned<Http>>,
+    /// What its clients speak TLS with; `None`: they do not, or not with us.
+    pub tls: Option<Spanned<ServerTls>>,
     /// How many clients the kernel holds who are not accepted yet.
     pub backlog: Backlog,
 }
@@ -149,6 +152,7 @@ impl Listener {
             when_full: WhenFull::default(),
             transparent: None,
             http: None,
+            tls: None,
             backlog: Backlog::default(),
         }
     }
