@@ -15,9 +15,9 @@ use crate::ftp::Ftp;
 use crate::http::Http;
 use crate::log::Log;
 use crate::route::Route;
+use crate::script::Script;
 use crate::source::Spanned;
 use crate::tcp::Tcp;
-use crate::tls::ServerTls;
 use crate::unit::Rate;
 use crate::unit::bytes::{ByteRate, ByteSize};
 
@@ -91,6 +91,8 @@ pub struct Listener {
     /// The name of the pool for clients that say nothing before the server does; `None`: where
     /// routes ask for what clients say, these are turned away.
     pub on_silence: Option<Spanned<String>>,
+    /// Who decides about sessions that no route takes; `None`: nobody.
+    pub script: Option<Spanned<Script>>,
     /// How much of what a client says is looked at to find its route:
     /// [`Listener::SNIFF_BYTES_MIN`] to [`Listener::SNIFF_BYTES_MAX`].
     pub sniff_bytes: ByteSize,
@@ -116,8 +118,6 @@ pub struct Listener {
     pub transparent: Option<Spanned<Transparent>>,
     /// What is done with the requests of clients that speak HTTP; `None`: nobody looks at them.
     pub http: Option<Spanned<Http>>,
-    /// What its clients speak TLS with; `None`: they do not, or not with us.
-    pub tls: Option<Spanned<ServerTls>>,
     /// How many clients the kernel holds who are not accepted yet.
     pub backlog: Backlog,
 }
@@ -140,6 +140,7 @@ impl Listener {
             pool: Some(pool),
             routes: Vec::new(),
             on_silence: None,
+            script: None,
             sniff_bytes: ByteSize::new(Self::SNIFF_BYTES).expect("it is not zero"),
             access: Access::default(),
             authorize: None,
@@ -152,7 +153,6 @@ impl Listener {
             when_full: WhenFull::default(),
             transparent: None,
             http: None,
-            tls: None,
             backlog: Backlog::default(),
         }
     }

@@ -11,11 +11,11 @@
 //! - [`authorize`]: asking a program whether clients may come;
 //! - [`http`]: what is done with requests of HTTP;
 //! - [`route`]: which sessions go to which pool;
+//! - [`script`]: scripts that decide about that;
 //! - [`log`]: what is written down, how it looks, and where it goes;
 //! - [`tcp`](mod@tcp): options of sockets;
 //! - [`delay`](mod@delay): bytes that are made to come late;
 //! - [`ftp`](mod@ftp): control connections, and those that they speak of;
-//! - [`tls`](mod@tls): who a listener is to its clients, and who they are to it;
 //! - [`check`]: what a configuration must satisfy as a whole.
 //!
 //! Absent on purpose: files, sockets, clocks, name lookups, rendering. Nothing
@@ -31,9 +31,9 @@ pub mod ftp;
 pub mod http;
 pub mod log;
 pub mod route;
+pub mod script;
 pub mod source;
 pub mod tcp;
-pub mod tls;
 pub mod unit;
 
 pub use address::pattern::{AddressPattern, Clients};
@@ -53,10 +53,8 @@ pub use log::{
     Log, LogFormat, LogTarget, Syslog, SyslogLabel, SyslogServer, SyslogSeverity, Verbosity,
 };
 pub use route::{Protocol, Route, TlsVersion, When};
+pub use script::{Language, OnScriptError, Script};
 pub use source::{SourceId, Sources, Span, Spanned};
 pub use tcp::{Congestion, Dscp, Mptcp, Tcp};
-pub use tls::{
-    CertificateFiles, ClientAuth, ClientProof, MinVersion, Secret, ServerTls, UnknownName,
-};
 pub use unit::Rate;
 pub use unit::bytes::{ByteRate, ByteSize};
