@@ -41,6 +41,7 @@ mod watchdog;
 pub use admin::ask;
 pub use daemon::is_launched;
 pub use engine::probe::may_be_transparent;
+pub use engine::script::Scripts;
 pub use exit::{Exit, complain};
 pub use log::{show, tell_syslog};
 pub use manners::Manners;

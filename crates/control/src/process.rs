@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use engine::journal::{Level, Notice};
 use engine::probe::probe;
+use engine::script::Scripts;
 use engine::{BindFailure, Bound, Engine, Inherited};
 use model::{Config, LogTarget, Spanned, UnixName, Verbosity};
 use tokio::runtime::Runtime;
@@ -59,13 +60,14 @@ impl Process {
     }
 }
 
-/// Runs `config`, which was read from `files` if it can be read again, until a signal ends it.
+/// Runs `config`, with the scripts of its listeners, which was read from `files` if it can be read again, until a signal ends it.
 /// Calls `ready` once, when clients are accepted, with the name and the address of each listener.
 ///
 /// With [`Process::daemon`] this starts the program a second time, with the same words, and
 /// returns when that one is ready; in that one it runs as described.
 pub fn run(
     config: Config,
+    scripts: Scripts,
     files: Option<Files>,
     process: &Process,
     ready: impl FnOnce(&[(Arc<str>, String)]),
@@ -82,7 +84,7 @@ pub fn run(
         },
     };
     match start(&config, process) {
-        Ok(started) => started.serve(config, files, launcher, ready),
+        Ok(started) => started.serve((config, scripts), files, launcher, ready),
         Err(fault) => refuse(fault),
     }
 }
@@ -222,7 +224,7 @@ fn begin(log: Logs, remarks: Vec<String>, manners: Manners) -> Result<log::Runni
 impl Started {
     fn serve(
         self,
-        config: Config,
+        (config, scripts): (Config, Scripts),
         files: Option<Files>,
         launcher: Option<Launcher>,
         ready: impl FnOnce(&[(Arc<str>, String)]),
@@ -231,11 +233,8 @@ impl Started {
         let (door, sources, pidfile) = (self.door, self.sources, self.pidfile);
         let addresses = bound.addresses();
         let is_client = bound.is_client();
-        for socket in bound.unused() {
-            let text = format!("the socket {socket} was handed over, and no listener uses it");
-            log.journal().notice(Notice::Remark { level: Level::Warning, text });
-        }
-        let engine = match Engine::start(bound, &config, log.journal().clone()) {
+        tell_unused(&bound, &log);
+        let engine = match Engine::start(bound, &config, &scripts, log.journal().clone()) {
             Ok(engine) => engine,
             Err(error) => {
                 finish(log);
@@ -282,6 +281,7 @@ impl Started {
                 log,
                 manager,
                 config,
+                scripts,
                 files,
                 desk,
                 orders: tell,
@@ -299,6 +299,14 @@ impl Started {
         };
         finish(log);
         exit
+    }
+}
+
+/// Tells of sockets that the process was started with and has no use for.
+fn tell_unused(bound: &Bound, log: &log::Running) {
+    for socket in bound.unused() {
+        let text = format!("the socket {socket} was handed over, and no listener uses it");
+        log.journal().notice(Notice::Remark { level: Level::Warning, text });
     }
 }
 

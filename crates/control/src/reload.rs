@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use engine::journal::{Level, Notice};
 use engine::probe::probe;
+use engine::script::Scripts;
 use engine::{BindFailure, Engine, Successor};
 use model::{Bind, Config, Listener};
 use tokio::sync::mpsc;
@@ -44,6 +45,8 @@ pub struct Files {
 pub struct Reading {
     /// The configuration, if it is without errors.
     pub config: Option<Config>,
+    /// The scripts of its listeners.
+    pub scripts: Scripts,
     /// Each fault on one line.
     pub faults: Vec<String>,
     /// All faults, each under its words, for a terminal.
@@ -100,6 +103,7 @@ pub(crate) struct Running<'a> {
     /// Told when it begins to reload, and when that has ended.
     pub(crate) manager: Arc<Manager>,
     pub(crate) config: Config,
+    pub(crate) scripts: Scripts,
     /// `None`: it was written on a command line.
     pub(crate) files: Option<Files>,
     /// Where orders come in, and where they go.
@@ -138,7 +142,7 @@ impl Running<'_> {
             let text = "the configuration could not be read: reading it failed within replug";
             return Reloaded::Refused(Refusal::of(text, Exit::Failed));
         };
-        let Reading { config, faults: lines, told, watched } = reading;
+        let Reading { config, mut scripts, faults: lines, told, watched } = reading;
         if extent == Extent::All {
             files.watched = watched;
         }
@@ -146,6 +150,7 @@ impl Running<'_> {
             return Reloaded::Refused(Refusal { lines, told, exit: Exit::Configuration });
         };
         let mut lines = dialect::native::difference(&self.config, &config);
+        lines.extend(self.new_scripts(&config, &mut scripts));
         lines.extend(self.waits_for_a_start(&config));
         let probed = probe(&config);
         if !probed.failures.is_empty() {
@@ -158,14 +163,14 @@ impl Running<'_> {
         lines.extend(new.map(|remark| format!("! {remark}")));
         if extent == Extent::DryRun {
             // Whether the new addresses can be had is part of the answer.
-            return match self.open(&config) {
+            return match self.open(&config, &scripts) {
                 Ok(_) => Reloaded::Done(lines),
                 Err(refusal) => Reloaded::Refused(refusal),
             };
         }
-        match self.prepare(&config) {
+        match self.prepare(&config, &scripts) {
             Ok(next) => {
-                self.swap(config, next).await;
+                self.swap(config, scripts, next).await;
                 Reloaded::Done(lines)
             }
             Err(refusal) => Reloaded::Refused(refusal),
@@ -173,7 +178,7 @@ impl Running<'_> {
     }
 
     /// Opens all that is new.
-    fn prepare(&self, config: &Config) -> Result<Next, Refusal> {
+    fn prepare(&self, config: &Config, scripts: &Scripts) -> Result<Next, Refusal> {
         let desk = match &config.admin.bind {
             bind if *bind == self.config.admin.bind => NextDesk::Same,
             None => NextDesk::Closed,
@@ -185,7 +190,7 @@ impl Running<'_> {
                 })?)
             }
         };
-        let (successor, missing) = self.open(config)?;
+        let (successor, missing) = self.open(config, scripts)?;
         let logs = self.log.prepare(&config.logs, config.listeners.len());
         let logs = logs.map_err(|failure| {
             let exit = exit_of(&failure.error);
@@ -195,8 +200,12 @@ impl Running<'_> {
     }
 
     /// Opens the addresses that are not open yet, as far as that must be possible.
-    fn open(&self, config: &Config) -> Result<(Successor, Vec<BindFailure>), Refusal> {
-        let (successor, missing) = self.engine.prepare(config);
+    fn open(
+        &self,
+        config: &Config,
+        scripts: &Scripts,
+    ) -> Result<(Successor, Vec<BindFailure>), Refusal> {
+        let (successor, missing) = self.engine.prepare(config, scripts);
         match self.missing.may_be(&missing, successor.is_empty()) {
             true => Ok((successor, missing)),
             false => Err(Refusal::of_binds(&missing)),
@@ -206,14 +215,16 @@ impl Running<'_> {
     /// Tries again what could not be had, and tells nobody if it still cannot.
     pub(crate) async fn open_missing(&mut self) {
         self.missing.try_now();
-        let config = self.config.clone();
-        match self.prepare(&config) {
-            Ok(next) if next.missing.len() < self.missing.len() => self.swap(config, next).await,
+        let (config, scripts) = (self.config.clone(), self.scripts.clone());
+        match self.prepare(&config, &scripts) {
+            Ok(next) if next.missing.len() < self.missing.len() => {
+                self.swap(config, scripts, next).await;
+            }
             Ok(_) | Err(_) => {}
         }
     }
 
-    async fn swap(&mut self, config: Config, next: Next) {
+    async fn swap(&mut self, config: Config, scripts: Scripts, next: Next) {
         let Next { successor, missing, logs, desk } = next;
         self.missing.replace(missing, self.log.journal());
         self.names.add(successor.names());
@@ -235,6 +246,25 @@ impl Running<'_> {
             NextDesk::Open(desk) => self.desk = Some(desk),
         }
         self.config = config;
+        self.scripts = scripts;
+    }
+
+    /// Which scripts have other texts. Those that have not go on with what they know, unless their
+    /// listener says something else about them.
+    fn new_scripts(&self, config: &Config, scripts: &mut Scripts) -> Vec<String> {
+        let mut lines = Vec::new();
+        for listener in &config.listeners {
+            let same_name = |old: &&Listener| old.name == listener.name;
+            let before = self.config.listeners.iter().find(same_name);
+            let texts = (self.scripts.get(&listener.name), scripts.get(&listener.name));
+            let (Some(before), (Some(old), Some(new))) = (before, texts) else { continue };
+            if old.fingerprint() != new.fingerprint() {
+                lines.push(format!("~ listener.{}.script: its text", listener.name));
+            } else if before.script == listener.script {
+                scripts.insert(listener.name.as_str(), Arc::clone(old));
+            }
+        }
+        lines
     }
 
     /// What `config` asks for that only a start can do.

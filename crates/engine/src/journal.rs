@@ -12,7 +12,7 @@ use std::sync::mpsc::{self, Receiver, SyncSender, TrySendError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use model::{OnError, Rate, Refusal};
+use model::{OnError, OnScriptError, Rate, Refusal};
 use wire::http::Foreign;
 
 use crate::authority::Undecided;
@@ -361,6 +361,19 @@ pub enum Notice {
         /// What becomes of the client.
         on_error: OnError,
     },
+    /// A script has failed.
+    ScriptFailed {
+        /// The listener.
+        listener: Arc<str>,
+        /// The path of its file.
+        script: Arc<str>,
+        /// How it failed the last time.
+        error: String,
+        /// What becomes of its clients.
+        on_error: OnScriptError,
+        /// How often since the last such notice.
+        times: u64,
+    },
     /// What a client has sent is no request that a proxy could have.
     RequestRefused {
         /// The session's id.
@@ -446,6 +459,7 @@ impl Notice {
             | Self::Draining { .. } => Level::Info,
             Self::BackendDown { .. }
             | Self::ClientUndecided { .. }
+            | Self::ScriptFailed { .. }
             | Self::AcceptRests { .. }
             | Self::AtCeiling { .. }
             | Self::Astray { .. }
@@ -498,7 +512,9 @@ impl fmt::Display for Notice {
             | Self::SessionWaits { .. }
             | Self::QueueFull { .. }
             | Self::ClientLimited { .. } => self.fmt_limit(f),
-            Self::ClientRefused { .. } | Self::ClientUndecided { .. } => self.fmt_decision(f),
+            Self::ClientRefused { .. }
+            | Self::ClientUndecided { .. }
+            | Self::ScriptFailed { .. } => self.fmt_decision(f),
             Self::NameResolved { .. } | Self::NameFailed { .. } => self.fmt_name(f),
             Self::Draining { sessions, within: Some(within) } => write!(
                 f,
@@ -623,6 +639,13 @@ impl Notice {
                     OnError::Allow => "let in",
                 };
                 write!(f, "session {id}: {becomes}, {program} has not decided: {why}")
+            }
+            Self::ScriptFailed { listener, script, error, on_error, times } => {
+                let becomes = match on_error {
+                    OnScriptError::Close => "its clients are turned away",
+                    OnScriptError::Default => "its clients go on as without it",
+                };
+                write!(f, "{listener}: {script} fails, {becomes} ({times} times): {error}")
             }
             _ => Ok(()),
         }

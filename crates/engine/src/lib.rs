@@ -13,7 +13,8 @@
 //! `ftp` the sessions in whose bytes there are addresses,
 //! [`bandwidth`](mod@bandwidth) how fast they move bytes, [`queue`] who waits for a full
 //! pool, [`pulse`] whether shards respond, [`inherit`] what this process was started with,
-//! [`name`] the addresses of host names, [`lookup`] those of names that only sessions know, [`authority`] the programs that decide about clients,
+//! [`name`] the addresses of host names, [`lookup`] those of names that only sessions know, [`script`] who decides
+//! where sessions go, [`authority`] the programs that decide about clients,
 //! [`requests`](mod@requests) what clients ask of HTTP, [`journal`] the way out for what the
 //! engine has to say, `seldom` how often it says it, `socket` and [`listen`] the raw calls,
 //! [`probe`](mod@probe) what the kernel refuses of them.
@@ -40,6 +41,7 @@ pub mod probe;
 pub mod pulse;
 pub mod queue;
 pub mod requests;
+pub mod script;
 pub mod sticky;
 
 mod flow;
@@ -77,6 +79,7 @@ use journal::{Journal, Notice};
 use listen::Door;
 use plan::Plan;
 use relay::Stamp;
+use script::Scripts;
 use seldom::Seldom;
 use session::Arrival;
 use shard::{Adoption, Commons, Course, HANDOVERS_MAX, Neighbour, Start};
@@ -131,12 +134,18 @@ impl Successor {
 
 impl Engine {
     /// Starts a shard for each set of listening sockets in `bound`, which must have been opened
-    /// for this `config`. Raises the limit of descriptors as far as it goes.
+    /// for this `config`, with the scripts of its listeners. Raises the limit of descriptors as far
+    /// as it goes.
     ///
     /// # Errors
     /// When a thread cannot be started.
-    pub fn start(mut bound: Bound, config: &Config, journal: Journal) -> io::Result<Self> {
-        let plan = Arc::new(Plan::compile(config, None));
+    pub fn start(
+        mut bound: Bound,
+        config: &Config,
+        scripts: &Scripts,
+        journal: Journal,
+    ) -> io::Result<Self> {
+        let plan = Arc::new(Plan::with_scripts(config, scripts, None));
         let shards = bound.shards.len();
         let ceiling = Ceiling::new(sessions_max(&bound.doors, shards, config, &journal)?);
         let pulse = Arc::new(Pulse::new(shards));
@@ -144,11 +153,13 @@ impl Engine {
         let (arrivals_in, arrivals_out): (Vec<_>, Vec<_>) =
             (0..shards).map(|_| mpsc::channel(HANDOVERS_MAX)).unzip();
         let neighbour = |arrivals| Neighbour { sessions: Arc::default(), arrivals };
+        let lookups = Lookups::default();
         let commons = Arc::new(Commons {
             ceiling: Arc::clone(&ceiling),
             journal: journal.clone(),
             neighbours: arrivals_in.into_iter().map(neighbour).collect(),
             pulse: Arc::clone(&pulse),
+            lookups: lookups.clone(),
             ids: AtomicU64::new(1),
             at_ceiling: Seldom::default(),
             told_ceiling: AtomicBool::new(false),
@@ -161,7 +172,7 @@ impl Engine {
             inherited: Arc::clone(&bound.inherited),
             ceiling,
             pulse,
-            lookups: Lookups::default(),
+            lookups,
             journal,
             course,
             adoptions: Vec::new(),
@@ -223,12 +234,12 @@ impl Engine {
     /// before [`Engine::succeed`]; to drop the result undoes it all.
     ///
     /// The number of shards stays what it was at the start.
-    pub fn prepare(&self, config: &Config) -> (Successor, Vec<BindFailure>) {
+    pub fn prepare(&self, config: &Config, scripts: &Scripts) -> (Successor, Vec<BindFailure>) {
         let shards = self.adoptions.len();
         let (bound, failures) = Bound::beside(config, shards, &self.doors, &self.inherited);
         let sessions_max = sessions_max(&bound.doors, shards, config, &self.journal)
             .unwrap_or_else(|_| self.ceiling.max());
-        let plan = Arc::new(Plan::compile(config, Some(&self.plan)));
+        let plan = Arc::new(Plan::with_scripts(config, scripts, Some(&self.plan)));
         (Successor { plan, bound, sessions_max }, failures)
     }
 

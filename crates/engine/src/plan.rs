@@ -7,6 +7,7 @@
 //! that comes next.
 
 mod routing;
+mod scripted;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::net::SocketAddr;
@@ -31,10 +32,12 @@ use crate::name::Name;
 use crate::phase::admit::{Access, Rules};
 use crate::phase::route::Chosen;
 use crate::queue::Queue;
+use crate::script::Scripts;
 use crate::seldom::Seldom;
 use crate::socket::source::Sources;
 use crate::sticky::{BackendNumber, StickyTable};
 use routing::Routing;
+pub(crate) use scripted::Scripted;
 
 /// Everything that sessions are run by.
 #[derive(Debug)]
@@ -66,11 +69,14 @@ pub struct Listener {
     pub authorize: Option<Authorize>,
     /// How many, here and in the whole process.
     pub gates: Gates,
-    /// Where its sessions go, unless a route says otherwise. If those that no route takes are
-    /// turned away, it is the pool of the first route, and nobody goes there.
+    /// Where its sessions go, unless a route or a script says otherwise. If those that no route
+    /// takes are turned away, it is the pool of the first route, and nobody goes there; without
+    /// routes it is an empty one.
     pub pool: Arc<Pool>,
     /// Which sessions go elsewhere, and where.
     pub(crate) routing: Routing,
+    /// Who decides about sessions that no route takes.
+    pub(crate) script: Option<Box<Scripted>>,
     /// How long the phases may take.
     pub timeouts: Timeouts,
     /// Socket options of both sides.
@@ -148,6 +154,8 @@ pub struct Pool {
     pub source: Option<Sources>,
     /// The proxy before them.
     pub via: Option<Via>,
+    /// Whether it was made for one session, and is forgotten with it.
+    pub(crate) is_passing: bool,
 }
 
 /// The proxy before the backends of a pool.
@@ -225,32 +233,37 @@ impl Plan {
     /// names, and backends by their pool and their address.
     ///
     /// # Panics
-    /// On a listener or a route whose pool does not exist.
+    /// On a listener or a route whose pool does not exist, and on a listener with a script.
     pub fn compile(config: &Config, previous: Option<&Self>) -> Self {
+        Self::with_scripts(config, &Scripts::default(), previous)
+    }
+
+    /// The same with the scripts of its listeners, which must be there.
+    ///
+    /// # Panics
+    /// As [`Plan::compile`], and on a listener whose script is not among `scripts`.
+    pub fn with_scripts(config: &Config, scripts: &Scripts, previous: Option<&Self>) -> Self {
         let mut authorities = Authorities::new(previous.map_or(&[], |plan| &plan.authorities));
         let mut names = Names::new(previous.map_or(&[], |plan| &plan.names));
-        let pools_before: HashMap<&str, &Pool> = previous
-            .iter()
-            .flat_map(|plan| &plan.pools)
-            .map(|pool| (&*pool.name, &**pool))
-            .collect();
+        let before = previous.iter().flat_map(|plan| &plan.pools);
+        let pools_before: HashMap<&str, &Pool> =
+            before.map(|pool| (&*pool.name, &**pool)).collect();
         let pools = config.pools.iter().map(|pool| {
             let before = pools_before.get(&*pool.name.value).copied();
             Arc::new(Pool::compile(pool, before, &mut names))
         });
         let pools: Vec<_> = pools.collect();
-        let by_name: HashMap<&str, &Arc<Pool>> =
-            pools.iter().map(|pool| (&*pool.name, pool)).collect();
+        let by_name: HashMap<_, _> =
+            pools.iter().map(|pool| (Arc::clone(&pool.name), Arc::clone(pool))).collect();
+        let by_name = Arc::new(by_name);
         let bandwidth = Shared::new(config.limits.bandwidth, previous.map(|plan| &plan.bandwidth));
         // The sessions of the whole process are counted by their ceiling.
         let process = Limits { sessions: None, ..config.limits };
         let process = Arc::new(Gate::new(&process, previous.map(|plan| &*plan.gate)));
         let access = Arc::new(Rules::new(&config.access));
-        let listeners_before: HashMap<&str, &Listener> = previous
-            .iter()
-            .flat_map(|plan| &plan.listeners)
-            .map(|listener| (&*listener.name, &**listener))
-            .collect();
+        let before = previous.iter().flat_map(|plan| &plan.listeners);
+        let listeners_before: HashMap<&str, &Listener> =
+            before.map(|listener| (&*listener.name, &**listener)).collect();
         let pool = |name: &str| {
             Arc::clone(by_name.get(name).expect("a checked configuration has its pools"))
         };
@@ -263,9 +276,11 @@ impl Plan {
                 authorize: authorities.of(listener),
                 access: Access::new(&access, &listener.access),
                 gates: Gates::new(gate, Arc::clone(&process)),
-                pool: pool(
-                    &listener.pools().next().expect("a checked listener leads somewhere").value,
-                ),
+                pool: match listener.pools().next() {
+                    Some(name) => pool(&name.value),
+                    None => Arc::new(Pool::of_nobody()),
+                },
+                script: Scripted::new(listener, scripts, &by_name),
                 routing: Routing::new(listener, pool),
                 timeouts: listener.timeouts,
                 tcp: listener.tcp,
@@ -334,7 +349,7 @@ impl Listener {
 
     /// Whether it may take a while until it is known where a session goes, if anywhere.
     pub(crate) fn takes_time(&self) -> bool {
-        self.authorize.is_some() || self.routing.sniffs
+        self.authorize.is_some() || self.routing.sniffs || self.script.is_some()
     }
 
     /// The pool that was chosen.
@@ -407,6 +422,7 @@ impl Pool {
             on_removed: pool.on_removed,
             source: pool.source.as_ref().map(|source| Sources::new(&source.value)),
             via,
+            is_passing: false,
         }
     }
 

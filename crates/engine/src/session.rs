@@ -7,6 +7,7 @@
 
 pub(crate) mod data;
 mod opening;
+mod scripted;
 
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
@@ -35,12 +36,13 @@ use crate::phase::route::condition::{Around, Moment};
 use crate::phase::route::seen::{Answered, Seen};
 use crate::phase::route::{Chosen, Routed};
 use crate::phase::sniff::Hello;
-use crate::plan::Listener;
+use crate::plan::{Listener, Pool};
 use crate::requests::{Aim, Requests, Told};
 use crate::seats::{Order, Seat};
 use crate::shard::Shard;
 use crate::socket;
 use crate::socket::original::Original;
+use opening::Opened;
 
 /// A client that was accepted, on its way to the shard that serves it.
 #[derive(Debug)]
@@ -134,7 +136,12 @@ pub(crate) async fn open(arrival: Arrival, shard: Rc<Shard>) -> Option<Carry> {
 pub(crate) async fn open_in_time(arrival: Arrival, shard: Rc<Shard>) -> Option<Carry> {
     let (mut session, mut client) = Session::begin(arrival, shard);
     match session.decide_in_time(&mut client).await {
-        Ok((original, hello)) => Box::pin(session.reach(client, original, hello)).await,
+        Ok((original, Opened::Routed(hello))) => {
+            Box::pin(session.reach(client, original, hello)).await
+        }
+        Ok((original, Opened::ByScript(hello))) => {
+            Box::pin(scripted::open(session, client, original, hello)).await
+        }
         Err(outcome) => {
             session.turn_away(&mut client, outcome);
             None
@@ -305,10 +312,16 @@ impl Session {
         asks_for_tls: bool,
     ) -> Result<(Socket, Box<[u8]>), Outcome> {
         let mut trail = self.trail.take().map(|trail| *trail).unwrap_or_default();
+        let instead = trail.instead.clone();
+        let patience = instead.as_ref().and_then(|instead| instead.patience);
         let found = {
             let search = Search {
                 listener: &self.listener,
-                pool: self.listener.pool_of(self.chosen),
+                pool: match &instead {
+                    Some(instead) => &instead.pool,
+                    None => self.listener.pool_of(self.chosen),
+                },
+                patience: patience.unwrap_or(self.listener.timeouts.connect),
                 asks_for_tls,
                 client: self.client,
                 original,
@@ -400,7 +413,7 @@ impl Session {
     fn requests(&self, client: &Socket, original: Option<Original>) -> Option<Box<dyn Rewrite>> {
         let http = self.listener.http.as_ref()?;
         let journal = &self.shard.journal;
-        let pool = self.listener.pool_of(self.chosen);
+        let pool = self.pool();
         let aim = match http.requests {
             // Where the client meant to go there is no proxy.
             HttpRequests::Translate if pool.backend(self.backend?).is_original() => Aim::Watch,
@@ -453,7 +466,7 @@ impl Session {
 
     /// Why the session ends, if its backend was removed and it is not to go on without it.
     fn removed(&self) -> Option<Reason> {
-        let pool = self.listener.pool_of(self.chosen);
+        let pool = self.pool();
         let has_retired = pool.backend(self.backend?).load.has_retired(Tick::now());
         has_retired.then_some(match pool.on_removed {
             OnRemoved::Cut => Reason::Killed,
@@ -476,7 +489,7 @@ impl Session {
         // Every session comes here once, dropped or not. Before its record is written, so that
         // whoever reads that finds the place free.
         match self.backend {
-            Some(index) => self.listener.pool_of(self.chosen).leave(index),
+            Some(index) => self.pool().leave(index),
             None => self.shard.ceiling.note_unserved(),
         }
         self.listener.gates.leave(std::mem::take(&mut self.held), self.client_ip());
@@ -494,7 +507,7 @@ impl Session {
             return;
         }
         let trail = self.trail.as_deref();
-        let pool = self.listener.pool_of(self.chosen);
+        let pool = self.pool();
         let duration = self.accepted.elapsed();
         let backend = self.backend.map(|index| pool.backend(index));
         journal.record(Record {
@@ -529,6 +542,12 @@ impl Session {
                 Counts::around(event, self.shard.ceiling.sessions(), &self.listener, pool, backend)
             }),
         });
+    }
+
+    /// The pool that it goes to.
+    fn pool(&self) -> &Arc<Pool> {
+        let instead = self.trail.as_deref().and_then(|trail| trail.instead.as_ref());
+        instead.map_or_else(|| self.listener.pool_of(self.chosen), |instead| &instead.pool)
     }
 
     fn client_ip(&self) -> Option<IpAddr> {

@@ -6,6 +6,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -26,11 +27,13 @@ use crate::flow::inlet::take_datagrams;
 use crate::flow::post::Post;
 use crate::journal::{Journal, Level, Notice};
 use crate::listen::{DoorId, Opened};
+use crate::lookup::Lookups;
 use crate::phase::accept::{Duty, accept_clients};
 use crate::phase::account::Reason;
 use crate::phase::hearing::Undecided;
 use crate::plan::{Listener, Plan};
 use crate::pulse::{Beat, Pulse};
+use crate::script::{Desk, Place, Script};
 use crate::seats::{Seats, sweep_period};
 use crate::seldom::Seldom;
 use crate::session::data::{self, Data};
@@ -68,6 +71,8 @@ pub(crate) struct Commons {
     pub(crate) journal: Journal,
     pub(crate) neighbours: Vec<Neighbour>,
     pub(crate) pulse: Arc<Pulse>,
+    /// Where names are looked up that nobody has configured.
+    pub(crate) lookups: Lookups,
     pub(crate) ids: AtomicU64,
     pub(crate) at_ceiling: Seldom,
     /// Whether that was told, and not yet that there is room again.
@@ -82,6 +87,8 @@ pub(crate) struct Shard {
     pub(crate) seats: Seats,
     /// The sessions whose route is not known yet.
     pub(crate) undecided: Undecided,
+    /// The scripts of its listeners.
+    desks: Desks,
     /// Where the datagrams of clients arrive.
     pub(crate) inlets: Inlets,
     /// What clients have just sent to one of them.
@@ -153,6 +160,7 @@ impl Start {
             journal: commons.journal.clone(),
             seats: Seats::default(),
             undecided: Undecided::default(),
+            desks: Desks::default(),
             inlets: Inlets::default(),
             inbox: RefCell::default(),
             post: Post::default(),
@@ -193,6 +201,49 @@ impl Start {
         shard.drain(&mut course).await;
         sweeping.abort();
         posting.abort();
+    }
+}
+
+/// The scripts of a shard, each where it runs. Few, so that a look through all is short.
+#[derive(Default)]
+struct Desks(RefCell<Vec<OneDesk>>);
+
+type OneDesk = (Arc<dyn Script>, Rc<dyn Desk>);
+
+impl Desks {
+    /// Keeps those of `scripts`, and makes those that are new.
+    fn keep<'a>(&self, scripts: impl Iterator<Item = &'a Arc<dyn Script>>, place: &Place) {
+        let before = self.0.take();
+        for script in scripts {
+            let known = before.iter().find(|(known, _)| Arc::ptr_eq(known, script));
+            let desk =
+                known.map_or_else(|| script.desk(place.clone()), |(_, desk)| Rc::clone(desk));
+            self.put(script, desk);
+        }
+    }
+
+    fn of(&self, script: &Arc<dyn Script>, place: &Place) -> Rc<dyn Desk> {
+        let is_it = |(known, _): &&(Arc<dyn Script>, _)| Arc::ptr_eq(known, script);
+        if let Some((_, desk)) = self.0.borrow().iter().find(is_it) {
+            return Rc::clone(desk);
+        }
+        // Of a listener that was replaced after it had accepted the client: until the next one is.
+        let desk = script.desk(place.clone());
+        self.put(script, Rc::clone(&desk));
+        desk
+    }
+
+    fn put(&self, script: &Arc<dyn Script>, desk: Rc<dyn Desk>) {
+        let mut desks = self.0.borrow_mut();
+        if !desks.iter().any(|(known, _)| Arc::ptr_eq(known, script)) {
+            desks.push((Arc::clone(script), desk));
+        }
+    }
+}
+
+impl fmt::Debug for Desks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.0.borrow().iter().map(|(script, _)| script.name())).finish()
     }
 }
 
@@ -238,9 +289,12 @@ impl Shard {
             }
         }
         self.splice.set(plan.splice);
+        let scripted = plan.listeners.iter().filter_map(|listener| listener.script.as_deref());
+        self.desks.keep(scripted.map(|scripted| &scripted.script), &self.script_place());
         let timeouts = plan.listeners.iter().flat_map(|listener| {
             let Timeouts { sniff, idle, half_closed, lifetime, .. } = listener.timeouts;
-            let sniff = listener.routing.sniffs.then_some(sniff);
+            let sniffs = listener.routing.sniffs || listener.script.is_some();
+            let sniff = sniffs.then_some(sniff);
             let others = [half_closed, lifetime, sniff];
             [idle.of_session(), idle.of_flow()].into_iter().chain(others).flatten()
         });
@@ -260,6 +314,21 @@ impl Shard {
             before.close().await;
             drop(done);
         });
+    }
+
+    /// The script on this shard.
+    pub(crate) fn desk(&self, script: &Arc<dyn Script>) -> Rc<dyn Desk> {
+        self.desks.of(script, &self.script_place())
+    }
+
+    fn script_place(&self) -> Place {
+        let Commons { lookups, journal, .. } = &*self.commons;
+        Place { shard: self.index, lookups: lookups.clone(), journal: journal.clone() }
+    }
+
+    /// Where names are looked up that nobody has configured.
+    pub(crate) fn lookups(&self) -> &Lookups {
+        &self.commons.lookups
     }
 
     /// Serves a client here, or hands it to a shard that has clearly fewer sessions.

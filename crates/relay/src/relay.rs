@@ -120,6 +120,24 @@ impl Relay {
         polled
     }
 
+    /// Takes the sockets out again. What is on its way between them is lost.
+    pub fn part(self) -> (Socket, Socket) {
+        (self.client, self.backend)
+    }
+
+    /// Whether anything has come from the backend, delivered or not.
+    pub fn has_answer(&self) -> bool {
+        let to_client = &self.state.to_client;
+        to_client.delivered() > 0 || to_client.holds()
+    }
+
+    /// Whether anything has come from the client beyond a prefix of `length` bytes that its
+    /// direction began with.
+    pub fn has_more_than(&self, length: usize) -> bool {
+        let (to_backend, length) = (&self.state.to_backend, length as u64);
+        to_backend.delivered() > length || to_backend.delivered() == length && to_backend.holds()
+    }
+
     /// Bytes that the backend and the client have taken.
     pub fn delivered(&self) -> (u64, u64) {
         (self.state.to_backend.delivered(), self.state.to_client.delivered())

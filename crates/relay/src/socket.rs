@@ -184,6 +184,28 @@ impl Socket {
         Ok(())
     }
 
+    /// Sends `bytes` and the FIN, and takes what the peer still sends until it has ended as well, at
+    /// most `room` of that: whoever closes with something unread resets, and a reset destroys what
+    /// is on its way. The caller bounds the time, and drops the socket then.
+    ///
+    /// # Errors
+    /// When the connection is broken.
+    pub async fn take_leave(&mut self, bytes: &[u8], room: usize) -> io::Result<()> {
+        self.send_all(bytes).await?;
+        self.close_in_order();
+        self.shutdown_write()?;
+        let mut taken = 0;
+        let mut rest = Vec::new();
+        while taken < room {
+            rest.clear();
+            match std::future::poll_fn(|cx| self.poll_append(cx, &mut rest, room)).await? {
+                0 => break,
+                bytes => taken += bytes,
+            }
+        }
+        Ok(())
+    }
+
     /// Receives through `read` as soon as there is something to receive; 0 is end of stream.
     pub(crate) fn poll_read(
         &mut self,

@@ -51,17 +51,18 @@ pub(crate) fn run(demo: &Demo) -> Exit {
     };
     let (tried, trial) = mpsc::channel();
     let once = demo.once;
-    let exit = control::run(config, None, &Process::default(), |addresses| {
-        let address = addresses.first().map_or("", |(_, address)| address).to_owned();
-        match once {
-            false => say(&invitation(&words, &address)),
-            true => drop(thread::spawn(move || {
-                // The receiver waits for this below, once this process has been told to end.
-                let _ = tried.send(try_out(&address));
-                end();
-            })),
-        }
-    });
+    let exit =
+        control::run(config, control::Scripts::default(), None, &Process::default(), |addresses| {
+            let address = addresses.first().map_or("", |(_, address)| address).to_owned();
+            match once {
+                false => say(&invitation(&words, &address)),
+                true => drop(thread::spawn(move || {
+                    // The receiver waits for this below, once this process has been told to end.
+                    let _ = tried.send(try_out(&address));
+                    end();
+                })),
+            }
+        });
     match trial.recv() {
         Ok(Err(why)) => {
             tell(&format!("{PROGRAM}: the demo failed: {why}\n"));

@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use control::Scripts;
 use dialect::native;
 use dialect::render::{Colour, line, render};
 use model::{Code, Config, Diagnostic, Severity, Sources};
@@ -16,6 +17,8 @@ pub(crate) const FILE_BYTES_MAX: u64 = 16 << 20;
 pub(crate) struct Reading {
     /// `None`: the faults are no mere warnings.
     pub(crate) config: Option<Config>,
+    /// The scripts of its listeners.
+    pub(crate) scripts: Scripts,
     /// All faults.
     pub(crate) diagnostics: Vec<Diagnostic>,
     /// The texts that the faults are of.
@@ -47,10 +50,11 @@ impl Reading {
     /// The same for a running replug.
     pub(crate) fn in_lines(self, watched: Watched) -> control::Reading {
         let watched = self.paths(watched);
-        let Self { config, diagnostics, sources, .. } = self;
+        let Self { config, scripts, diagnostics, sources, .. } = self;
         let faults = diagnostics.iter().filter(|fault| fault.severity() == Severity::Error);
         control::Reading {
             config,
+            scripts,
             faults: faults.map(|fault| line(fault, &sources)).collect(),
             told: render(&diagnostics, &sources, Colour::Never),
             watched,
@@ -99,7 +103,7 @@ pub(crate) fn read(path: &Path) -> Reading {
     let sound = diagnostics.iter().all(|fault| fault.severity() < Severity::Error);
     read_from.dedup();
     let config = config.filter(|_| sound);
-    Reading { config, diagnostics, sources, files: read_from, lists }
+    Reading { config, scripts: Scripts::default(), diagnostics, sources, files: read_from, lists }
 }
 
 /// The files to read: the one that is named, or those of a directory in the order of their names.

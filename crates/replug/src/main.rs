@@ -40,7 +40,13 @@ fn main() -> ExitCode {
         tell(&told);
     }
     let exit = match order {
-        Order::Forward(forward) => control::run(forward.config, None, &forward.process, |_| {}),
+        Order::Forward(forward) => control::run(
+            forward.config,
+            control::Scripts::default(),
+            None,
+            &forward.process,
+            |_| {},
+        ),
         Order::Demo(demo) => demo::run(&demo),
         Order::Run(run) => forward(&run),
         Order::Tool(tool) => tool.run(),
@@ -72,7 +78,7 @@ fn forward(run: &cli::Run) -> Exit {
     let read = move || file::read(&path).in_lines(watched);
     let watched = paths.iter().map(inside).collect();
     let files = control::Files { read: Arc::new(read), watched };
-    control::run(config, Some(files), process, |_| {})
+    control::run(config, reading.scripts, Some(files), process, |_| {})
 }
 
 /// Faults as text for standard error. A person at a terminal is told where more is said.

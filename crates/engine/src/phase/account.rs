@@ -280,6 +280,8 @@ pub enum Reason {
     Limited,
     /// The client has not shown its route in the time for that.
     SniffTimeout,
+    /// A script ended it, or failed.
+    Script,
     /// What a peer has sent is not what its protocol allows.
     BadRequest,
     /// The time to drain was over.
@@ -349,7 +351,7 @@ impl Reason {
             (Self::HalfClosedIdle, _) => "sD",
             (Self::ConnectTimeout, _) => "sC",
             (Self::Refused | Self::Unreachable | Self::NoBackend, _) => "SC",
-            (Self::Denied | Self::BadRequest, _) => "PR",
+            (Self::Denied | Self::BadRequest | Self::Script, _) => "PR",
             (Self::Limited, Phase::Queue) => "sQ",
             (Self::Limited, Phase::Sniff | Phase::Connect) => "PC",
             (Self::Limited, Phase::Data) => "PD",
@@ -377,6 +379,7 @@ impl Reason {
             Self::Denied => "denied",
             Self::Limited => "limited",
             Self::SniffTimeout => "sniff_timeout",
+            Self::Script => "script",
             Self::BadRequest => "bad_request",
             Self::Drained => "drained",
             Self::Killed => "killed",
@@ -490,6 +493,7 @@ mod tests {
             Reason::Denied,
             Reason::Limited,
             Reason::SniffTimeout,
+            Reason::Script,
             Reason::BadRequest,
             Reason::Drained,
             Reason::Killed,

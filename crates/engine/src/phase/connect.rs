@@ -59,13 +59,23 @@ pub(crate) struct Trail {
     pub(crate) queued: Option<Queued>,
     /// What the client said before.
     pub(crate) spoken: Spoken,
+    /// Where a script sends the session instead of the listener's pools.
+    pub(crate) instead: Option<Instead>,
+}
+
+/// Where a script sends a session.
+#[derive(Clone, Debug)]
+pub(crate) struct Instead {
+    pub(crate) pool: Arc<Pool>,
+    /// How long an attempt to connect may take, if not as long as the listener says.
+    pub(crate) patience: Option<Duration>,
 }
 
 impl Trail {
     pub(crate) fn is_empty(&self) -> bool {
-        let Self { attempts, address, original, queued, spoken } = self;
+        let Self { attempts, address, original, queued, spoken, instead } = self;
         let is_direct = attempts.is_empty() && address.is_none() && queued.is_none();
-        is_direct && original.is_none() && *spoken == Spoken::default()
+        is_direct && original.is_none() && *spoken == Spoken::default() && instead.is_none()
     }
 
     /// Why the search failed, if it did: what the last backend said, rather than that there is none
@@ -91,6 +101,8 @@ pub(crate) enum Unreached {
 pub(crate) struct Search<'a> {
     pub(crate) listener: &'a Listener,
     pub(crate) pool: &'a Pool,
+    /// How long an attempt may take.
+    pub(crate) patience: Duration,
     /// Whether the backend is to be asked for TLS, as a PostgreSQL client has asked for it.
     pub(crate) asks_for_tls: bool,
     pub(crate) client: ClientAddress,
@@ -303,8 +315,7 @@ async fn reach(
     backend: &Backend,
     attempts: &mut Vec<Attempt>,
 ) -> Option<(Reached, Option<SocketAddr>)> {
-    let listener = search.listener;
-    let patience = listener.timeouts.connect;
+    let patience = search.patience;
     let (label, departure) = (search.label(backend), search.departure(backend));
     let begin = Instant::now();
     let mut failed = |address, Refused { failure, phrase }| {
@@ -394,7 +405,7 @@ pub(crate) async fn open(
             true => Box::pin(sniff::ask_for_tls(reached)).await,
         }
     };
-    match timeout(search.listener.timeouts.connect, connecting).await {
+    match timeout(search.patience, connecting).await {
         Ok(result) => result,
         Err(_) => Err(ConnectFailure::Timeout.into()),
     }
@@ -418,9 +429,7 @@ async fn dial(
         tokio::time::sleep(REST).await;
         match socket::dial(target, departure, tcp) {
             // Given up before the connect timeout says that the backend was slow: it was not.
-            Err(error)
-                if error.is_scarcity()
-                    && begin.elapsed() + 2 * REST < search.listener.timeouts.connect => {}
+            Err(error) if error.is_scarcity() && begin.elapsed() + 2 * REST < search.patience => {}
             result => return result,
         }
     }
@@ -437,6 +446,8 @@ pub(crate) fn mark_down(
     match failure {
         // What one client cannot reach another may mean to: these are many backends, not one.
         _ if backend.is_original() => return,
+        // Nobody else will look at it.
+        _ if pool.is_passing => return,
         // Says nothing about the backend, or will be over as soon as the name is resolved.
         ConnectFailure::Ours(_)
         | ConnectFailure::Unresolved

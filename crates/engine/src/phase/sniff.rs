@@ -60,7 +60,7 @@ pub(crate) struct Hello {
 
 /// How much work a client has made.
 #[derive(Default)]
-struct Looks {
+pub(crate) struct Looks {
     /// Bytes that were looked at, each as often as it was.
     bytes: usize,
     /// How many there were at the last look.
@@ -69,7 +69,7 @@ struct Looks {
 
 impl Looks {
     /// Whether to look again, when there are so many bytes.
-    fn again(&mut self, bytes: usize) -> bool {
+    pub(crate) fn again(&mut self, bytes: usize) -> bool {
         if self.bytes > LOOKED_AT_MAX && bytes < self.last + self.last / 8 {
             return false;
         }

@@ -115,6 +115,7 @@ impl Session {
             let search = Search {
                 listener: &self.listener,
                 pool: &pool,
+                patience: self.listener.timeouts.connect,
                 asks_for_tls: false,
                 client: self.client,
                 original: None,

@@ -22,13 +22,21 @@ use crate::phase::sniff::{self, Hello, Inquiry, Sniffed};
 use crate::socket;
 use crate::socket::original::Original;
 
+/// What is known once a client was listened to for as long as routes ask for that.
+pub(super) enum Opened {
+    /// Where the session goes, and what is owed to its backend.
+    Routed(Hello),
+    /// No route takes it, and a script is to decide.
+    ByScript(Hello),
+}
+
 impl Session {
     /// Phases *admit*, *sniff* and *route*, with everything that a client may be asked or told before.
     /// Boxed steps: few listeners have them.
     pub(super) async fn decide_in_time(
         &mut self,
         client: &mut Socket,
-    ) -> Result<(Option<Original>, Hello), Outcome> {
+    ) -> Result<(Option<Original>, Opened), Outcome> {
         let early = Vec::new();
         self.admit()?;
         if self.listener.authorize.is_some() {
@@ -39,8 +47,11 @@ impl Session {
             Routed::Wait => self.sniff(client, early, original).await?,
             routed => (routed, Hello { early: early.into(), ..Hello::default() }),
         };
+        if routed == Routed::None && self.listener.script.is_some() {
+            return Ok((original, Opened::ByScript(hello)));
+        }
         self.settle(routed)?;
-        Ok((original, hello))
+        Ok((original, Opened::Routed(hello)))
     }
 
     /// The rest of phase *admit*, where somebody else decides: what the client sends meanwhile
@@ -89,7 +100,7 @@ impl Session {
             around: Around::new(self.client_ip(), &here, &this_moment),
         };
         let Sniffed { routed, hello, spoken } = sniff::sniff(client, early, inquiry).await?;
-        if self.shard.journal.wants().records {
+        if self.shard.journal.wants().records || self.listener.script.is_some() {
             let trail = Trail { spoken, ..Trail::default() };
             self.trail = (!trail.is_empty()).then(|| trail.into());
         }

@@ -72,7 +72,7 @@ fn forward(reading: Reading) -> ExitCode {
         },
         ..Process::default()
     };
-    match control::run(reading.config, None, &process, |_| {}) {
+    match control::run(reading.config, control::Scripts::default(), None, &process, |_| {}) {
         Exit::Done => ExitCode::SUCCESS,
         _ => FATAL.into(),
     }

@@ -138,7 +138,7 @@ fn forward(reading: Reading) -> ExitCode {
         // So that no file system is kept from being unmounted; there are no relative paths.
         let _ = std::env::set_current_dir("/");
     }
-    let exit = control::run(reading.config, None, &process, |_| {});
+    let exit = control::run(reading.config, control::Scripts::default(), None, &process, |_| {});
     if let Some(answers) = answers {
         // It ends with the session, whose socket is closed by now.
         let _ = answers.join();

@@ -187,7 +187,7 @@ fn forward(reading: Reading, path: String, options: Options) -> ExitCode {
     };
     let read = move || again(&path, &options);
     let files = control::Files { read: Arc::new(read), watched: Vec::new() };
-    match control::run(config, Some(files), &run, |_| {}) {
+    match control::run(config, control::Scripts::default(), Some(files), &run, |_| {}) {
         Exit::Done => ExitCode::SUCCESS,
         _ => FAILED.into(),
     }

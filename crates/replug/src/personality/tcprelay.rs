@@ -184,7 +184,7 @@ fn forward(program: &str, reading: Reading, path: String, options: Options) -> E
     };
     let read = move || again(&path, &options);
     let files = control::Files { read: Arc::new(read), watched: Vec::new() };
-    match control::run(config, Some(files), &run, |_| {}) {
+    match control::run(config, control::Scripts::default(), Some(files), &run, |_| {}) {
         Exit::Done => ExitCode::SUCCESS,
         Exit::NotPermitted => {
             crate::tell(&format!("{program}: Failed to bind to any address or port. Exiting.\n"));

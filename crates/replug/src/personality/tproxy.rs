@@ -82,7 +82,7 @@ fn forward(program: &str, reading: Reading) -> ExitCode {
         ..Process::default()
     };
     let has_launched = daemon && !control::is_launched();
-    match control::run(reading.config, None, &process, |_| {}) {
+    match control::run(reading.config, control::Scripts::default(), None, &process, |_| {}) {
         Exit::Done if inetd || has_launched => ExitCode::SUCCESS,
         _ => ENDED.into(),
     }

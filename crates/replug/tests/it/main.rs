@@ -50,7 +50,6 @@ mod source;
 mod sticky;
 mod systemd;
 mod timeout;
-mod tls_certificates;
 mod transparent;
 mod udp;
 mod urgent;

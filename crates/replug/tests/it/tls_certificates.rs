@@ -1,3 +1,0 @@
-//! Certificates: who a listener is to its clients, and who they are to it.
-
-mod command;
