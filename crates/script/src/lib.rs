@@ -1,0 +1,8 @@
+//! Scripts that decide where sessions go.
+//!
+//! What a script is asked and may decide is the engine's ([`engine::script`]); here is what runs
+//! it. Read in this order:
+//!
+//! - [`pending`]: how a script waits for others while its shard goes on.
+
+pub mod pending;
