@@ -28,7 +28,7 @@ use crate::delay::Delay;
 use crate::pace::Pace;
 use crate::pipe::Pipe;
 use crate::rewrite::{Next, Rewrite};
-use crate::socket::{self, Found, Socket};
+use crate::socket::{Found, Socket};
 use crate::throttle::Throttle;
 use crate::turn;
 
@@ -209,11 +209,12 @@ impl Direction {
             match self.phase {
                 Phase::Open | Phase::Cut => {}
                 Phase::Fin => {
+                    // Closing does not send the end of a cipher.
+                    if !(fin_by_close && to.is_plain()) {
+                        ready!(to.poll_shutdown(cx)).map_err(Broken::receiver)?;
+                    }
                     self.phase = Phase::Ended;
-                    return match fin_by_close {
-                        true => Poll::Ready(Ok(())),
-                        false => Poll::Ready(to.shutdown_write().map_err(Broken::receiver)),
-                    };
+                    return Poll::Ready(Ok(()));
                 }
                 Phase::Last | Phase::Ended => {
                     self.phase = Phase::Ended;
@@ -240,10 +241,12 @@ impl Direction {
         }
     }
 
-    /// Delivers what is held; ready when nothing is.
+    /// Delivers what is held; ready when nothing is, neither here nor before the wire.
     fn deliver(&mut self, cx: &mut Context<'_>, to: &mut Socket) -> Poll<Result<(), Broken>> {
         loop {
-            let Some(held) = &mut self.held else { return Poll::Ready(Ok(())) };
+            let Some(held) = &mut self.held else {
+                return to.poll_flush(cx).map_err(Broken::receiver);
+            };
             let sent = match &mut **held {
                 Held::Prefix(prefix) => {
                     // Readiness may have been forgotten before the relay began.
@@ -252,9 +255,7 @@ impl Direction {
                     self.pass_on(to, &prefix)?;
                     continue;
                 }
-                Held::Bytes { bytes, taken } => {
-                    to.poll_write(cx, |socket| socket::send(socket, &bytes[*taken..]))
-                }
+                Held::Bytes { bytes, taken } => to.poll_send(cx, &bytes[*taken..]),
                 Held::Pipe(pipe) => to.poll_write(cx, |socket| pipe.empty_into(socket)),
             };
             match sent {
@@ -289,14 +290,14 @@ impl Direction {
         &mut self,
         cx: &mut Context<'_>,
         from: &mut Socket,
-        to: &Socket,
+        to: &mut Socket,
     ) -> Poll<Result<Took, Broken>> {
         if self.treatment.is_none() {
             return self.take_up_to(usize::MAX, cx, from, to);
         }
         let limit = ready!(self.poll_grant(cx, from)).map_err(Broken::sender)?;
         let took = self.take_up_to(limit, cx, from, to);
-        let holds = self.holds();
+        let holds = self.holds() || to.is_flushing();
         if let (Some(treatment), Poll::Ready(Ok(Took::Bytes(_)))) = (&mut self.treatment, &took)
             && let Some(delay) = &mut treatment.delay
         {
@@ -346,13 +347,15 @@ impl Direction {
         limit: usize,
         cx: &mut Context<'_>,
         from: &mut Socket,
-        to: &Socket,
+        to: &mut Socket,
     ) -> Poll<Result<Took, Broken>> {
         if self.phase == Phase::Cut {
             return Poll::Ready(self.take_the_rest(limit, from, to));
         }
         // Splice stops at urgent data and cannot go past it; receiving can.
         if matches!(self.pace, Pace::Splice { .. })
+            && from.is_plain()
+            && to.is_plain()
             && !from.has_urgent()
             && self.rewriter().is_none()
             && let Some(pipe) = Pipe::take()
@@ -368,11 +371,11 @@ impl Direction {
         limit: usize,
         cx: &mut Context<'_>,
         from: &mut Socket,
-        to: &Socket,
+        to: &mut Socket,
     ) -> Poll<Result<Took, Broken>> {
         buffer::with(|buffer| {
             let buffer = &mut buffer[..limit.min(BUFFER_BYTES)];
-            let received = match from.poll_read(cx, |socket| socket::receive(socket, buffer)) {
+            let received = match from.poll_receive(cx, buffer) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Ok(0)) => return Poll::Ready(Ok(Took::Fin)),
                 Poll::Ready(Ok(received)) => received,
@@ -389,7 +392,7 @@ impl Direction {
         limit: usize,
         cx: &mut Context<'_>,
         from: &mut Socket,
-        to: &Socket,
+        to: &mut Socket,
         mut pipe: Pipe,
     ) -> Poll<Result<Took, Broken>> {
         // A small move does not mean that the socket is drained: small segments fill the pipe's
@@ -414,10 +417,15 @@ impl Direction {
 
     /// Receives what a broken socket still has. Its error was taken already, so whatever ends
     /// the reading now (an error, an end of stream, nothing there) ends the direction.
-    fn take_the_rest(&mut self, limit: usize, from: &Socket, to: &Socket) -> Result<Took, Broken> {
+    fn take_the_rest(
+        &mut self,
+        limit: usize,
+        from: &mut Socket,
+        to: &mut Socket,
+    ) -> Result<Took, Broken> {
         buffer::with(|buffer| {
             let buffer = &mut buffer[..limit.min(BUFFER_BYTES)];
-            match socket::receive(from.descriptor(), buffer).map(|found| found.bytes()) {
+            match from.receive_rest(buffer) {
                 Ok(0) | Err(_) => Ok(Took::Last),
                 Ok(received) => {
                     self.pass_on(to, &buffer[..received])?;
@@ -428,7 +436,7 @@ impl Direction {
     }
 
     /// Delivers from `pipe` until the receiver would block; holds what is left then.
-    fn empty_or_hold(&mut self, to: &Socket, mut pipe: Pipe) -> io::Result<()> {
+    fn empty_or_hold(&mut self, to: &mut Socket, mut pipe: Pipe) -> io::Result<()> {
         while !pipe.is_empty() {
             match to.write_now(|socket| pipe.empty_into(socket)) {
                 Ok(0) => break,
@@ -447,7 +455,7 @@ impl Direction {
     }
 
     /// Delivers what was received, or what the rewriter makes of it.
-    fn pass_on(&mut self, to: &Socket, received: &[u8]) -> Result<(), Broken> {
+    fn pass_on(&mut self, to: &mut Socket, received: &[u8]) -> Result<(), Broken> {
         let Some(rewriter) = self.rewriter() else {
             return self.send_or_hold(to, received).map_err(Broken::receiver);
         };
@@ -467,14 +475,14 @@ impl Direction {
     }
 
     /// Delivers what the rewriter has held back: nothing more is received.
-    fn finish(&mut self, to: &Socket) -> Result<(), Broken> {
+    fn finish(&mut self, to: &mut Socket) -> Result<(), Broken> {
         let Some(mut rewriter) = self.drop_rewriter() else { return Ok(()) };
         let mut out = Vec::new();
         rewriter.finish(&mut out);
         self.pass_on_rewritten(to, &out)
     }
 
-    fn pass_on_rewritten(&mut self, to: &Socket, out: &[u8]) -> Result<(), Broken> {
+    fn pass_on_rewritten(&mut self, to: &mut Socket, out: &[u8]) -> Result<(), Broken> {
         match out.is_empty() {
             true => Ok(()),
             false => self.send_or_hold(to, out).map_err(Broken::receiver),
@@ -485,8 +493,8 @@ impl Direction {
         self.treatment.as_deref_mut()?.rewriter.take()
     }
 
-    fn send_or_hold(&mut self, to: &Socket, bytes: &[u8]) -> io::Result<()> {
-        let sent = to.write_now(|socket| socket::send(socket, bytes))?;
+    fn send_or_hold(&mut self, to: &mut Socket, bytes: &[u8]) -> io::Result<()> {
+        let sent = to.send_now(bytes)?;
         self.delivered += sent as u64;
         if sent < bytes.len() {
             let bytes = bytes[sent..].into();

@@ -8,6 +8,7 @@
 //! - [`socket`](mod@socket): a non-blocking socket that registers with the runtime
 //!   when something first has to wait on it, and resets its peer unless it was
 //!   closed in good order;
+//! - `sealed` and [`cipher`](mod@cipher): one whose bytes are encrypted on the wire;
 //! - [`pipe`](mod@pipe) and [`buffer`](mod@buffer): what a thread lends to the
 //!   direction that is moving bytes right now;
 //! - [`throttle`](mod@throttle): when it may move them, if that is limited;
@@ -22,7 +23,7 @@
 //! Absent on purpose: addresses, policies, timeouts, logs. Whoever owns a
 //! [`Relay`] decides how long it may go on, by looking at its stamps.
 //!
-//! Rules that hold for every mechanism (copy, splice), throttled or rewritten or not:
+//! Rules that hold for every mechanism (copy, splice), throttled, rewritten, encrypted or not:
 //!
 //! 1. Each direction ends on its own; the session ends when both have.
 //! 2. A FIN is sent only for a FIN received. A reset is passed on as a reset,
@@ -31,6 +32,7 @@
 //!    direction is at most one buffer or one pipe.
 
 pub mod buffer;
+pub mod cipher;
 pub mod clock;
 pub mod datagram;
 pub mod delay;
@@ -39,12 +41,14 @@ mod pace;
 pub mod pipe;
 pub mod relay;
 pub mod rewrite;
+mod sealed;
 pub mod socket;
 mod sys;
 pub mod throttle;
 pub mod turn;
 pub mod watched;
 
+pub use cipher::Cipher;
 pub use clock::{Stamp, Tick};
 pub use datagram::DatagramSocket;
 pub use delay::Delay;

@@ -25,6 +25,8 @@ use rustix::net::{RecvFlags, SendFlags, Shutdown};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
+use crate::cipher::Cipher;
+use crate::sealed::Sealed;
 use crate::{buffer, sys};
 
 /// A connected, non-blocking stream socket.
@@ -44,6 +46,8 @@ enum State {
     /// Never registered; its last operation left nothing more to do.
     Tried(OwnedFd),
     Registered(AsyncFd<OwnedFd>),
+    /// What is received and sent goes through a cipher.
+    Sealed(Box<Sealed>),
     /// Only while it changes from one of the others to another.
     Changing,
 }
@@ -103,7 +107,61 @@ impl Socket {
         match &self.state {
             State::Fresh(socket) | State::Tried(socket) => socket.as_fd(),
             State::Registered(registered) => registered.as_fd(),
+            State::Sealed(sealed) => sealed.wire().descriptor(),
             State::Changing => unreachable!("a change of state is over before anybody looks"),
+        }
+    }
+
+    /// From now on, what is received and sent goes through `cipher`; `early` was received before,
+    /// and not used. Both sides have to agree first: see [`Socket::handshake`].
+    pub fn seal(&mut self, cipher: Box<dyn Cipher>, early: Vec<u8>) {
+        let state = mem::replace(&mut self.state, State::Changing);
+        let is_cut = mem::take(&mut self.is_cut);
+        // How it ends is decided out here.
+        let wire = Self { state, farewell: Farewell::Close, is_cut };
+        self.state = State::Sealed(Sealed::new(wire, cipher, early).into());
+    }
+
+    /// The cipher that it was sealed with last.
+    pub fn cipher(&self) -> Option<&dyn Cipher> {
+        match &self.state {
+            State::Sealed(sealed) => Some(sealed.cipher()),
+            _ => None,
+        }
+    }
+
+    /// What is behind a socket that was sealed.
+    #[cfg(test)]
+    pub(crate) fn sealed(&mut self) -> Option<&mut Sealed> {
+        match &mut self.state {
+            State::Sealed(sealed) => Some(sealed),
+            _ => None,
+        }
+    }
+
+    /// Whether nothing stands between the socket and its bytes, so that they may go by it
+    /// directly.
+    pub(crate) fn is_plain(&self) -> bool {
+        !matches!(self.state, State::Sealed(_))
+    }
+
+    /// Waits until both sides of a sealed socket have agreed. The caller bounds the time.
+    ///
+    /// # Errors
+    /// When they do not, with what the cipher has to say as the inner error; the peer was told then. When the
+    /// connection breaks or ends meanwhile.
+    pub async fn handshake(&mut self) -> io::Result<()> {
+        std::future::poll_fn(|cx| self.poll_handshake(cx)).await
+    }
+
+    /// The same, to be polled.
+    ///
+    /// # Errors
+    /// As [`Socket::handshake`].
+    pub fn poll_handshake(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.state {
+            State::Sealed(sealed) => sealed.poll_handshake(cx),
+            _ => Poll::Ready(Ok(())),
         }
     }
 
@@ -126,7 +184,7 @@ impl Socket {
         }
         // Failed, or ended again already: the kernel tells which.
         match rustix::net::sockopt::socket_error(self.descriptor())? {
-            Err(errno) if !self.is_cut_behind_bytes(errno) => Err(errno.into()),
+            Err(errno) if !self.is_cut_behind_bytes(errno, false) => Err(errno.into()),
             _ => Ok(()),
         }
     }
@@ -137,15 +195,11 @@ impl Socket {
     /// # Errors
     /// When the connection is broken.
     pub async fn receive(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let mut read = |socket: BorrowedFd<'_>| {
-            // Unlike the buffer of a relay, this one may be small: only room left over says that
-            // there was no more.
-            receive(socket, buffer).map(|found| match found.bytes() {
-                bytes if bytes == 0 || bytes == buffer.len() => Found::More(bytes),
-                bytes => Found::All(bytes),
-            })
-        };
-        std::future::poll_fn(|cx| self.poll_read(cx, &mut read)).await
+        std::future::poll_fn(|cx| match &mut self.state {
+            State::Sealed(sealed) => sealed.poll_receive(cx, buffer),
+            _ => self.poll_read(cx, |socket| receive_drained(socket, buffer)),
+        })
+        .await
     }
 
     /// Appends to `bytes` what there is, at most `room` and at most a buffer full, once there is
@@ -159,14 +213,15 @@ impl Socket {
         bytes: &mut Vec<u8>,
         room: usize,
     ) -> Poll<io::Result<usize>> {
-        self.poll_read(cx, |socket| {
-            buffer::with(|buffer| {
-                let room = room.min(buffer.len());
-                let found = receive(socket, &mut buffer[..room])?.bytes();
-                bytes.extend_from_slice(&buffer[..found]);
-                // As in `receive`.
-                Ok(if found == 0 || found == room { Found::More(found) } else { Found::All(found) })
-            })
+        buffer::with(|buffer| {
+            let room = room.min(buffer.len());
+            let buffer = &mut buffer[..room];
+            let found = ready!(match &mut self.state {
+                State::Sealed(sealed) => sealed.poll_receive(cx, buffer),
+                _ => self.poll_read(cx, |socket| receive_drained(socket, buffer)),
+            })?;
+            bytes.extend_from_slice(&buffer[..found]);
+            Poll::Ready(Ok(found))
         })
     }
 
@@ -175,13 +230,12 @@ impl Socket {
     /// # Errors
     /// When the connection is broken.
     pub async fn send_all(&mut self, mut bytes: &[u8]) -> io::Result<()> {
-        let mut sent = self.write_now(|socket| send(socket, bytes))?;
+        let mut sent = self.send_now(bytes)?;
         while sent < bytes.len() {
             bytes = &bytes[sent..];
-            let wait = |cx: &mut Context<'_>| self.poll_write(cx, |socket| send(socket, bytes));
-            sent = std::future::poll_fn(wait).await?;
+            sent = std::future::poll_fn(|cx| self.poll_send(cx, bytes)).await?;
         }
-        Ok(())
+        std::future::poll_fn(|cx| self.poll_flush(cx)).await
     }
 
     /// Sends `bytes` and the FIN, and takes what the peer still sends until it has ended as well, at
@@ -193,12 +247,14 @@ impl Socket {
     pub async fn take_leave(&mut self, bytes: &[u8], room: usize) -> io::Result<()> {
         self.send_all(bytes).await?;
         self.close_in_order();
-        self.shutdown_write()?;
+        std::future::poll_fn(|cx| self.poll_shutdown(cx)).await?;
+        // Nobody wants to know what it says, which may be no longer to be understood.
+        let wire = self.innermost();
         let mut taken = 0;
         let mut rest = Vec::new();
         while taken < room {
             rest.clear();
-            match std::future::poll_fn(|cx| self.poll_append(cx, &mut rest, room)).await? {
+            match std::future::poll_fn(|cx| wire.poll_append(cx, &mut rest, room)).await? {
                 0 => break,
                 bytes => taken += bytes,
             }
@@ -206,7 +262,82 @@ impl Socket {
         Ok(())
     }
 
-    /// Receives through `read` as soon as there is something to receive; 0 is end of stream.
+    /// Receives into `buffer` as soon as there is something; 0 is end of stream. A buffer that is
+    /// small has to be filled again and again until nothing is left.
+    #[inline]
+    pub(crate) fn poll_receive(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        match &mut self.state {
+            State::Sealed(sealed) => sealed.poll_receive(cx, buffer),
+            _ => self.poll_read(cx, |socket| receive(socket, buffer)),
+        }
+    }
+
+    /// The socket behind all ciphers.
+    fn innermost(&mut self) -> &mut Self {
+        match self.state {
+            State::Sealed(ref mut sealed) => sealed.wire_mut().innermost(),
+            _ => self,
+        }
+    }
+
+    /// Receives what a broken connection still has; 0 when that was all.
+    pub(crate) fn receive_rest(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match &mut self.state {
+            State::Sealed(sealed) => Ok(sealed.receive_rest(buffer)),
+            _ => receive(self.descriptor(), buffer).map(|found| found.bytes()),
+        }
+    }
+
+    /// Sends of `bytes` what is taken at once, without asking for readiness; 0 when that is nothing.
+    #[inline]
+    pub(crate) fn send_now(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match &mut self.state {
+            State::Sealed(sealed) => sealed.send_now(bytes),
+            _ => self.write_now(|socket| send(socket, bytes)),
+        }
+    }
+
+    /// Sends of `bytes` what is taken as soon as there is room. Only after [`Socket::send_now`]
+    /// has found none.
+    pub(crate) fn poll_send(
+        &mut self,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match &mut self.state {
+            State::Sealed(sealed) => sealed.poll_send(cx, bytes),
+            _ => self.poll_write(cx, |socket| send(socket, bytes)),
+        }
+    }
+
+    /// Whether something was taken that the kernel does not have yet.
+    pub(crate) fn is_flushing(&self) -> bool {
+        matches!(&self.state, State::Sealed(sealed) if sealed.is_flushing())
+    }
+
+    /// Ready when the kernel has all that was taken.
+    #[inline]
+    pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.state {
+            State::Sealed(sealed) => sealed.poll_flush(cx),
+            _ => Poll::Ready(Ok(())),
+        }
+    }
+
+    /// Ends the stream towards the peer; ready when its FIN is sent.
+    pub(crate) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.state {
+            State::Sealed(sealed) => sealed.poll_shutdown(cx),
+            _ => Poll::Ready(self.shutdown_write()),
+        }
+    }
+
+    /// Receives through `read` as soon as there is something to receive; 0 is end of stream. Only
+    /// from a plain socket, like all that is given a descriptor.
     pub(crate) fn poll_read(
         &mut self,
         cx: &mut Context<'_>,
@@ -242,8 +373,10 @@ impl Socket {
 
     /// Ready when a read may find something, as far as can be told without reading.
     pub(crate) fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if matches!(self.state, State::Fresh(_)) {
-            return Poll::Ready(Ok(()));
+        match &mut self.state {
+            State::Fresh(_) => return Poll::Ready(Ok(())),
+            State::Sealed(sealed) => return sealed.poll_readable(cx),
+            _ => {}
         }
         ready!(self.registered()?.poll_read_ready(cx))?.retain_ready();
         Poll::Ready(Ok(()))
@@ -286,6 +419,9 @@ impl Socket {
     /// Looks out for the death of a peer from which nothing is read now: ready with the error
     /// once the connection is broken. A peer that has sent its FIN is not.
     pub fn poll_broken(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        if let State::Sealed(sealed) = &mut self.state {
+            return sealed.poll_broken(cx);
+        }
         let registered = match self.registered() {
             Ok(registered) => registered,
             Err(error) => return Poll::Ready(error),
@@ -313,31 +449,46 @@ impl Socket {
     /// Looks out for the death of a peer, from which nothing is read yet: ready with the error
     /// once the connection is broken and has brought nothing that is to be delivered first.
     pub fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        self.poll_gone_behind(cx, false)
+    }
+
+    /// The same; `has_bytes` says whether something was received before and is to be delivered.
+    pub(crate) fn poll_gone_behind(
+        &mut self,
+        cx: &mut Context<'_>,
+        has_bytes: bool,
+    ) -> Poll<io::Error> {
         if self.is_cut {
             return Poll::Pending;
         }
+        if let State::Sealed(sealed) = &mut self.state {
+            return sealed.poll_gone(cx, has_bytes);
+        }
         let error = ready!(self.poll_broken(cx));
         match Errno::from_io_error(&error) {
-            Some(errno) if self.is_cut_behind_bytes(errno) => Poll::Pending,
+            Some(errno) if self.is_cut_behind_bytes(errno, has_bytes) => Poll::Pending,
             _ => Poll::Ready(error),
         }
     }
 
     /// Whether a connection that broke by `errno`, which the kernel tells once, has bytes that
     /// were received before. If so, reading them ends in that error.
-    fn is_cut_behind_bytes(&mut self, errno: Errno) -> bool {
+    fn is_cut_behind_bytes(&mut self, errno: Errno, has_bytes: bool) -> bool {
         let unread = || rustix::io::ioctl_fionread(self.descriptor()).unwrap_or_default();
-        self.is_cut = errno == Errno::CONNRESET && unread() > 0;
+        self.is_cut = errno == Errno::CONNRESET && (has_bytes || unread() > 0);
         self.is_cut
     }
 
     /// Sends the FIN of this side.
-    pub(crate) fn shutdown_write(&self) -> io::Result<()> {
+    fn shutdown_write(&self) -> io::Result<()> {
         Ok(rustix::net::shutdown(self.descriptor(), Shutdown::Write)?)
     }
 
     /// Bytes sent that the peer has not acknowledged yet. A socket that cannot tell has none.
     pub(crate) fn unacknowledged(&self) -> usize {
+        if let State::Sealed(sealed) = &self.state {
+            return sealed.unacknowledged();
+        }
         sys::unacknowledged(self.descriptor()).unwrap_or_default()
     }
 
@@ -377,6 +528,7 @@ impl Socket {
 
     /// The socket in its registered state; registers it if this is the first wait.
     fn registered(&mut self) -> io::Result<&AsyncFd<OwnedFd>> {
+        debug_assert!(self.is_plain(), "it would go past the cipher");
         if !matches!(self.state, State::Registered(_)) {
             self.register()?;
         }
@@ -415,14 +567,22 @@ impl Drop for Socket {
 
 /// Receives into `buffer`. A read that leaves room in it has found all there is, unless it
 /// is of a size that bulk has: then asking again usually finds more.
-pub(crate) fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Found> {
+fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Found> {
     let (_, bytes) =
         rustix::io::retry_on_intr(|| rustix::net::recv(socket, &mut *buffer, RecvFlags::empty()))?;
     Ok(Found::of(bytes, buffer.len()))
 }
 
+/// The same into a buffer that may be small: only room left over says that there was no more.
+fn receive_drained(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Found> {
+    receive(socket, buffer).map(|found| match found.bytes() {
+        bytes if bytes == 0 || bytes == buffer.len() => Found::More(bytes),
+        bytes => Found::All(bytes),
+    })
+}
+
 /// Sends `bytes`, or as many of them as the kernel takes.
-pub(crate) fn send(socket: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
+fn send(socket: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
     let flags = SendFlags::NOSIGNAL;
     Ok(rustix::io::retry_on_intr(|| rustix::net::send(socket, bytes, flags))?)
 }

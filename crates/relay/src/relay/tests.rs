@@ -4,6 +4,8 @@
 //! The peers are blocking sockets on this thread or on one of their own; the
 //! relay runs on a current-thread runtime beside them.
 
+mod sealed;
+
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::num::NonZeroU64;
