@@ -2,6 +2,9 @@
 //!
 //! What other crates see is bytes: certificates as DER, and whom this machine trusts. A library
 //! that brings its own use of rustls is given the same cryptography by [`install`].
+//! [`session`] is what stands between a socket and its bytes.
+
+pub mod session;
 
 use std::fmt;
 
