@@ -16,7 +16,7 @@
 //! * [`program`]: a real program with its output; killed when it is dropped.
 //! * [`forwarder`]: the program under test, or nothing at all (`direct`) as the oracle.
 //! * [`record`]: a session record as the program wrote it.
-//! * [`figures`]: CPU time and descriptors of a process.
+//! * [`figures`]: CPU time, memory and descriptors of a process.
 //! * [`dev_log`]: a syslog daemon that only the program under test sees.
 //! * [`scratch`]: a directory that goes away.
 //!

@@ -18,6 +18,7 @@ use crate::route::Route;
 use crate::script::Script;
 use crate::source::Spanned;
 use crate::tcp::Tcp;
+use crate::tls::ServerTls;
 use crate::unit::Rate;
 use crate::unit::bytes::{ByteRate, ByteSize};
 
@@ -118,6 +119,8 @@ pub struct Listener {
     pub transparent: Option<Spanned<Transparent>>,
     /// What is done with the requests of clients that speak HTTP; `None`: nobody looks at them.
     pub http: Option<Spanned<Http>>,
+    /// What its clients speak TLS with; `None`: they do not, or not with us.
+    pub tls: Option<Spanned<ServerTls>>,
     /// How many clients the kernel holds who are not accepted yet.
     pub backlog: Backlog,
 }
@@ -153,6 +156,7 @@ impl Listener {
             when_full: WhenFull::default(),
             transparent: None,
             http: None,
+            tls: None,
             backlog: Backlog::default(),
         }
     }

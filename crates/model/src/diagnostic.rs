@@ -163,6 +163,8 @@ codes! {
     Url = "E0120" Error,
     /// A pattern of a route that is not one: a name, a path, an expression, bytes, hours.
     Pattern = "E0122" Error,
+    /// A certificate, a key, or a list of them that cannot be used.
+    Certificate = "E0131" Error,
     /// Two binds that exclude each other.
     BindConflict = "E0201" Error,
     /// A listener whose pool does not exist.
@@ -195,6 +197,10 @@ codes! {
     QueueUnused = "W0306" Warning,
     /// A route whose sessions an earlier one takes.
     RouteShadowed = "W0307" Warning,
+    /// A certificate that has expired, or is not valid yet.
+    CertificateDate = "W0341" Warning,
+    /// A file of certificates that others can read, or do not take.
+    CertificateFile = "W0342" Warning,
     /// A word of an old tool that is taken and does nothing.
     Ignored = "W0331" Warning,
     /// A value that is not what it looks like to most.

@@ -16,6 +16,7 @@
 //! - [`tcp`](mod@tcp): options of sockets;
 //! - [`delay`](mod@delay): bytes that are made to come late;
 //! - [`ftp`](mod@ftp): control connections, and those that they speak of;
+//! - [`tls`](mod@tls): who a listener is to its clients, and who they are to it;
 //! - [`check`]: what a configuration must satisfy as a whole.
 //!
 //! Absent on purpose: files, sockets, clocks, name lookups, rendering. Nothing
@@ -34,6 +35,7 @@ pub mod route;
 pub mod script;
 pub mod source;
 pub mod tcp;
+pub mod tls;
 pub mod unit;
 
 pub use address::pattern::{AddressPattern, Clients};
@@ -56,5 +58,8 @@ pub use route::{Protocol, Route, TlsVersion, When};
 pub use script::{Language, OnScriptError, Script};
 pub use source::{SourceId, Sources, Span, Spanned};
 pub use tcp::{Congestion, Dscp, Mptcp, Tcp};
+pub use tls::{
+    CertificateFiles, ClientAuth, ClientProof, MinVersion, Secret, ServerTls, UnknownName,
+};
 pub use unit::Rate;
 pub use unit::bytes::{ByteRate, ByteSize};

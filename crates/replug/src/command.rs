@@ -2,6 +2,7 @@
 //!
 //! Each is a file: its words as clap reads them, and `run`, which gives the exit code.
 
+mod cert;
 mod check;
 mod convert;
 mod doctor;
@@ -25,6 +26,8 @@ pub(crate) enum Tool {
     Convert(convert::Convert),
     /// Look at what the kernel is told, and print what is missing
     Doctor(doctor::Doctor),
+    /// Make a certificate to try TLS with, or show what one says
+    Cert(cert::Cert),
     /// Print the JSON Schema of configuration files, for editors
     Schema(schema::Schema),
 }
@@ -33,6 +36,7 @@ impl Tool {
     /// Does it.
     pub(crate) fn run(&self) -> Exit {
         match self {
+            Self::Cert(cert) => cert.run(),
             Self::Check(check) => check.run(),
             Self::Explain(explain) => explain.run(),
             Self::Convert(convert) => convert.run(),

@@ -2,13 +2,35 @@
 //!
 //! What other crates see is bytes: certificates as DER, and whom this machine trusts. A library
 //! that brings its own use of rustls is given the same cryptography by [`install`].
-//! [`session`] is what stands between a socket and its bytes.
+//!
+//! [`Server`] is how a listener speaks it: its certificates and keys from files, which are read
+//! again when they change, and how its clients prove who they are. [`Facts`] is what a certificate
+//! says; [`self_signed()`] makes one. [`session`] is what stands between a socket and its bytes.
 
+mod certificates;
+mod clients;
+mod der;
+pub mod disk;
+mod identity;
+mod key;
+mod self_signed;
+mod server;
 pub mod session;
+#[cfg(test)]
+mod testing;
+mod tickets;
+mod time;
+mod x509;
 
 use std::fmt;
 
 use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+
+pub use self_signed::{NoChance, SelfSigned, self_signed};
+pub use server::{Held, Server, Surroundings, check};
+pub use x509::{Facts, KeyKind, Name};
 
 /// A certificate, in DER.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,6 +79,19 @@ pub fn authorities() -> Result<Vec<Certificate>, NobodyTrusted> {
         true => Err(NobodyTrusted { faults: found.errors }),
         false => Ok(found.certs.iter().map(|cert| Certificate(cert.to_vec())).collect()),
     }
+}
+
+/// What the certificates in a PEM text say, in its order. `None`: there is none, or one that
+/// cannot be read.
+pub fn read_certificates(pem: &[u8]) -> Option<Vec<Facts>> {
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+    let facts: Option<Vec<_>> = found.ok()?.iter().map(|der| Facts::read(der)).collect();
+    facts.filter(|facts| !facts.is_empty())
+}
+
+/// A moment in seconds since 1970 as `YYYY-MM-DD hh:mm:ss`, in UTC.
+pub fn moment(seconds: i64) -> String {
+    time::shown(seconds)
 }
 
 #[cfg(test)]

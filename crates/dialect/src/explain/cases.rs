@@ -298,6 +298,26 @@ cases! {
         File("[listener.web]\nbind = \":8080\"\npool = \"web\"\n\n\
               [pool.web]\nbackends = [\"10.0.0.11:80 max=50\"]\nqueue = { length = 100 }\n");
 
+    Certificate:
+        "The file is there and is not what is needed: a chain of certificates in PEM with its own \
+         first, the private key that belongs to it, authorities, a list of what they have revoked, \
+         or an OCSP response. What is wrong is said, and how to look at it or convert it.",
+        Shell("replug check    # with the key of another certificate") =>
+        Shell("replug cert self-signed www.example.com    # makes a pair to try it out");
+
+    CertificateDate:
+        "Clients refuse a certificate outside of its time. replug serves it all the same: those \
+         that do not look are served as before, and a new file is taken up as soon as it is there.",
+        Shell("replug cert show /etc/replug/expired.pem") =>
+        Shell("replug cert show /etc/replug/renewed.pem");
+
+    CertificateFile:
+        "It works, but not everywhere or not for long: a private key that anybody on this machine \
+         may read is no secret, and of certificates that are not in the order in which they have \
+         signed each other some clients make nothing.",
+        Shell("ls -l /etc/replug/site.key    # -rw-r--r--") =>
+        Shell("chmod 600 /etc/replug/site.key");
+
     Ignored:
         "The old tool takes this word and does nothing with it, or nothing that is left to do. It is \
          taken here too, so that scripts go on working.",

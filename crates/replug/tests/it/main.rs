@@ -50,6 +50,7 @@ mod source;
 mod sticky;
 mod systemd;
 mod timeout;
+mod tls_certificates;
 mod transparent;
 mod udp;
 mod urgent;

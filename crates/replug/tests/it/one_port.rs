@@ -8,7 +8,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
 use rig::wait::until;
-use rig::{Address, Backend, Closed, Forwarder, Program, Scratch};
+use rig::{Address, Closed, Forwarder, Program, Scratch};
 
 use crate::clients::{curl, git, git_daemon, redis, ssh, sshd, start_server};
 use crate::path::REPLUG;
@@ -102,6 +102,19 @@ fn postgres(scratch: &Scratch) -> (Program, Address) {
     })
 }
 
+/// MariaDB, which knows no users and greets before it is asked.
+fn mariadb(scratch: &Scratch) -> (Program, Address) {
+    let data = scratch.join("mysql");
+    fs::create_dir(&data).expect("the folder is new");
+    let mut server = Command::new("/usr/sbin/mariadbd");
+    server.args(["--no-defaults", "--skip-grant-tables", "--innodb=OFF", "--user=root"]);
+    server.args(["--default-storage-engine=Aria", "--bind-address=127.0.0.1"]);
+    server.arg(format!("--datadir={data}")).arg(format!("--socket={data}/socket"));
+    start_server(server, |command, port| {
+        command.arg(format!("--port={port}"));
+    })
+}
+
 /// What a client of PostgreSQL gets for its question.
 fn ask_postgres(forwarder: &Forwarder, words: &str) -> Vec<String> {
     let port = forwarder.address().port();
@@ -126,24 +139,22 @@ fn one_port_serves_what_each_client_wants() {
     git(&scratch, &["-C", &repository, "add", "content"]);
     git(&scratch, &["-C", &repository, "commit", "--quiet", "--message", "content"]);
     let (_git, git_address) = git_daemon(&served);
-    let greets = Backend::bind().serve(|peer| {
-        if peer.try_send(b"220 mail.example ESMTP\r\n").is_ok() {
-            let _ = peer.wait_end();
-        }
-    });
+    let (_postgres, postgres_address) = postgres(&scratch);
+    let (_mariadb, mysql_address) = mariadb(&scratch);
     let text = format!(
-        "[listener.all]\nbind = \"127.0.0.1:0\"\notherwise = \"close\"\non_silence = \"mail\"\n\
+        "[listener.all]\nbind = \"127.0.0.1:0\"\notherwise = \"close\"\non_silence = \"mysql\"\n\
          timeouts = {{ sniff = \"2s\" }}\n\
          [[listener.all.route]]\nwhen = {{ protocol = \"ssh\" }}\npool = \"ssh\"\n\
          [[listener.all.route]]\nwhen = {{ sni = \"*.example\" }}\npool = \"https\"\n\
          [[listener.all.route]]\nwhen = {{ host = [\"one.example\", \"two.example\"] }}\npool = \"http\"\n\
          [[listener.all.route]]\nwhen = {{ git_repository = \"/project*\" }}\npool = \"git\"\n\
          [[listener.all.route]]\nwhen = {{ protocol = \"redis\" }}\npool = \"redis\"\n\
+         [[listener.all.route]]\nwhen = {{ protocol = \"postgres\" }}\npool = \"postgres\"\n\
          [pool.ssh]\nbackends = \"{ssh_address}\"\n[pool.https]\nbackends = \"{tls}\"\n\
          [pool.http]\nbackends = \"{plain}\"\n[pool.git]\nbackends = \"{git_address}\"\n\
-         [pool.redis]\nbackends = \"{redis_address}\"\n[pool.mail]\nbackends = \"{}\"\n\
-         [log]\nformat = \"json\"\nto = \"-\"\n",
-        greets.address()
+         [pool.redis]\nbackends = \"{redis_address}\"\n[pool.mysql]\nbackends = \"{mysql_address}\"\n\
+         [pool.postgres]\nbackends = \"{postgres_address}\"\n\
+         [log]\nformat = \"json\"\nto = \"-\"\n"
     );
     let path = scratch.join("replug.toml");
     fs::write(&path, text).expect("a scratch file can be written");
@@ -167,9 +178,13 @@ fn one_port_serves_what_each_client_wants() {
     assert_eq!(fs::read(format!("{copy}/content")).expect("it was cloned"), b"content");
     let lines = Program::run(Command::new("redis-cli").args(["-p", &port.to_string(), "ping"]));
     assert_eq!(lines, ["PONG"]);
-    let mail = rig::Peer::connect(forwarder.address());
-    mail.expect(b"220 mail.example ESMTP\r\n");
-    mail.close();
+    assert_eq!(ask_postgres(&forwarder, "user=alice sslmode=require"), ["alice|t"]);
+    let lines = Program::run(
+        Command::new("mariadb")
+            .args(["--no-defaults", "-h", "127.0.0.1", "-P", &port.to_string(), "-u", "root"])
+            .args(["-N", "-e", "select 6 * 7"]),
+    );
+    assert_eq!(lines, ["42"]);
     let stranger = rig::Peer::connect(forwarder.address());
     stranger.send(b"\0\0\0\0");
     stranger.expect_reset();

@@ -1,5 +1,7 @@
 //! Sessions that go where their first bytes say.
 
+mod crowd;
+
 use std::fs;
 use std::process::Command;
 use std::time::{Duration, Instant};

@@ -1,0 +1,3 @@
+//! Certificates: who a listener is to its clients, and who they are to it.
+
+mod command;
