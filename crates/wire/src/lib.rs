@@ -8,6 +8,7 @@
 //! - [`pattern`]: regular expressions over the beginning of a stream;
 //! - [`postgres`]: the first message of a PostgreSQL client;
 //! - [`protocol`]: which protocol first bytes belong to;
+//! - [`resp`]: commands and replies of Redis;
 //! - [`starttls`]: what is said in the clear until TLS begins;
 //! - [`tls`]: the ClientHello, with the name and the protocols it asks for.
 //!
@@ -26,6 +27,7 @@ pub mod mavis;
 pub mod pattern;
 pub mod postgres;
 pub mod protocol;
+pub mod resp;
 pub mod starttls;
 pub mod tls;
 
