@@ -45,9 +45,14 @@ fn network64(bits: u128) -> u64 {
 
 /// A hash of text (FNV-1a, then mixed).
 pub fn text_key(text: &str) -> u64 {
+    bytes_key(text.as_bytes())
+}
+
+/// A hash of bytes, as [`text_key`] is one of text.
+pub fn bytes_key(bytes: &[u8]) -> u64 {
     const BASIS: u64 = 0xcbf2_9ce4_8422_2325;
     const PRIME: u64 = 0x0000_0100_0000_01b3;
-    mix(text.bytes().fold(BASIS, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(PRIME)))
+    mix(bytes.iter().fold(BASIS, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(PRIME)))
 }
 
 /// A hash of two hashes.

@@ -374,6 +374,19 @@ pub enum Notice {
         /// How often since the last such notice.
         times: u64,
     },
+    /// A script wants something to be written down.
+    ScriptSays {
+        /// How much it matters, as the script has it.
+        level: Level,
+        /// The listener for which it was called.
+        listener: Arc<str>,
+        /// The session, if it was called for one.
+        session: Option<u64>,
+        /// The line, which may hold anything that a client has sent.
+        text: String,
+        /// Lines before it that were left out, since there were too many.
+        unsaid: u64,
+    },
     /// What a client has sent is no request that a proxy could have.
     RequestRefused {
         /// The session's id.
@@ -471,7 +484,7 @@ impl Notice {
             | Self::TooManyUndecided { .. }
             | Self::QueueFull { .. }
             | Self::NameFailed { .. } => Level::Warning,
-            Self::Remark { level, .. } => *level,
+            Self::Remark { level, .. } | Self::ScriptSays { level, .. } => *level,
         }
     }
 }
@@ -514,7 +527,8 @@ impl fmt::Display for Notice {
             | Self::ClientLimited { .. } => self.fmt_limit(f),
             Self::ClientRefused { .. }
             | Self::ClientUndecided { .. }
-            | Self::ScriptFailed { .. } => self.fmt_decision(f),
+            | Self::ScriptFailed { .. }
+            | Self::ScriptSays { .. } => self.fmt_decision(f),
             Self::NameResolved { .. } | Self::NameFailed { .. } => self.fmt_name(f),
             Self::Draining { sessions, within: Some(within) } => write!(
                 f,
@@ -646,6 +660,14 @@ impl Notice {
                     OnScriptError::Default => "its clients go on as without it",
                 };
                 write!(f, "{listener}: {script} fails, {becomes} ({times} times): {error}")
+            }
+            Self::ScriptSays { listener, session, text, unsaid, .. } => {
+                session.iter().try_for_each(|id| write!(f, "session {id}: "))?;
+                write!(f, "{listener}: {text}")?;
+                match unsaid {
+                    0 => Ok(()),
+                    _ => write!(f, " ({unsaid} lines before it were left out)"),
+                }
             }
             _ => Ok(()),
         }

@@ -40,13 +40,13 @@ pub mod plan;
 pub mod probe;
 pub mod pulse;
 pub mod queue;
+pub mod ranges;
 pub mod requests;
 pub mod script;
 pub mod sticky;
 
 mod flow;
 mod ftp;
-mod ranges;
 mod seats;
 mod seldom;
 mod session;

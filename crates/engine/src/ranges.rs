@@ -12,7 +12,7 @@ use ipnet::IpNet;
 
 /// An answer for each address.
 #[derive(Clone, Debug)]
-pub(crate) struct Ranges<T> {
+pub struct Ranges<T> {
     v4: Pieces<u32, T>,
     v6: Pieces<u128, T>,
 }
@@ -25,11 +25,11 @@ struct Pieces<K, T> {
 }
 
 /// The ranges that an address is in, by their labels, with how many of them have each.
-pub(crate) type Within = BTreeMap<u32, usize>;
+pub type Within = BTreeMap<u32, usize>;
 
 impl<T: Clone + PartialEq> Ranges<T> {
     /// Works out `answer` for every set of labels that an address can be in the ranges of.
-    pub(crate) fn new(
+    pub fn new(
         labelled: impl IntoIterator<Item = (IpNet, u32)>,
         mut answer: impl FnMut(&Within) -> T,
     ) -> Self {
@@ -52,7 +52,7 @@ impl<T: Clone + PartialEq> Ranges<T> {
     }
 
     /// The answer for an address.
-    pub(crate) fn get(&self, address: IpAddr) -> &T {
+    pub fn get(&self, address: IpAddr) -> &T {
         match address {
             IpAddr::V4(address) => self.v4.get(address.into()),
             IpAddr::V6(address) => self.v6.get(address.into()),

@@ -33,20 +33,23 @@ impl Rendezvous {
         look: impl Fn(BackendIndex) -> Option<&'a Load>,
     ) -> Option<BackendIndex> {
         let fit = self.members.iter().filter(|member| look(member.index).is_some());
-        let bids = fit.map(|member| (member, pair_key(client, member.key)));
-        bids.reduce(|best, bid| if outbids(bid, best) { bid } else { best })
-            .map(|(member, _)| member.index)
+        let bids = fit.map(|member| {
+            (member.index, (f64::from(member.weight.get()), pair_key(client, member.key)))
+        });
+        bids.reduce(|best, bid| if outbids(bid.1, best.1) { bid } else { best })
+            .map(|(index, _)| index)
     }
 }
 
-/// Whether `a` is worth more than `b`.
-fn outbids((a, hash_a): (&Member, u64), (b, hash_b): (&Member, u64)) -> bool {
-    if a.weight == b.weight {
+/// Whether a bid is worth more than another: each a weight above 0, and the hash of what bids
+/// together with what it bids for.
+pub fn outbids((a, hash_a): (f64, u64), (b, hash_b): (f64, u64)) -> bool {
+    if a == b {
         return hash_a > hash_b;
     }
     // The logarithms are negative: the one nearer to zero wins.
-    let cost = |weight: u32, hash| -fraction(hash).ln() / f64::from(weight);
-    let order = cost(a.weight.get(), hash_a).total_cmp(&cost(b.weight.get(), hash_b));
+    let cost = |weight: f64, hash| -fraction(hash).ln() / weight;
+    let order = cost(a, hash_a).total_cmp(&cost(b, hash_b));
     order == Ordering::Less
 }
 
