@@ -242,7 +242,7 @@ impl Reader {
                 let proxy = value::proxy(word, PROXY_PORT, self.names);
                 if let Some(Some(address)) = self.told(proxy) {
                     let protocol = ProxyProtocol::Http { bare: true };
-                    self.pool.via = Some(Spanned::at(Proxy { address, protocol }, word.span));
+                    self.pool.via = vec![Spanned::at(Proxy::new(address, protocol), word.span)];
                 }
                 // Told once is enough: targets behind it may be names all the same.
                 self.names = true;

@@ -469,8 +469,8 @@ impl<'a> Reader<'a> {
         pool.backends.extend(match (self.asked.take(), self.target.take()) {
             (Some(asked), Some(proxy)) => {
                 let protocol = ProxyProtocol::Http { bare: false };
-                let via = Proxy { address: proxy.value, protocol };
-                pool.via = Some(Spanned { value: via, span: proxy.span });
+                let via = Proxy::new(proxy.value, protocol);
+                pool.via = vec![Spanned { value: via, span: proxy.span }];
                 Some(Backend::new(asked))
             }
             (None, target) => target.map(Backend::new),
@@ -481,7 +481,7 @@ impl<'a> Reader<'a> {
             None => self.source.take(),
         };
         // No server can connect to an address that is the proxy's, or the client's.
-        let is_one_way = pool.via.is_some() || self.as_client.is_some();
+        let is_one_way = !pool.via.is_empty() || self.as_client.is_some();
         if let Some(ftp) = &mut self.ftp
             && is_one_way
             && ftp.value == FtpModes::Both

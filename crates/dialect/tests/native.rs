@@ -170,3 +170,52 @@ fn lists_are_read_from_where_they_are_named_and_once() {
     let last = &reading.config.listeners[0].access.allow[9_999];
     assert_eq!(sources.words(last.span.expect("it is written there")), "10.39.15.0/24");
 }
+
+#[test]
+fn proxies_one_behind_the_other() {
+    check(
+        "[listener.web]\nbind = \":1\"\nto = \"a.example:80\"\n\
+         via = [\"socks5h://10.0.3.1\", \"http://[::1]:3128 bare\", \"socks4a://us%65r@b.example\"]",
+        "[listener.\"web\"]\nbind = [\":1\"]\npool = \"web\"\n\n[pool.\"web\"]\n\
+         backends = [\"a.example:80\"]\n\
+         via = [\"socks5h://10.0.3.1:1080\", \"http://[::1]:3128 bare\", \
+         \"socks4a://user@b.example:1080\"]\n",
+    );
+}
+
+#[test]
+fn passwords_are_read_from_files_and_shown_nowhere() {
+    let read = |url: &str| {
+        let mut sources = Sources::default();
+        let text = format!(
+            "[listener.web]\nbind = \":1\"\nto = \"a.example:80\"\nvia = \"socks5://{url}@b.example\"\n"
+        );
+        let file = sources.add("/etc/replug/replug.toml", text);
+        let reading = native::read(&[file], &mut sources, &|_| None, &|path| match path.to_str() {
+            Some("/etc/replug/gate/secret") => Ok("from file\n".to_owned()),
+            _ => Err("it is not there".to_owned()),
+        });
+        assert_eq!(render(&reading.diagnostics, &sources, Colour::Never), "");
+        reading
+    };
+    let reading = read("user:file:gate/secret");
+    assert_eq!(reading.lists, ["/etc/replug/gate/secret"]);
+    let credentials = reading.config.pools[0].via[0].value.credentials.as_ref();
+    let secret = credentials.and_then(|credentials| credentials.password.as_ref());
+    let secret = secret.expect("it has a password");
+    assert_eq!((secret.reveal(), secret.file()), ("from file", Some("gate/secret")));
+    let via = |text: String| text.lines().find(|line| line.starts_with("via")).map(str::to_owned);
+    let shown = "via = \"socks5://user:file:gate/secret@b.example:1080\"";
+    assert_eq!(via(native::write(&reading.config)).as_deref(), Some(shown));
+
+    let [old, new] = ["user:one%40", "user:two%40"].map(|user| read(user).config);
+    let written = "via = \"socks5://user:one%40@b.example:1080\"";
+    assert_eq!(via(native::write(&old)).as_deref(), Some(written));
+    let shown = "via = \"socks5://user:***@b.example:1080\"";
+    assert_eq!(via(native::write_effective(&old)).as_deref(), Some(shown));
+    assert!(!format!("{old:?}").contains("one@"), "{old:?}");
+    let hidden = "\"socks5://user:***@b.example:1080\"";
+    let difference = format!("~ pool.web.via: {hidden} -> {hidden}");
+    assert_eq!(native::difference(&old, &new), [difference]);
+    assert_eq!(native::difference(&old, &old), Vec::<String>::new());
+}

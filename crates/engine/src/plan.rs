@@ -8,6 +8,7 @@
 
 mod routing;
 mod scripted;
+mod via;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::net::SocketAddr;
@@ -16,7 +17,7 @@ use std::time::Duration;
 
 use model::{
     AllDown, BackendAddress, Config, Delay, HttpRequests, Interface, Limits, OnRemoved, Program,
-    ProxyProtocol, Refusal, Role, Tcp, Timeouts, Transparent, UnixName, WhenFull,
+    Refusal, Role, Tcp, Timeouts, Transparent, UnixName, WhenFull,
 };
 use relay::Tick;
 
@@ -38,6 +39,7 @@ use crate::socket::source::Sources;
 use crate::sticky::{BackendNumber, StickyTable};
 use routing::Routing;
 pub(crate) use scripted::Scripted;
+pub use via::{Hop, Via};
 
 /// Everything that sessions are run by.
 #[derive(Debug)]
@@ -152,21 +154,10 @@ pub struct Pool {
     pub on_removed: OnRemoved,
     /// What connections leave from.
     pub source: Option<Sources>,
-    /// The proxy before them.
+    /// The proxies before them.
     pub via: Option<Via>,
     /// Whether it was made for one session, and is forgotten with it.
     pub(crate) is_passing: bool,
-}
-
-/// The proxy before the backends of a pool.
-#[derive(Debug)]
-pub struct Via {
-    /// Where it is reached: never [`Target::Beyond`] nor [`Target::Original`].
-    pub target: Target,
-    /// As what it stands in records, if no address is known.
-    pub label: Arc<str>,
-    /// How it is asked.
-    pub protocol: ProxyProtocol,
 }
 
 /// A backend, as sessions need it.
@@ -195,9 +186,9 @@ pub enum Target {
     Name(Arc<Name>, u16),
     /// At this unix socket.
     Unix(UnixName),
-    /// By the proxy of its pool, which takes its label for an address.
+    /// By the proxy before it, which takes its label for an address.
     Beyond,
-    /// Where the client meant to go; by the proxy of its pool, if that has one.
+    /// Where the client meant to go; by the proxies of its pool, if that has some.
     Original,
 }
 
@@ -376,12 +367,8 @@ impl Pool {
             let (number, marks, load) = known.take(&label);
             let [mark, datagram_mark] = marks;
             load.take_on(backend.max);
-            let target = match (&pool.via, &backend.address.value) {
-                (None, address) | (Some(_), address @ BackendAddress::Original) => {
-                    Target::compile(address, names)
-                }
-                (Some(_), _) => Target::Beyond,
-            };
+            let before = pool.via.last().map(|via| via.value.protocol);
+            let target = Target::behind(&backend.address.value, before, names);
             Backend { label, target, number, mark, datagram_mark, load }
         });
         let backends: Box<[_]> = backends.collect();
@@ -393,11 +380,7 @@ impl Pool {
             primaries.resume(&previous.primaries);
             backups.resume(&previous.backups);
         }
-        let via = pool.via.as_ref().map(|via| Via {
-            target: Target::compile(&via.value.address, names),
-            label: via.value.address.to_string().into(),
-            protocol: via.value.protocol,
-        });
+        let via = Via::compile(&pool.via, names);
         let memory = |sticky| {
             let known = previous.and_then(|pool| pool.sticky.clone());
             let known = known.filter(|table| table.is_for(sticky));

@@ -105,7 +105,7 @@ pub fn may_be_transparent() -> io::Result<()> {
 /// The families of what sessions of `listener` connect to, `true` for IPv6.
 fn families(config: &Config, listener: &Listener) -> BTreeSet<bool> {
     let is_used = |pool: &&Pool| listener.pools().any(|name| name.value == pool.name.value);
-    let dialled = |pool: &Pool| match &pool.via {
+    let dialled = |pool: &Pool| match pool.via.first() {
         Some(via) => vec![via.value.address.clone()],
         None => pool.backends.iter().map(|backend| backend.address.value.clone()).collect(),
     };

@@ -11,6 +11,7 @@ mod loops;
 mod ranges;
 mod routes;
 mod transparent;
+mod via;
 
 use std::collections::{HashMap, HashSet};
 
@@ -55,7 +56,7 @@ pub fn check(config: &Config) -> Vec<Diagnostic> {
     for pool in &config.pools {
         members(pool, &mut faults);
         source(pool, &mut faults);
-        via(pool, &mut faults);
+        via::check(pool, &mut faults);
         if !used.contains(&*pool.name.value) {
             faults.push(unused(pool));
         }
@@ -133,16 +134,7 @@ fn authorize(listener: &Listener, faults: &mut Vec<Diagnostic>) {
 /// A unix backend is a stream socket: datagrams cannot go there, nor through a proxy.
 fn streams_only(listener: &Listener, pool: &Pool, faults: &mut Vec<Diagnostic>) {
     let Some(udp) = listener.bind.iter().find(|bind| bind.value.is_udp()) else { return };
-    if let Some(via) = &pool.via {
-        let mut fault =
-            Diagnostic::new(Code::Conflict, via.span, "this proxy carries no datagrams")
-                .label("for streams only")
-                .help("give the UDP listener a pool of its own, without `via`");
-        if let Some(span) = udp.span {
-            fault = fault.related(span, "UDP arrives here");
-        }
-        faults.push(fault);
-    }
+    via::streams_only(pool, udp.span, faults);
     for backend in &pool.backends {
         if !matches!(backend.address.value, BackendAddress::Unix(_)) {
             continue;
@@ -251,35 +243,16 @@ fn source(pool: &Pool, faults: &mut Vec<Diagnostic>) {
     }
 }
 
-/// A proxy connects to hosts and ports.
-fn via(pool: &Pool, faults: &mut Vec<Diagnostic>) {
-    let Some(via) = &pool.via else { return };
-    for backend in &pool.backends {
-        if let BackendAddress::Unix(_) = backend.address.value {
-            let mut fault = Diagnostic::new(
-                Code::Conflict,
-                backend.address.span,
-                format!("no proxy connects to `{}`", backend.address.value),
-            )
-            .label("a unix socket of this machine")
-            .help("give it a pool of its own, without `via`");
-            if let Some(span) = via.span {
-                fault = fault.related(span, "the way to all backends of this pool");
-            }
-            faults.push(fault);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::address::Bind;
     use crate::address::pattern::AddressPattern;
     use crate::address::source::Interface;
-    use crate::config::{Backend, Proxy, ProxyProtocol, Transparent};
+    use crate::config::{Backend, Transparent};
     use crate::ftp::{Ftp, FtpModes};
     use crate::log::{Log, LogTarget};
+    use crate::proxy::{Proxy, ProxyProtocol};
     use crate::route::pattern::NamePattern;
     use crate::route::{Route, When};
     use crate::source::Spanned;
@@ -383,14 +356,16 @@ mod tests {
         codes(&config, &[]);
     }
 
+    fn proxy(text: &str) -> Spanned<Proxy> {
+        let address = BackendAddress::parse(text, None).expect("a legal address");
+        Spanned::default_of(Proxy::new(address, ProxyProtocol::Http { bare: false }))
+    }
+
     #[test]
     fn a_proxy_stands_in_for_the_backends() {
-        let through = |proxy: &str, target: &str, source: Option<&str>| {
+        let through = |by: &str, target: &str, source: Option<&str>| {
             let mut config = config(&[":80"], &[target], source);
-            config.pools[0].via = Some(Spanned::default_of(Proxy {
-                address: BackendAddress::parse(proxy, None).expect("a legal address"),
-                protocol: ProxyProtocol::Http { bare: false },
-            }));
+            config.pools[0].via = vec![proxy(by)];
             config
         };
         codes(&through("10.0.0.1:80", "127.0.0.1:80", None), &[]);
@@ -398,6 +373,28 @@ mod tests {
         codes(&through("10.0.0.1:80", "[::1]:80", Some("10.0.0.9")), &[]);
         codes(&through("[::1]:8080", "10.0.0.1:80", Some("10.0.0.9")), &["E0107"]);
         codes(&through("10.0.0.1:80", "unix:/x", None), &["E0205"]);
+    }
+
+    #[test]
+    fn socks_4_carries_no_ipv6() {
+        let chain = |protocols: [ProxyProtocol; 2], second: &str, target: &str| {
+            let mut config = config(&[":80"], &[target], None);
+            config.pools[0].via = vec![proxy("10.0.0.1:1080"), proxy(second)];
+            for (via, protocol) in config.pools[0].via.iter_mut().zip(protocols) {
+                via.value.protocol = protocol;
+            }
+            config
+        };
+        use ProxyProtocol::{Socks4, Socks4a, Socks5};
+        codes(&chain([Socks5, Socks5], "[::1]:1080", "[::1]:80"), &[]);
+        codes(&chain([Socks5, Socks4], "[::1]:1080", "[::1]:80"), &["E0205"]);
+        codes(&chain([Socks4a, Socks5], "[::1]:1080", "[::1]:80"), &["E0205"]);
+        codes(&chain([Socks4, Socks4a], "gate.example:1080", "a.example:80"), &[]);
+        let mut long = chain([Socks5, Socks5], "10.0.0.2:1080", "10.0.0.3:80");
+        long.pools[0].via = vec![proxy("10.0.0.1:1080"); Proxy::CHAIN_MAX];
+        codes(&long, &[]);
+        long.pools[0].via.push(proxy("10.0.0.1:1080"));
+        codes(&long, &["E0113"]);
     }
 
     #[test]
@@ -422,10 +419,7 @@ mod tests {
         codes(&ftp(FtpModes::Both, "udp://:21"), &["E0205"]);
         for (modes, expected) in [(FtpModes::Active, &["E0205"][..]), (FtpModes::Passive, &[])] {
             let mut config = ftp(modes, ":21");
-            config.pools[0].via = Some(Spanned::default_of(Proxy {
-                address: BackendAddress::parse("10.0.0.9:3128", None).expect("a legal address"),
-                protocol: ProxyProtocol::Http { bare: false },
-            }));
+            config.pools[0].via = vec![proxy("10.0.0.9:3128")];
             codes(&config, expected);
         }
     }

@@ -14,6 +14,7 @@ use crate::delay::Delay;
 use crate::ftp::Ftp;
 use crate::http::Http;
 use crate::log::Log;
+use crate::proxy::Proxy;
 use crate::route::Route;
 use crate::script::Script;
 use crate::source::Spanned;
@@ -368,8 +369,9 @@ pub struct Pool {
     pub queue: Option<Spanned<Queue>>,
     /// What connections to the backends leave from.
     pub source: Option<Spanned<Source>>,
-    /// The proxy that the backends are reached through; it also resolves their names.
-    pub via: Option<Spanned<Proxy>>,
+    /// The proxies that the backends are reached through, in order: each is asked for the next one,
+    /// and the last for the backend. At most [`Proxy::CHAIN_MAX`]; none: directly.
+    pub via: Vec<Spanned<Proxy>>,
 }
 
 impl Pool {
@@ -390,7 +392,7 @@ impl Pool {
             on_removed: OnRemoved::default(),
             queue: None,
             source: None,
-            via: None,
+            via: Vec::new(),
         }
     }
 }
@@ -437,25 +439,6 @@ pub enum AllDown {
 impl AllDown {
     /// Both, by the names under which they are configured.
     pub const NAMES: [(&str, Self); 2] = [("try", Self::Try), ("forgive", Self::Forgive)];
-}
-
-/// A proxy on the way to backends.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Proxy {
-    /// Where it is reached.
-    pub address: BackendAddress,
-    /// How it is asked for a connection.
-    pub protocol: ProxyProtocol,
-}
-
-/// How a proxy is asked for a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ProxyProtocol {
-    /// HTTP `CONNECT` (RFC 9110 section 9.3.6).
-    Http {
-        /// Only the request line is sent, without the `Host` that HTTP/1.1 wants.
-        bare: bool,
-    },
 }
 
 /// One member of a pool.

@@ -10,6 +10,7 @@
 //! - [`config`]: listeners, pools and limits, with their defaults;
 //! - [`authorize`]: asking a program whether clients may come;
 //! - [`http`]: what is done with requests of HTTP;
+//! - [`proxy`]: proxies on the way to backends;
 //! - [`route`]: which sessions go to which pool;
 //! - [`script`]: scripts that decide about that;
 //! - [`log`]: what is written down, how it looks, and where it goes;
@@ -31,6 +32,7 @@ pub mod diagnostic;
 pub mod ftp;
 pub mod http;
 pub mod log;
+pub mod proxy;
 pub mod route;
 pub mod script;
 pub mod source;
@@ -44,8 +46,8 @@ pub use address::{BackendAddress, Bind, HostPort, UnixName};
 pub use authorize::{Authorize, Children, OnError, Program};
 pub use config::{
     Access, Admin, AllDown, Backend, Backlog, Balance, Bandwidth, Config, Idle, Limits, Listener,
-    OnRemoved, Pool, Proxy, ProxyProtocol, Queue, Refusal, Role, Runtime, Sticky, StickyKey,
-    Timeouts, Transparent, Weight, WhenFull,
+    OnRemoved, Pool, Queue, Refusal, Role, Runtime, Sticky, StickyKey, Timeouts, Transparent,
+    Weight, WhenFull,
 };
 pub use delay::Delay;
 pub use diagnostic::{Code, Diagnostic, Severity};
@@ -54,6 +56,7 @@ pub use http::{Http, HttpRequests, Url};
 pub use log::{
     Log, LogFormat, LogTarget, Syslog, SyslogLabel, SyslogServer, SyslogSeverity, Verbosity,
 };
+pub use proxy::{Credentials, Password, Proxy, ProxyProtocol};
 pub use route::{Protocol, Route, TlsVersion, When};
 pub use script::{Language, OnScriptError, Script};
 pub use source::{SourceId, Sources, Span, Spanned};

@@ -9,21 +9,20 @@
 //! The answer is read as leniently as proxies write it: versions 1.0 and 1.1, lines that end in
 //! CR LF or LF alone, no reason phrase, and a line of blanks for the empty one.
 
-use crate::Parse;
 use crate::line::Lines;
+use crate::{Parse, basic};
 
 /// Longest answer up to its empty line, in bytes. Proxies send a few hundred.
 pub const RESPONSE_BYTES_MAX: usize = 16 * 1024;
 
-/// The one status that opens the way.
-pub const STATUS_OK: u16 = 200;
-
 /// Which fields a request has.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Fields {
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Fields<'a> {
     /// `Host`, as HTTP/1.1 wants it.
     #[default]
     Host,
+    /// The same, and who asks: user name and password.
+    SignedIn(&'a str, &'a str),
     /// None at all: the request line and the empty line.
     Bare,
 }
@@ -31,14 +30,19 @@ pub enum Fields {
 /// Appends a request for a connection to `target`, which is `host:port` or `[v6]:port`.
 ///
 /// A line end within `target` would end the request line: the caller vouches that there is none.
-pub fn write_request(out: &mut Vec<u8>, target: &str, fields: Fields) {
+pub fn write_request(out: &mut Vec<u8>, target: &str, fields: Fields<'_>) {
     debug_assert!(!target.contains(['\r', '\n']), "a target is one word");
     out.extend_from_slice(b"CONNECT ");
     out.extend_from_slice(target.as_bytes());
     out.extend_from_slice(b" HTTP/1.1\r\n");
-    if fields == Fields::Host {
+    if fields != Fields::Bare {
         out.extend_from_slice(b"Host: ");
         out.extend_from_slice(target.as_bytes());
+        out.extend_from_slice(b"\r\n");
+    }
+    if let Fields::SignedIn(user, password) = fields {
+        out.extend_from_slice(b"Proxy-Authorization: ");
+        basic::write(out, user, password);
         out.extend_from_slice(b"\r\n");
     }
     out.extend_from_slice(b"\r\n");
@@ -47,10 +51,17 @@ pub fn write_request(out: &mut Vec<u8>, target: &str, fields: Fields) {
 /// What a proxy answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Response<'a> {
-    /// The status; [`STATUS_OK`] opens the way.
+    /// The status: see [`Response::opens`].
     pub status: u16,
     /// The reason phrase as it came: any bytes but line ends, often none.
     pub reason: &'a [u8],
+}
+
+impl Response<'_> {
+    /// Whether the way is open: that is what every status of success says.
+    pub fn opens(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
 }
 
 /// Why bytes are no answer to a request.
@@ -82,7 +93,7 @@ pub fn read_response(bytes: &[u8]) -> Parse<Response<'_>, Foreign> {
     let Some(response) = status_line(first) else {
         return Parse::Foreign(Foreign::NoStatus);
     };
-    if response.status != STATUS_OK {
+    if !response.opens() {
         return Parse::Whole { value: response, length: lines.at };
     }
     while let Some(line) = lines.next() {
@@ -129,6 +140,11 @@ mod tests {
         out.clear();
         write_request(&mut out, "[::1]:443", Fields::Host);
         assert_eq!(out, b"CONNECT [::1]:443 HTTP/1.1\r\nHost: [::1]:443\r\n\r\n");
+        out.clear();
+        write_request(&mut out, "a:1", Fields::SignedIn("u", "p"));
+        let expected =
+            b"CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\nProxy-Authorization: Basic dTpw\r\n\r\n";
+        assert_eq!(out, expected);
     }
 
     /// Shows what was read as `STATUS REASON|what follows`.
@@ -153,7 +169,8 @@ mod tests {
         check("HTTP/1.1 200 \n \t\nbytes\n\n", "200 |bytes\n\n");
         check("HTTP/1.1 403 Forbidden by policy\r\n", "403 Forbidden by policy|");
         check("HTTP/1.1 407\r\nProxy-Authenticate: Basic", "407 |Proxy-Authenticate: Basic");
-        check("HTTP/1.1 204 No Content\r\n\r\n", "204 No Content|\r\n");
+        check("HTTP/1.1 204 No Content\r\n\r\nb", "204 No Content|b");
+        check("HTTP/1.1 304 Not Modified\r\n\r\n", "304 Not Modified|\r\n");
     }
 
     #[test]

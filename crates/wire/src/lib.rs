@@ -1,5 +1,6 @@
 //! Byte formats that peers speak before bytes are merely carried.
 //!
+//! - [`basic`]: signing in at an HTTP proxy;
 //! - [`connect`]: HTTP `CONNECT`, the way through an HTTP proxy;
 //! - [`ftp`]: what the control connection of FTP says about data connections;
 //! - [`git`]: the request of a client of `git://`;
@@ -9,6 +10,7 @@
 //! - [`postgres`]: the first message of a PostgreSQL client;
 //! - [`protocol`]: which protocol first bytes belong to;
 //! - [`resp`]: commands and replies of Redis;
+//! - [`socks`]: asking a proxy by SOCKS 4, 4A and 5, and being asked;
 //! - [`starttls`]: what is said in the clear until TLS begins;
 //! - [`tls`]: the ClientHello, with the name and the protocols it asks for.
 //!
@@ -18,6 +20,7 @@
 //!
 //! Absent on purpose: sockets, clocks, allocation that grows with what a peer sends.
 
+pub mod basic;
 pub mod connect;
 pub mod ftp;
 pub mod git;
@@ -28,6 +31,7 @@ pub mod pattern;
 pub mod postgres;
 pub mod protocol;
 pub mod resp;
+pub mod socks;
 pub mod starttls;
 pub mod tls;
 

@@ -11,7 +11,7 @@
 use std::fmt::Display;
 use std::time::SystemTime;
 
-use engine::account::{Attempt, Record};
+use engine::account::{Attempt, ConnectFailure, Record};
 use engine::journal::Notice;
 use engine::requests::Request;
 
@@ -75,7 +75,11 @@ fn attempts(out: &mut String, attempts: &[Attempt]) {
             push(out, format_args!(",\"address\":\"{address}\""));
         }
         let (failure, took) = (attempt.failure.as_str(), millis(attempt.took));
-        push(out, format_args!(",\"failure\":\"{failure}\",\"ms\":{took}}}"));
+        push(out, format_args!(",\"failure\":\"{failure}\""));
+        if let ConnectFailure::Proxy(why) = attempt.failure {
+            push(out, format_args!(",\"why\":\"{why}\""));
+        }
+        push(out, format_args!(",\"ms\":{took}}}"));
     }
     out.push(']');
 }

@@ -5,10 +5,10 @@
 
 use std::collections::BTreeMap;
 
-use model::Config;
+use model::{Config, Password};
 use toml::de::{DeTable, DeValue};
 
-use super::write_effective;
+use super::write::{HIDE, write_marked};
 
 /// The differences from `old` to `new`, each on a line of its own without a line feed; none if
 /// the two are the same.
@@ -20,7 +20,7 @@ use super::write_effective;
 /// ~ pool.db.balance: "round-robin" -> "maglev"
 /// ```
 pub fn difference(old: &Config, new: &Config) -> Vec<String> {
-    let (old, new) = (write_effective(old), write_effective(new));
+    let (old, new) = (write_marked(old), write_marked(new));
     let (old, new) = (tables(&old), tables(&new));
     let mut lines = Vec::new();
     for (name, keys) in &new {
@@ -31,7 +31,7 @@ pub fn difference(old: &Config, new: &Config) -> Vec<String> {
     }
     let gone = old.keys().filter(|name| !new.contains_key(*name));
     lines.extend(gone.map(|name| format!("- {name}")));
-    lines
+    lines.iter().map(|line| hidden(line)).collect()
 }
 
 /// The keys of one table with their values.
@@ -139,6 +139,19 @@ fn list_change(before: &[String], after: &[String]) -> String {
         true => " in another order".to_owned(),
         false => text,
     }
+}
+
+/// A line without the secrets in it: they were compared, and are not shown.
+fn hidden(line: &str) -> String {
+    let [begin, end] = HIDE.map(|mark| mark.escape_debug().to_string());
+    let mut text = String::new();
+    let mut rest = line;
+    while let Some((before, behind)) = rest.split_once(&begin) {
+        text += before;
+        text += Password::HIDDEN;
+        rest = behind.split_once(&end).map_or("", |(_, behind)| behind);
+    }
+    text + rest
 }
 
 /// A value on one line.

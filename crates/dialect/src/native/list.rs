@@ -3,7 +3,7 @@
 //! A list is read once however many listeners name it, and its faults are told at their lines.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
 use model::{Clients, Code, Diagnostic, Severity, SourceId, Span, Spanned};
@@ -82,10 +82,25 @@ impl Reader<'_> {
         all
     }
 
+    /// Where a file is that is named in another: its path begins in the folder of that.
+    fn beside(&self, named: &Text<'_>, path: &str) -> PathBuf {
+        let file = Path::new(&self.sources.get(named.span.source).name);
+        file.parent().map_or_else(|| path.into(), |folder| folder.join(path))
+    }
+
+    /// The text of a file with secrets, which is shown nowhere.
+    pub(super) fn secret_file(&mut self, named: &Text<'_>, path: &str) -> Result<String, String> {
+        let place = self.beside(named, path);
+        let name = place.display().to_string();
+        if !self.lists.contains(&name) {
+            self.lists.push(name);
+        }
+        (self.read_list)(&place)
+    }
+
     /// The clients of the list at `path`; `None`: it has errors, which are told.
     fn list(&mut self, path: &str, named: &Text<'_>) -> Option<Vec<Spanned<Clients>>> {
-        let file = Path::new(&self.sources.get(named.span.source).name);
-        let place = file.parent().map_or_else(|| path.into(), |folder| folder.join(path));
+        let place = self.beside(named, path);
         let name = place.display().to_string();
         if let Some(known) = self.known_lists.get(&name) {
             return known.clone();

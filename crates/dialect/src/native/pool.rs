@@ -73,8 +73,10 @@ pub(super) const POOL_KEYS: &[Key] = &[
     ),
     Key::new(
         "via",
-        Takes::Text("http://10.0.3.1:3128"),
-        "The proxy through which backends are reached; directly if it is left out.",
+        Takes::Texts("socks5h://gate.example:1080"),
+        "The proxy through which backends are reached, or a list of several, one behind the other: \
+         `http://`, `socks4://`, `socks4a://`, `socks5://` or `socks5h://`, `user:password@` if it \
+         wants that, and `host:port`; directly if it is left out.",
     ),
 ];
 
@@ -259,23 +261,15 @@ impl Reader<'_> {
         OnRemoved::default()
     }
 
-    fn via(&mut self, table: &Table<'_>) -> Option<Spanned<Proxy>> {
-        let entry = table.get("via")?;
-        if let DeValue::Array(_) = entry.value() {
-            self.faults.push(
-                Diagnostic::new(
-                    Code::NotYet,
-                    entry.value_span(),
-                    "a chain of proxies is not in this version",
-                )
-                .label("not in this version")
-                .help("write one proxy, as in `via = \"http://10.0.3.1:3128\"`"),
-            );
-            return None;
+    /// A proxy, or a chain of them.
+    fn via(&mut self, table: &Table<'_>) -> Vec<Spanned<Proxy>> {
+        let texts = self.texts(table, "via").unwrap_or_default();
+        let mut all = Vec::new();
+        for text in &texts {
+            let read = proxy::read(text.word(), &mut |path| self.secret_file(text, path));
+            all.extend(self.told(read).map(|via| Spanned::at(via, text.span)));
         }
-        let text = self.text(table, "via")?;
-        let read = proxy::read(text.word());
-        self.told(read).map(|via| Spanned::at(via, text.span))
+        all
     }
 
     fn source(&mut self, table: &Table<'_>) -> Option<Spanned<Source>> {

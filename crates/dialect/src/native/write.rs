@@ -8,9 +8,9 @@ use model::log::{Sample, SyslogLabel, SyslogProtocol};
 use model::{
     Access, AllDown, Authorize, Backend, Backlog, Bandwidth, Bind, ByteSize, Children, Config,
     Delay, Ftp, FtpModes, Http, HttpRequests, Idle, Limits, Listener, Log, LogFormat, LogTarget,
-    Mptcp, OnError, OnRemoved, Pool, Protocol, Queue, Refusal, Role, Route, Runtime, Source,
-    Sticky, Syslog, SyslogServer, Tcp, Timeouts, TlsVersion, Transparent, Verbosity, Weight, When,
-    WhenFull, unit,
+    Mptcp, OnError, OnRemoved, Password, Pool, Protocol, Queue, Refusal, Role, Route, Runtime,
+    Source, Sticky, Syslog, SyslogServer, Tcp, Timeouts, TlsVersion, Transparent, Verbosity,
+    Weight, When, WhenFull, unit,
 };
 
 use super::pool::{BALANCES, STICKY_BY};
@@ -23,21 +23,44 @@ enum Defaults {
     Show,
 }
 
+/// What becomes of secrets.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Secrets {
+    Written,
+    /// [`Password::HIDDEN`] stands for each.
+    Hidden,
+    /// Written between [`HIDE`], for somebody who hides them later.
+    Marked,
+}
+
+/// What stands around secrets that are to be hidden later: no secret has control characters.
+pub(super) const HIDE: [char; 2] = ['\u{1}', '\u{2}'];
+
 /// Writes `config` so that reading it gives the same; values that are the default are left out.
 ///
 /// Listeners must have a bind and pools a backend, as every configuration without faults has.
 pub fn write(config: &Config) -> String {
-    Writer { text: String::new(), defaults: Defaults::Omit }.config(config)
+    Writer { text: String::new(), defaults: Defaults::Omit, secrets: Secrets::Written }
+        .config(config)
 }
 
-/// The same with every value in it; a comment says where one is the default.
+/// The same with every value in it; a comment says where one is the default. Secrets are not shown:
+/// [`Password::HIDDEN`] stands for them.
 pub fn write_effective(config: &Config) -> String {
-    Writer { text: String::new(), defaults: Defaults::Show }.config(config)
+    Writer { text: String::new(), defaults: Defaults::Show, secrets: Secrets::Hidden }
+        .config(config)
+}
+
+/// The same with secrets between [`HIDE`].
+pub(super) fn write_marked(config: &Config) -> String {
+    Writer { text: String::new(), defaults: Defaults::Show, secrets: Secrets::Marked }
+        .config(config)
 }
 
 struct Writer {
     text: String,
     defaults: Defaults,
+    secrets: Secrets,
 }
 
 impl Writer {
@@ -260,8 +283,22 @@ impl Writer {
             Source::Client => quoted(Source::CLIENT),
         });
         self.optional("source", source, "as the kernel chooses");
-        let via = pool.via.as_ref().map(|via| quoted(&proxy::show(&via.value)));
+        let mut via = pool.via.iter().map(|via| proxy::show(&via.value, |text| self.hide(text)));
+        let via = match pool.via.len() {
+            0 | 1 => via.next().map(|one| quoted(&one)),
+            _ => Some(list(via)),
+        };
         self.optional("via", via, "directly");
+    }
+
+    /// A secret, as it may be shown.
+    fn hide(&self, secret: &str) -> String {
+        let [begin, end] = HIDE;
+        match self.secrets {
+            Secrets::Written => secret.to_owned(),
+            Secrets::Hidden => Password::HIDDEN.to_owned(),
+            Secrets::Marked => format!("{begin}{secret}{end}"),
+        }
     }
 
     fn bandwidth(&mut self, key: &str, bandwidth: Bandwidth) {

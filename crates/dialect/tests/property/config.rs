@@ -10,12 +10,12 @@ use model::route::hours::Hours;
 use model::route::pattern::{HeaderPattern, NamePattern, Prefix, TextPattern};
 use model::{
     Access, AddressPattern, Admin, AllDown, Authorize, Backend, BackendAddress, Backlog, Balance,
-    Bandwidth, Bind, ByteRate, ByteSize, Children, Clients, Config, Congestion, Delay, Dscp, Ftp,
-    FtpModes, HostPort, Http, HttpRequests, Idle, Interface, Limits, Listener, Log, LogFormat,
-    LogTarget, Mptcp, OnError, OnRemoved, Pool, PortRange, Program, Protocol, Proxy, ProxyProtocol,
-    Queue, Rate, Refusal, Role, Route, Runtime, Source, Sources, Spanned, Sticky, StickyKey,
-    Syslog, SyslogLabel, SyslogServer, Tcp, Timeouts, TlsVersion, Transparent, Url, Verbosity,
-    Weight, When, WhenFull,
+    Bandwidth, Bind, ByteRate, ByteSize, Children, Clients, Config, Congestion, Credentials, Delay,
+    Dscp, Ftp, FtpModes, HostPort, Http, HttpRequests, Idle, Interface, Limits, Listener, Log,
+    LogFormat, LogTarget, Mptcp, OnError, OnRemoved, Password, Pool, PortRange, Program, Protocol,
+    Proxy, ProxyProtocol, Queue, Rate, Refusal, Role, Route, Runtime, Source, Sources, Spanned,
+    Sticky, StickyKey, Syslog, SyslogLabel, SyslogServer, Tcp, Timeouts, TlsVersion, Transparent,
+    Url, Verbosity, Weight, When, WhenFull,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -24,12 +24,23 @@ use proptest::sample::{select, subsequence};
 
 /// Writes `config`, in short and in full, and reads it again.
 pub(crate) fn reads_back(config: &Config) {
-    for text in [native::write(config), native::write_effective(config)] {
+    let mut shown = config.clone();
+    hide_secrets(&mut shown);
+    let both = [(native::write(config), config), (native::write_effective(config), &shown)];
+    for (text, config) in both {
         let mut sources = Sources::default();
         let file = sources.add("replug.toml", text.as_str());
         let reading = native::read(&[file], &mut sources, &|_| None, &|_| Err(String::new()));
         let told = render(&reading.diagnostics, &sources, Colour::Never);
         assert_eq!(&reading.config, config, "{text}\n{told}");
+    }
+}
+
+/// Puts what is shown for them in the place of all secrets.
+fn hide_secrets(config: &mut Config) {
+    let proxies = config.pools.iter_mut().flat_map(|pool| &mut pool.via);
+    for credentials in proxies.filter_map(|via| via.value.credentials.as_mut()) {
+        credentials.password = credentials.password.take().map(|_| Password::new(Password::HIDDEN));
     }
 }
 
@@ -387,11 +398,7 @@ fn pool() -> impl Strategy<Value = Pool> {
     let rare = (option::of(time()), on_removed, queue);
     let tries = option::of((1u32..1000).prop_map(|tries| tries.try_into().expect("not zero")));
     let failing = (retry, tries, select(AllDown::NAMES.map(|(_, all_down)| all_down).to_vec()));
-    let proxy = select(vec!["10.0.3.1:80", "[::1]:3128", "gate.example:8080"]);
-    let via = option::of((proxy, proptest::bool::ANY).prop_map(|(address, bare)| {
-        let address = BackendAddress::parse(address, None).expect("a legal address");
-        unwritten(Proxy { address, protocol: ProxyProtocol::Http { bare } })
-    }));
+    let via = vec(proxy().prop_map(unwritten), 0..3);
     (vec(backend, 1..5), balance, sticky, failing, rare, (source, via)).prop_map(
         |(
             backends,
@@ -412,6 +419,30 @@ fn pool() -> impl Strategy<Value = Pool> {
             source,
             via,
             ..Pool::new(unwritten(String::new()), backends)
+        },
+    )
+}
+
+fn proxy() -> impl Strategy<Value = Proxy> {
+    let address = select(vec!["10.0.3.1:80", "[::1]:3128", "gate.example:8080"]);
+    let protocol = select(ProxyProtocol::SCHEMES.map(|(_, protocol)| protocol).to_vec());
+    let name = || select(vec!["user", "a b@c", "%41", "/é?#", "file!"]).prop_map(str::to_owned);
+    let password = select(vec!["secret", "file:x", "@:/%${X}\\\"", "***"]).prop_map(Password::new);
+    (address, protocol, option::of((name(), password)), proptest::bool::ANY).prop_map(
+        |(address, protocol, credentials, bare)| {
+            let address = BackendAddress::parse(address, None).expect("a legal address");
+            let protocol = match protocol {
+                ProxyProtocol::Http { .. } => {
+                    ProxyProtocol::Http { bare: bare && credentials.is_none() }
+                }
+                protocol => protocol,
+            };
+            let is_by_name = matches!(protocol, ProxyProtocol::Socks4 | ProxyProtocol::Socks4a);
+            let credentials = credentials.map(|(user, password)| {
+                let password = Some(password).filter(|_| !is_by_name);
+                Credentials { user, password }
+            });
+            Proxy { address, protocol, credentials }
         },
     )
 }

@@ -11,6 +11,9 @@ use std::time::{Duration, SystemTime};
 
 use rustix::io::Errno;
 
+use wire::socks::v4::REJECTED;
+use wire::socks::v5::Reply;
+
 use crate::plan::{Backend, Listener, Pool};
 
 /// One session, at its end or on the way.
@@ -223,6 +226,16 @@ pub enum ConnectFailure {
 pub enum ProxyFailure {
     /// It answered with this status.
     Status(u16),
+    /// It answered with this code, by SOCKS 4.
+    Socks4(u8),
+    /// It answered so, by SOCKS 5.
+    Socks5(Reply),
+    /// It wants its clients to sign in in some other way, or at all.
+    NoMethod,
+    /// It does not accept user and password.
+    SignIn,
+    /// It cannot be asked for an IPv6 address.
+    Family,
     /// What it sent is no answer.
     Malformed,
     /// It ended the connection before its answer was whole.
@@ -414,9 +427,15 @@ impl ConnectFailure {
     /// The reason of a session whose last attempt failed this way.
     pub fn reason(self) -> Reason {
         match self {
+            Self::Timeout | Self::Proxy(ProxyFailure::Socks5(Reply::Expired)) => {
+                Reason::ConnectTimeout
+            }
+            Self::Unreachable
+            | Self::Proxy(ProxyFailure::Socks5(
+                Reply::NetworkUnreachable | Reply::HostUnreachable,
+            ))
+            | Self::Other(_) => Reason::Unreachable,
             Self::Refused | Self::Proxy(_) | Self::NoTls => Reason::Refused,
-            Self::Timeout => Reason::ConnectTimeout,
-            Self::Unreachable | Self::Other(_) => Reason::Unreachable,
             Self::Unresolved | Self::Source(_) => Reason::NoBackend,
             Self::Undiverted | Self::Ourselves => Reason::Denied,
             Self::Ours(_) => Reason::Internal,
@@ -453,11 +472,7 @@ impl fmt::Display for ConnectFailure {
             Self::Unreachable => f.write_str("unreachable"),
             Self::Unresolved => f.write_str("its name has no address"),
             Self::NoTls => f.write_str("it does not speak TLS"),
-            Self::Proxy(ProxyFailure::Status(status)) => {
-                write!(f, "the proxy answered {status}")
-            }
-            Self::Proxy(ProxyFailure::Malformed) => f.write_str("the proxy did not speak HTTP"),
-            Self::Proxy(ProxyFailure::Closed) => f.write_str("the proxy closed the connection"),
+            Self::Proxy(failure) => failure.fmt(f),
             Self::Source(errno) if *errno == NO_SUCH_FAMILY => {
                 f.write_str("the client has no address of that family to leave from")
             }
@@ -470,6 +485,25 @@ impl fmt::Display for ConnectFailure {
             Self::Ours(errno) | Self::Other(errno) => {
                 std::io::Error::from_raw_os_error(*errno).fmt(f)
             }
+        }
+    }
+}
+
+impl fmt::Display for ProxyFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Status(status) => write!(f, "the proxy answered {status}"),
+            Self::Socks4(REJECTED) => f.write_str("the proxy refused or failed"),
+            Self::Socks4(code @ 92..=93) => {
+                write!(f, "the proxy does not accept the user ({code})")
+            }
+            Self::Socks4(code) => write!(f, "the proxy answered {code}"),
+            Self::Socks5(reply) => write!(f, "the proxy answered: {reply}"),
+            Self::NoMethod => f.write_str("the proxy wants its clients to sign in in another way"),
+            Self::SignIn => f.write_str("the proxy does not accept user and password"),
+            Self::Family => f.write_str("the proxy cannot be asked for an IPv6 address"),
+            Self::Malformed => f.write_str("the proxy did not speak its protocol"),
+            Self::Closed => f.write_str("the proxy closed the connection"),
         }
     }
 }

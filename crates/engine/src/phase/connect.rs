@@ -25,9 +25,9 @@ use crate::mark::{Carries, Change};
 use crate::phase::accept::REST;
 use crate::phase::account::{Attempt, ClientAddress, ConnectFailure, Queued, Spoken};
 use crate::phase::sniff;
-use crate::phase::via::{self, Reached, Refused};
+use crate::phase::via::{self, About, Goal, Reached, Refused};
 use crate::pick::{Pick, Place};
-use crate::plan::{Backend, Listener, Pool, Target};
+use crate::plan::{Backend, Listener, Pool, Target, Via};
 use crate::queue::{LOOK_EVERY, Queue};
 use crate::socket::original::Original;
 use crate::socket::source::Departure;
@@ -134,9 +134,13 @@ pub(crate) async fn connect<'a>(
         let first_attempt = trail.attempts.len();
         let attempt = Instant::now();
         search.tell_attempt(backend);
-        if let Some((Reached { socket, early }, address_reached)) =
-            reach(search, backend, &mut trail.attempts).await
-        {
+        let attempts = &mut trail.attempts;
+        let reached = match &pool.via {
+            None => reach(search, backend, attempts).await,
+            // Boxed: most sessions go without.
+            Some(via) => Box::pin(via::reach(search, backend, via, attempts)).await,
+        };
+        if let Ok((Reached { socket, early }, address_reached)) = reached {
             let now = Tick::now();
             backend.load.connected_in(attempt.elapsed(), now);
             if backend.mark(Carries::Streams).succeeded() == Change::Changed {
@@ -156,14 +160,12 @@ pub(crate) async fn connect<'a>(
         }
         spent += attempt.elapsed();
         search.tell_failed(&trail.attempts[first_attempt..]);
-        match trail.attempts.last().map(|last| last.failure) {
-            // Says something about this client and this backend only, or nothing for sure.
-            None | Some(ConnectFailure::Proxy(_) | ConnectFailure::NoTls) => {}
-            Some(failure) if failure.is_of_original() => {}
-            Some(ConnectFailure::Timeout) if pool.via.is_some() => {}
-            // The proxy was not reached, and the other backends are behind it as well.
-            Some(_) if pool.via.is_some() => break,
-            Some(failure) => mark_down(pool, backend, Carries::Streams, failure, journal),
+        match (reached, trail.attempts.last().map(|last| last.failure)) {
+            (Err(About::Backend), Some(failure)) => {
+                mark_down(pool, backend, Carries::Streams, failure, journal);
+            }
+            (Err(About::Way), _) => break,
+            _ => {}
         }
     }
     Err(match pick.found_full() {
@@ -244,7 +246,7 @@ impl<'a> Turns<'a> {
 
 impl Search<'_> {
     /// What records call a backend: its address, if that is where the client meant to go.
-    fn label(&self, backend: &Backend) -> Arc<str> {
+    pub(crate) fn label(&self, backend: &Backend) -> Arc<str> {
         match self.original.and_then(Original::address) {
             Some(address) if backend.is_original() => address.to_string().into(),
             _ => backend.label.clone(),
@@ -252,7 +254,7 @@ impl Search<'_> {
     }
 
     /// Where the client meant to go, if it can be sent there; tells, now and then, if not.
-    fn original(&self) -> Result<SocketAddr, ConnectFailure> {
+    pub(crate) fn original(&self) -> Result<SocketAddr, ConnectFailure> {
         let (original, failure) = match self.original {
             Some(Original::At(address)) => return Ok(address),
             Some(Original::Ours(address)) => (Some(address), ConnectFailure::Ourselves),
@@ -266,7 +268,7 @@ impl Search<'_> {
     }
 
     /// What the connection to `backend`, or to the proxy before it, may leave from.
-    fn departure(&self, backend: &Backend) -> Departure<'_> {
+    pub(crate) fn departure(&self, backend: &Backend) -> Departure<'_> {
         // Behind address translation a packet from there to there is one of the client's, and
         // would be diverted to us like all of them.
         let is_taken = self.listener.transparent == Some(Transparent::Redirect)
@@ -289,7 +291,7 @@ impl Search<'_> {
                 id: self.id,
                 bind: self.listener.bind.clone(),
                 client: self.client,
-                dialled: via.map_or_else(|| self.label(backend), |via| via.label.clone()),
+                dialled: via.map_or_else(|| self.label(backend), |via| via.first().label.clone()),
                 backend: self.label(backend),
             });
         }
@@ -308,82 +310,69 @@ impl Search<'_> {
     }
 }
 
-/// Tries one backend, or the proxy before it: its address, or those of its name in turn. The
-/// address is told where that is news: it belongs to a name, or to a proxy.
+/// Tries one backend: its address, or those of its name in turn. The address is told where that is
+/// news: it belongs to a name.
+///
+/// # Errors
+/// What the last failure says something about.
 async fn reach(
     search: Search<'_>,
     backend: &Backend,
     attempts: &mut Vec<Attempt>,
-) -> Option<(Reached, Option<SocketAddr>)> {
+) -> Result<(Reached, Option<SocketAddr>), About> {
     let patience = search.patience;
     let (label, departure) = (search.label(backend), search.departure(backend));
     let begin = Instant::now();
-    let mut failed = |address, Refused { failure, phrase }| {
+    let mut failed = |address, Refused { failure, phrase, about }| {
         let (name, is_original) = (label.clone(), backend.is_original());
         let took = begin.elapsed();
         attempts.push(Attempt { backend: name, is_original, address, took, failure, phrase });
+        about
     };
-    let original = match backend.target {
-        Target::Original => match search.original() {
-            Ok(address) => Some(address),
-            Err(failure) => {
-                failed(None, failure.into());
-                return None;
+    let target = match &backend.target {
+        Target::Name(name, port) => {
+            let mut addresses = timeout(patience, name.addresses()).await.unwrap_or_default();
+            if let Some(sources) = &search.pool.source {
+                addresses.retain(|address| sources.has_family(address.is_ipv6()));
             }
-        },
-        _ => None,
-    };
-    let target = search.pool.via.as_ref().map_or(&backend.target, |via| &via.target);
-    let (name, port) = match target {
-        Target::Name(name, port) => (name, *port),
-        Target::Original => {
-            let opened = open(&SockAddr::from(original?), &label, departure, search).await;
-            return opened.map(|reached| (reached, None)).map_err(|why| failed(None, why)).ok();
+            let mut last = None;
+            for address in addresses {
+                let address = SocketAddr::new(address, *port);
+                match open(&address.into(), None, departure, search).await {
+                    Ok(reached) => return Ok((reached, Some(address))),
+                    Err(why) => last = Some(failed(Some(address), why)),
+                }
+            }
+            return Err(last.unwrap_or_else(|| failed(None, ConnectFailure::Unresolved.into())));
         }
-        Target::Ip(address) => {
-            let is_proxy = search.pool.via.is_some();
-            let told = is_proxy.then_some(*address);
-            let opened = open(&SockAddr::from(*address), &label, departure, search).await;
-            return opened.map(|reached| (reached, told)).map_err(|why| failed(told, why)).ok();
-        }
+        Target::Original => search.original().map(SockAddr::from),
+        Target::Ip(address) => Ok(SockAddr::from(*address)),
         Target::Unix(name) => {
-            let opened = match socket::unix_address(name) {
-                Ok(target) => open(&target, &label, departure, search).await,
-                Err(error) => Err(socket::connect_failure(&error, true).into()),
-            };
-            return opened.map(|reached| (reached, None)).map_err(|why| failed(None, why)).ok();
+            socket::unix_address(name).map_err(|error| socket::connect_failure(&error, true))
         }
         // A pool without a proxy has no such backend; it would have no address.
-        Target::Beyond => {
-            failed(None, ConnectFailure::Unresolved.into());
-            return None;
-        }
+        Target::Beyond => Err(ConnectFailure::Unresolved),
     };
-    let mut addresses = timeout(patience, name.addresses()).await.unwrap_or_default();
-    if let Some(sources) = &search.pool.source {
-        addresses.retain(|address| sources.has_family(address.is_ipv6()));
-    }
-    if addresses.is_empty() {
-        failed(None, ConnectFailure::Unresolved.into());
-    }
-    for address in addresses {
-        let address = SocketAddr::new(address, port);
-        match open(&address.into(), &label, departure, search).await {
-            Ok(reached) => return Some((reached, Some(address))),
-            Err(why) => failed(Some(address), why),
-        }
-    }
-    None
+    let opened = match target {
+        Ok(target) => open(&target, None, departure, search).await,
+        Err(failure) => Err(failure.into()),
+    };
+    opened.map(|reached| (reached, None)).map_err(|why| failed(None, why))
 }
 
-/// Connects to one address, and through the proxy there to `backend`
-/// (`host:port`), if the pool has one; all of it within the listener's connect timeout.
+/// Connects to one address, and, if there are proxies on the way, through the one there and those
+/// behind it to what they are asked for; all of it within the listener's connect timeout.
 pub(crate) async fn open(
     target: &SockAddr,
-    backend: &str,
+    way: Option<(&Via, Goal<'_>)>,
     departure: Departure<'_>,
     search: Search<'_>,
 ) -> Result<Reached, Refused> {
+    let is_by_proxy = |failure: ConnectFailure| match way {
+        // Whatever is wrong with the connection to it, all other backends are behind it as well.
+        Some(_) => Refused { about: About::Way, ..Refused::from(failure) },
+        None => failure.into(),
+    };
     let connecting = async {
         let connected = match dial(target, departure, search).await {
             Ok(Dialled::Connected(socket)) => Ok(Socket::new(socket)),
@@ -394,11 +383,11 @@ pub(crate) async fn open(
             }
             Err(error) => Err(error),
         };
-        let socket = connected.map_err(|error| error.failure(target.is_unix()))?;
+        let socket = connected.map_err(|error| is_by_proxy(error.failure(target.is_unix())))?;
         // Boxed: most sessions go without.
-        let reached = match &search.pool.via {
+        let reached = match way {
             None => Reached { socket, early: Box::default() },
-            Some(via) => Box::pin(via::ask(socket, backend, via.protocol)).await?,
+            Some((via, goal)) => Box::pin(via::pass(socket, via, goal)).await?,
         };
         match search.asks_for_tls {
             false => Ok(reached),
@@ -407,6 +396,10 @@ pub(crate) async fn open(
     };
     match timeout(search.patience, connecting).await {
         Ok(result) => result,
+        // Behind a proxy it is anybody's fault.
+        Err(_) if way.is_some() => {
+            Err(Refused { about: About::Nothing, ..ConnectFailure::Timeout.into() })
+        }
         Err(_) => Err(ConnectFailure::Timeout.into()),
     }
 }
@@ -451,12 +444,12 @@ pub(crate) fn mark_down(
         // Says nothing about the backend, or will be over as soon as the name is resolved.
         ConnectFailure::Ours(_)
         | ConnectFailure::Unresolved
-        | ConnectFailure::Proxy(_)
         | ConnectFailure::NoTls
         | ConnectFailure::Source(_)
         | ConnectFailure::Undiverted
         | ConnectFailure::Ourselves => return,
         ConnectFailure::Refused
+        | ConnectFailure::Proxy(_)
         | ConnectFailure::Timeout
         | ConnectFailure::Unreachable
         | ConnectFailure::Other(_) => {}

@@ -17,6 +17,7 @@ use crate::phase::account::{Attempt, By, ClientAddress, Event, Reason};
 use crate::phase::carry::Outcome;
 use crate::phase::connect::{self, Search, Trail};
 use crate::phase::route::Chosen;
+use crate::phase::via::Goal;
 use crate::shard::Shard;
 use crate::socket::source::{Departure, Sources};
 
@@ -124,7 +125,9 @@ impl Session {
                 ceiling: &self.shard.ceiling,
             };
             let target = SockAddr::from(to);
-            let opening = connect::open(&target, &asked, departure, search);
+            let goal = asked.parse().map_or(Goal::Name(&asked), Goal::Ip);
+            let through = pool.via.as_ref().map(|via| (via, goal));
+            let opening = connect::open(&target, through, departure, search);
             self.attend(came, way.came(), opening).await?
         };
         // It is one more of the backend's, whatever that may have: the control connection is let in.

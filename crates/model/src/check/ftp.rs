@@ -50,7 +50,7 @@ pub(super) fn check(listener: &Listener, pool: &Pool, faults: &mut Vec<Diagnosti
         }
         faults.push(fault);
     }
-    if let (Some(via), true) = (&pool.via, ftp.value.modes.has(FtpModes::Active)) {
+    if let (Some(via), true) = (pool.via.first(), ftp.value.modes.has(FtpModes::Active)) {
         let message = "no server connects to a client through this proxy";
         let mut fault = Diagnostic::new(Code::Conflict, ftp.span, message)
             .label("active data connections come from the server")

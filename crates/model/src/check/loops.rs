@@ -156,9 +156,9 @@ fn reaches(address: &BackendAddress, bind: &Bind) -> bool {
 pub(super) fn dialled(
     pool: &Pool,
 ) -> impl Iterator<Item = (&BackendAddress, Option<Span>)> + use<'_> {
-    let backends = pool.backends.iter().filter(|_| pool.via.is_none());
+    let backends = pool.backends.iter().filter(|_| pool.via.is_empty());
     let backends = backends.map(|backend| (&backend.address.value, backend.address.span));
-    backends.chain(pool.via.iter().map(|via| (&via.value.address, via.span)))
+    backends.chain(pool.via.first().map(|via| (&via.value.address, via.span)))
 }
 
 fn to_itself(way: &Way<'_>) -> Diagnostic {

@@ -3,7 +3,7 @@
 //! * [`path`]: the ways a stream can take: direct TCP as the oracle, by copy, by splice.
 //! * What a stream promises: [`half_close`], [`reset`], [`bytes`], [`urgent`], [`timeout`].
 //! * Where sessions go: [`route`], [`balance`], [`failover`], [`sticky`], [`queue`]; through a
-//!   proxy: [`via`], or as requests to one: [`requests`].
+//!   proxy: [`via`], [`proxies`], or as requests to one: [`requests`].
 //!   [`named`] has the backends that say who they are.
 //! * Datagrams instead of streams: [`udp`]. Addresses within streams: [`ftp`].
 //! * Who may come, where and how many: [`access`], [`listen`], [`interface`], [`limits`]; by a
@@ -37,6 +37,7 @@ mod named;
 mod one_port;
 mod path;
 mod process;
+mod proxies;
 mod queue;
 mod record;
 mod requests;

@@ -192,7 +192,7 @@ fn leaving(config: &Config, pool: &Pool) -> BTreeSet<Family> {
     };
     let clients: BTreeSet<_> =
         users.flat_map(|listener| &listener.bind).flat_map(|bind| of_bind(&bind.value)).collect();
-    let dialled: Vec<&BackendAddress> = match &pool.via {
+    let dialled: Vec<&BackendAddress> = match pool.via.first() {
         Some(via) => vec![&via.value.address],
         None => pool.backends.iter().map(|backend| &backend.address.value).collect(),
     };
