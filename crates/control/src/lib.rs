@@ -11,6 +11,7 @@
 //!   syslog, on a thread of their own;
 //! - `names`: host names of backends, resolved again and again;
 //! - `authority`: programs that decide which clients may come, and their children;
+//! - `certificates`: those of listeners that speak TLS, read again when they change;
 //! - `activation`: sockets that the process was started with;
 //! - `systemd`, `watchdog`: what the service manager is told;
 //! - `daemon`, `pidfile`, `privileges`, `chroot`: one option each;
@@ -22,6 +23,7 @@
 mod activation;
 mod admin;
 mod authority;
+mod certificates;
 mod chroot;
 mod daemon;
 mod exit;

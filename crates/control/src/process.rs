@@ -11,16 +11,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use engine::journal::{Level, Notice};
+use engine::plan::Material;
 use engine::probe::probe;
 use engine::script::Scripts;
 use engine::{BindFailure, Bound, Engine, Inherited};
-use model::{Config, LogTarget, Spanned, UnixName, Verbosity};
+use model::{Config, LogTarget, Severity, Spanned, UnixName, Verbosity};
+use tls::{Loaded, Surroundings};
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 
 use crate::activation;
 use crate::admin::{Desk, Door, ORDERS_MAX};
 use crate::authority::Authorities;
+use crate::certificates::{self, Certificates};
 use crate::chroot::Jail;
 use crate::daemon::{Launch, Launcher, launch};
 use crate::exit::{Exit, Fault, exit_of, refuse, tell};
@@ -122,6 +125,7 @@ fn launched() -> Exit {
 struct Started {
     runtime: Runtime,
     signals: Signals,
+    loaded: Loaded,
     bound: Bound,
     missing: Missing,
     door: Option<Door>,
@@ -148,6 +152,7 @@ fn start(config: &Config, process: &Process) -> Result<Started, Fault> {
         Contact::default()
     });
     let jail = process.chroot.as_deref().map(Jail::find).transpose()?;
+    let loaded = load(config)?;
     let mut log = open_logs(config, process)?;
     let inherited = activation::inherited(config)?;
     let (mut bound, missing) = open_bound(config, inherited, process.manners)?;
@@ -189,7 +194,32 @@ fn start(config: &Config, process: &Process) -> Result<Started, Fault> {
     let missing = Missing::new(process.manners.lenient, missing, log.journal());
     let pidfile = pidfile.map(|file| (file, process.manners.pidfile));
     let manners = process.manners;
-    Ok(Started { runtime, signals, bound, missing, door, log, sources, contact, pidfile, manners })
+    Ok(Started {
+        runtime,
+        signals,
+        loaded,
+        bound,
+        missing,
+        door,
+        log,
+        sources,
+        contact,
+        pidfile,
+        manners,
+    })
+}
+
+/// Reads the files of certificates and keys, with the rights that there are at the start.
+fn load(config: &Config) -> Result<Loaded, Fault> {
+    let around = Surroundings::of_this_process();
+    match Loaded::read(config, around, &Loaded::default()) {
+        Ok((loaded, _)) => Ok(loaded),
+        Err(faults) => {
+            let errors = faults.iter().filter(|fault| fault.severity() == Severity::Error);
+            let lines = errors.map(certificates::told).collect();
+            Err(Fault { whole: Vec::new(), lines, exit: Exit::Configuration })
+        }
+    }
 }
 
 /// Gives what is written and listened on from now on to whom the process goes on as.
@@ -229,12 +259,13 @@ impl Started {
         launcher: Option<Launcher>,
         ready: impl FnOnce(&[(Arc<str>, String)]),
     ) -> Exit {
-        let Self { runtime, signals, bound, missing, log, contact, manners, .. } = self;
+        let Self { runtime, signals, loaded, bound, missing, log, contact, manners, .. } = self;
         let (door, sources, pidfile) = (self.door, self.sources, self.pidfile);
         let addresses = bound.addresses();
         let is_client = bound.is_client();
         tell_unused(&bound, &log);
-        let engine = match Engine::start(bound, &config, &scripts, log.journal().clone()) {
+        let material = Material { scripts: &scripts, tls: &loaded };
+        let engine = match Engine::start(bound, &config, material, log.journal().clone()) {
             Ok(engine) => engine,
             Err(error) => {
                 finish(log);
@@ -244,6 +275,7 @@ impl Started {
         let end = runtime.block_on(async {
             let names = Names::of(&engine, sources, log.journal());
             let authorities = Authorities::follow(engine.authorities(), log.journal());
+            let certificates = Certificates::follow(&loaded, log.journal());
             let (tell, orders) = mpsc::channel(ORDERS_MAX);
             let desk = door.map(|door| Desk::open(door, &tell)).transpose();
             let desk = desk.map_err(|error| Fault::failed("cannot take orders", &error))?;
@@ -255,17 +287,7 @@ impl Started {
                 tokio::spawn(keep_watchdog(period, &engine, Arc::clone(&manager)));
             }
             // Else it stays until the process ends.
-            let _stays = match pidfile {
-                Some((file, PidfileHolds::Listening)) => {
-                    tokio::spawn(file.until_closed(engine.gauge()));
-                    None
-                }
-                Some((file, PidfileHolds::Sessions)) => {
-                    tokio::spawn(file.follow(engine.gauge()));
-                    None
-                }
-                stays => stays,
-            };
+            let _stays = pidfile.and_then(|pidfile| keep_pidfile(pidfile, &engine));
             if let Some(launcher) = launcher
                 && let Err(error) = launcher.ready()
             {
@@ -278,6 +300,8 @@ impl Started {
                 missing,
                 names,
                 authorities,
+                loaded,
+                certificates,
                 log,
                 manager,
                 config,
@@ -308,6 +332,16 @@ fn tell_unused(bound: &Bound, log: &log::Running) {
         let text = format!("the socket {socket} was handed over, and no listener uses it");
         log.journal().notice(Notice::Remark { level: Level::Warning, text });
     }
+}
+
+/// Has the file go when it is to go before the process; gives it back if it is not.
+fn keep_pidfile((file, holds): (PidFile, PidfileHolds), engine: &Engine) -> Option<PidFile> {
+    match holds {
+        PidfileHolds::Listening => drop(tokio::spawn(file.until_closed(engine.gauge()))),
+        PidfileHolds::Sessions => drop(tokio::spawn(file.follow(engine.gauge()))),
+        PidfileHolds::Process => return Some(file),
+    }
+    None
 }
 
 /// Tells the manager, period after period, that all shards respond.

@@ -13,15 +13,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use engine::journal::{Level, Notice};
+use engine::plan::Material;
 use engine::probe::probe;
 use engine::script::Scripts;
 use engine::{BindFailure, Engine, Successor};
-use model::{Bind, Config, Listener};
+use model::{Bind, Config, Diagnostic, Listener, Severity};
+use tls::{Loaded, Surroundings};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use crate::admin::{Asked, Desk, Door};
 use crate::authority::Authorities;
+use crate::certificates::{self, Certificates};
 use crate::exit::{Exit, exit_of};
 use crate::log;
 use crate::missing::Missing;
@@ -99,6 +102,9 @@ pub(crate) struct Running<'a> {
     pub(crate) missing: Missing,
     pub(crate) names: Names,
     pub(crate) authorities: Authorities,
+    /// What listeners speak TLS with.
+    pub(crate) loaded: Loaded,
+    pub(crate) certificates: Certificates,
     pub(crate) log: &'a log::Running,
     /// Told when it begins to reload, and when that has ended.
     pub(crate) manager: Arc<Manager>,
@@ -115,6 +121,7 @@ pub(crate) struct Running<'a> {
 struct Next {
     successor: Successor,
     missing: Vec<BindFailure>,
+    loaded: Loaded,
     logs: log::Logs,
     desk: NextDesk,
 }
@@ -190,24 +197,29 @@ impl Running<'_> {
                 })?)
             }
         };
-        let (successor, missing) = self.open(config, scripts)?;
+        let (successor, missing, loaded) = self.open(config, scripts)?;
         let logs = self.log.prepare(&config.logs, config.listeners.len());
         let logs = logs.map_err(|failure| {
             let exit = exit_of(&failure.error);
             Refusal::of(failure.to_string(), exit)
         })?;
-        Ok(Next { successor, missing, logs, desk })
+        Ok(Next { successor, missing, loaded, logs, desk })
     }
 
-    /// Opens the addresses that are not open yet, as far as that must be possible.
+    /// Reads the files of certificates, and opens the addresses that are not open yet, as far as
+    /// that must be possible.
     fn open(
         &self,
         config: &Config,
         scripts: &Scripts,
-    ) -> Result<(Successor, Vec<BindFailure>), Refusal> {
-        let (successor, missing) = self.engine.prepare(config, scripts);
+    ) -> Result<(Successor, Vec<BindFailure>, Loaded), Refusal> {
+        let around = Surroundings::of_this_process();
+        let loaded = Loaded::read(config, around, &self.loaded);
+        let (loaded, _) = loaded.map_err(|faults| Refusal::of_faults(&faults))?;
+        let material = Material { scripts, tls: &loaded };
+        let (successor, missing) = self.engine.prepare(config, material);
         match self.missing.may_be(&missing, successor.is_empty()) {
-            true => Ok((successor, missing)),
+            true => Ok((successor, missing, loaded)),
             false => Err(Refusal::of_binds(&missing)),
         }
     }
@@ -225,7 +237,7 @@ impl Running<'_> {
     }
 
     async fn swap(&mut self, config: Config, scripts: Scripts, next: Next) {
-        let Next { successor, missing, logs, desk } = next;
+        let Next { successor, missing, loaded, logs, desk } = next;
         self.missing.replace(missing, self.log.journal());
         self.names.add(successor.names());
         self.authorities.add(successor.authorities());
@@ -240,6 +252,8 @@ impl Running<'_> {
         self.engine.succeed(successor).await;
         self.names.keep(self.engine.names());
         self.authorities.keep(self.engine.authorities());
+        self.certificates.replace(&loaded);
+        self.loaded = loaded;
         match desk {
             NextDesk::Same => {}
             NextDesk::Closed => self.desk = None,
@@ -317,6 +331,13 @@ impl Refusal {
     pub(crate) fn of(text: impl Into<String>, exit: Exit) -> Self {
         let line = text.into();
         Self { told: format!("replug: {line}\n"), lines: vec![line], exit }
+    }
+
+    fn of_faults(faults: &[Diagnostic]) -> Self {
+        let errors = faults.iter().filter(|fault| fault.severity() == Severity::Error);
+        let lines: Vec<_> = errors.map(certificates::told).collect();
+        let told = lines.iter().map(|line| format!("replug: {line}\n")).collect();
+        Self { lines, told, exit: Exit::Configuration }
     }
 
     fn of_binds(failures: &[BindFailure]) -> Self {

@@ -25,6 +25,7 @@ mod syntax;
 mod table;
 mod tcp;
 mod text;
+mod tls;
 mod when;
 mod write;
 

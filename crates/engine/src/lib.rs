@@ -77,9 +77,8 @@ use ceiling::Ceiling;
 use inherit::Client;
 use journal::{Journal, Notice};
 use listen::Door;
-use plan::Plan;
+use plan::{Material, Plan};
 use relay::Stamp;
-use script::Scripts;
 use seldom::Seldom;
 use session::Arrival;
 use shard::{Adoption, Commons, Course, HANDOVERS_MAX, Neighbour, Start};
@@ -134,7 +133,7 @@ impl Successor {
 
 impl Engine {
     /// Starts a shard for each set of listening sockets in `bound`, which must have been opened
-    /// for this `config`, with the scripts of its listeners. Raises the limit of descriptors as far
+    /// for this `config`, with what was read for it. Raises the limit of descriptors as far
     /// as it goes.
     ///
     /// # Errors
@@ -142,10 +141,10 @@ impl Engine {
     pub fn start(
         mut bound: Bound,
         config: &Config,
-        scripts: &Scripts,
+        material: Material<'_>,
         journal: Journal,
     ) -> io::Result<Self> {
-        let plan = Arc::new(Plan::with_scripts(config, scripts, None));
+        let plan = Arc::new(Plan::with(config, material, None));
         let shards = bound.shards.len();
         let ceiling = Ceiling::new(sessions_max(&bound.doors, shards, config, &journal)?);
         let pulse = Arc::new(Pulse::new(shards));
@@ -234,12 +233,16 @@ impl Engine {
     /// before [`Engine::succeed`]; to drop the result undoes it all.
     ///
     /// The number of shards stays what it was at the start.
-    pub fn prepare(&self, config: &Config, scripts: &Scripts) -> (Successor, Vec<BindFailure>) {
+    pub fn prepare(
+        &self,
+        config: &Config,
+        material: Material<'_>,
+    ) -> (Successor, Vec<BindFailure>) {
         let shards = self.adoptions.len();
         let (bound, failures) = Bound::beside(config, shards, &self.doors, &self.inherited);
         let sessions_max = sessions_max(&bound.doors, shards, config, &self.journal)
             .unwrap_or_else(|_| self.ceiling.max());
-        let plan = Arc::new(Plan::with_scripts(config, scripts, Some(&self.plan)));
+        let plan = Arc::new(Plan::with(config, material, Some(&self.plan)));
         (Successor { plan, bound, sessions_max }, failures)
     }
 

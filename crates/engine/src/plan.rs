@@ -20,6 +20,7 @@ use model::{
     Refusal, Role, Tcp, Timeouts, Transparent, UnixName, WhenFull,
 };
 use relay::Tick;
+use tls::{Loaded, Server};
 
 use crate::authority::{Authority, Authorize};
 use crate::balance::{BackendIndex, Member, Policy};
@@ -40,6 +41,15 @@ use crate::sticky::{BackendNumber, StickyTable};
 use routing::Routing;
 pub(crate) use scripted::Scripted;
 pub use via::{Hop, Via};
+
+/// What was read for a configuration from files of their own.
+#[derive(Clone, Copy, Debug)]
+pub struct Material<'a> {
+    /// The scripts of its listeners.
+    pub scripts: &'a Scripts,
+    /// Certificates and keys.
+    pub tls: &'a Loaded,
+}
 
 /// Everything that sessions are run by.
 #[derive(Debug)]
@@ -105,6 +115,8 @@ pub struct Listener {
     pub(crate) interface: Option<Interface>,
     /// What becomes of addresses in its sessions, if they are FTP.
     pub(crate) ftp: Option<Ftp>,
+    /// How it speaks TLS, if it does.
+    pub tls: Option<Arc<Server>>,
 }
 
 /// What is done with requests of HTTP.
@@ -226,14 +238,16 @@ impl Plan {
     /// # Panics
     /// On a listener or a route whose pool does not exist, and on a listener with a script.
     pub fn compile(config: &Config, previous: Option<&Self>) -> Self {
-        Self::with_scripts(config, &Scripts::default(), previous)
+        let (scripts, tls) = (Scripts::default(), Loaded::default());
+        Self::with(config, Material { scripts: &scripts, tls: &tls }, previous)
     }
 
-    /// The same with the scripts of its listeners, which must be there.
+    /// The same with what was read for it, of which nothing may be missing.
     ///
     /// # Panics
-    /// As [`Plan::compile`], and on a listener whose script is not among `scripts`.
-    pub fn with_scripts(config: &Config, scripts: &Scripts, previous: Option<&Self>) -> Self {
+    /// As [`Plan::compile`], and on a listener whose script is not among those of `material`.
+    pub fn with(config: &Config, material: Material<'_>, previous: Option<&Self>) -> Self {
+        let Material { scripts, tls } = material;
         let mut authorities = Authorities::new(previous.map_or(&[], |plan| &plan.authorities));
         let mut names = Names::new(previous.map_or(&[], |plan| &plan.names));
         let before = previous.iter().flat_map(|plan| &plan.pools);
@@ -290,6 +304,7 @@ impl Plan {
                 delay: listener.delay,
                 interface: listener.interface.as_ref().map(|name| name.value.clone()),
                 ftp: listener.ftp.as_ref().map(|ftp| Ftp::new(ftp.value)),
+                tls: tls.server(&listener.name).map(Arc::clone),
             })
         });
         let listeners = listeners.collect();

@@ -10,6 +10,7 @@ mod http;
 mod loops;
 mod ranges;
 mod routes;
+mod tls;
 mod transparent;
 mod via;
 
@@ -36,6 +37,7 @@ pub fn check(config: &Config) -> Vec<Diagnostic> {
         access(&listener.access, &mut faults);
         authorize(listener, &mut faults);
         http::check(listener, &mut faults);
+        tls::check(listener, &mut faults);
         routes::check(listener, &mut faults);
         for pool in listener.pools() {
             if let Some(pool) = known.get(&*pool.value) {

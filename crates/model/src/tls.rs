@@ -4,6 +4,7 @@
 
 use std::fmt;
 
+use crate::proxy::Password;
 use crate::source::Spanned;
 
 /// Clients speak TLS, which ends here.
@@ -134,13 +135,13 @@ impl Secret {
     const VARIABLE: &str = "env:";
     const TEXT: &str = "text:";
 
-    /// Reads `file:PATH`, `env:NAME` or `text:WORDS`.
+    /// Reads `file:PATH`, `env:NAME` or `text:WORDS`, these without control characters.
     pub fn parse(text: &str) -> Option<Self> {
         let behind = |prefix| text.strip_prefix(prefix).filter(|rest: &&str| !rest.is_empty());
         let read = |prefix, make: fn(String) -> Self| Some(make(behind(prefix)?.to_owned()));
         read(Self::FILE, Self::File)
             .or_else(|| read(Self::VARIABLE, Self::Variable))
-            .or_else(|| read(Self::TEXT, Self::Text))
+            .or_else(|| read(Self::TEXT, Self::Text).filter(|_| !text.contains(char::is_control)))
     }
 
     /// As it is read, with what it hides: only for what its writer gets to see.
@@ -156,7 +157,7 @@ impl Secret {
 impl fmt::Display for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Text(_) => write!(f, "{}...", Self::TEXT),
+            Self::Text(_) => write!(f, "{}{}", Self::TEXT, Password::HIDDEN),
             Self::File(_) | Self::Variable(_) => f.write_str(&self.in_full()),
         }
     }
@@ -177,8 +178,9 @@ mod tests {
         for (text, expected, shown) in [
             ("file:/run/x", Some(Secret::File("/run/x".into())), "file:/run/x"),
             ("env:PASS", Some(Secret::Variable("PASS".into())), "env:PASS"),
-            ("text:p w:", Some(Secret::Text("p w:".into())), "text:..."),
+            ("text:p w:", Some(Secret::Text("p w:".into())), "text:***"),
             ("text:", None, ""),
+            ("text:p\u{1}w", None, ""),
             ("p w", None, ""),
             ("", None, ""),
         ] {

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use control::Scripts;
 use dialect::native;
 use dialect::render::{Colour, line, render};
-use model::{Code, Config, Diagnostic, Severity, Sources};
+use model::{Code, Config, Diagnostic, Listener, Severity, Sources};
+use tls::Surroundings;
 
 /// Largest file that is read, in bytes: more is no configuration but a mistake.
 pub(crate) const FILE_BYTES_MAX: u64 = 16 << 20;
@@ -96,6 +97,8 @@ pub(crate) fn read(path: &Path) -> Reading {
             let reading = native::read(&files, &mut sources, &environment, &list);
             lists = reading.lists.iter().map(PathBuf::from).collect();
             diagnostics = reading.diagnostics;
+            diagnostics.extend(tls::check(&reading.config, Surroundings::of_this_process()));
+            diagnostics.extend(reading.config.listeners.iter().filter_map(not_yet));
             Some(reading.config)
         }
         false => None,
@@ -104,6 +107,13 @@ pub(crate) fn read(path: &Path) -> Reading {
     read_from.dedup();
     let config = config.filter(|_| sound);
     Reading { config, scripts: Scripts::default(), diagnostics, sources, files: read_from, lists }
+}
+
+/// This version reads what TLS needs, and cannot carry it out.
+fn not_yet(listener: &Listener) -> Option<Diagnostic> {
+    let tls = listener.tls.as_ref()?;
+    let fault = Diagnostic::new(Code::NotYet, tls.span, "`tls` is not in this version");
+    Some(fault.label("not in this version").help("leave it out; its files are looked at already"))
 }
 
 /// The files to read: the one that is named, or those of a directory in the order of their names.

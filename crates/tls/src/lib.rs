@@ -29,7 +29,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 
 pub use self_signed::{NoChance, SelfSigned, self_signed};
-pub use server::{Held, Server, Surroundings, check};
+pub use server::{Held, Loaded, Renewal, Server, Surroundings, check};
 pub use x509::{Facts, KeyKind, Name};
 
 /// A certificate, in DER.

@@ -3,10 +3,13 @@
 //!
 //! A connection keeps what it began with. What cannot be read again leaves what is there.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use ::aws_lc_rs::digest::{Context, SHA256};
 use arc_swap::ArcSwap;
 
 use model::{Code, Config, Diagnostic, MinVersion, Secret, ServerTls, Severity, Spanned};
@@ -50,6 +53,9 @@ pub struct Held {
     pub not_after: i64,
 }
 
+/// SHA-256.
+type Fingerprint = [u8; 32];
+
 /// How a listener speaks TLS.
 #[derive(Debug)]
 pub struct Server {
@@ -57,9 +63,22 @@ pub struct Server {
     current: ArcSwap<Current>,
 }
 
+/// What has come of reading files again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Renewal {
+    /// They hold what they held.
+    Same,
+    /// Handshakes go by them from now on; with what there is to warn of.
+    Renewed(Vec<Diagnostic>),
+    /// They cannot be used, and all is as it was.
+    Refused(Vec<Diagnostic>),
+}
+
 /// What was read.
 #[derive(Debug)]
 struct Current {
+    /// Of all that was read.
+    fingerprint: Fingerprint,
     config: Arc<ServerConfig>,
     tickets: Option<Tickets>,
     held: Vec<Held>,
@@ -81,15 +100,19 @@ impl Server {
         Some(Self { tls: tls.clone(), current: ArcSwap::from_pointee(current) })
     }
 
-    /// Reads the files again. What is told may be warnings; with an error all is as it was.
-    pub fn renew(&self, around: Surroundings<'_>) -> Vec<Diagnostic> {
+    /// Reads the files again.
+    pub fn renew(&self, around: Surroundings<'_>) -> Renewal {
         let mut faults = Vec::new();
         let before = self.current.load();
         let current = Current::load(&self.tls, around, before.tickets.as_ref(), &mut faults);
-        if let Some(current) = current {
-            self.current.store(Arc::new(current));
+        match current {
+            None => Renewal::Refused(faults),
+            Some(current) if current.fingerprint == before.fingerprint => Renewal::Same,
+            Some(current) => {
+                self.current.store(Arc::new(current));
+                Renewal::Renewed(faults)
+            }
         }
-        faults
     }
 
     /// The files that it is read from.
@@ -122,13 +145,53 @@ impl Server {
     }
 }
 
+/// All that a configuration needs of TLS, read from its files.
+#[derive(Clone, Debug, Default)]
+pub struct Loaded {
+    servers: HashMap<String, Arc<Server>>,
+}
+
+impl Loaded {
+    /// Reads the files that `config` names. Sessions that began with `before` can be resumed.
+    ///
+    /// # Errors
+    /// The faults of the files, with at least one that is no mere warning.
+    pub fn read(
+        config: &Config,
+        around: Surroundings<'_>,
+        before: &Self,
+    ) -> Result<(Self, Vec<Diagnostic>), Vec<Diagnostic>> {
+        let mut faults = Vec::new();
+        let mut servers = HashMap::new();
+        for listener in &config.listeners {
+            let Some(tls) = &listener.tls else { continue };
+            let before = before.server(&listener.name).map(|server| &**server);
+            let server = Server::load(&tls.value, around, before, &mut faults);
+            servers.extend(server.map(|server| (listener.name.clone(), Arc::new(server))));
+        }
+        match faults.iter().any(|fault| fault.severity() == Severity::Error) {
+            true => Err(faults),
+            false => Ok((Self { servers }, faults)),
+        }
+    }
+
+    /// How this listener speaks it, if it does.
+    pub fn server(&self, listener: &str) -> Option<&Arc<Server>> {
+        self.servers.get(listener)
+    }
+
+    /// All listeners that do, by name.
+    pub fn servers(&self) -> impl Iterator<Item = (&str, &Arc<Server>)> {
+        self.servers.iter().map(|(name, server)| (name.as_str(), server))
+    }
+}
+
 /// All faults of the files that `config` names for TLS.
 pub fn check(config: &Config, around: Surroundings<'_>) -> Vec<Diagnostic> {
-    let mut faults = Vec::new();
-    for tls in config.listeners.iter().filter_map(|listener| listener.tls.as_ref()) {
-        Server::load(&tls.value, around, None, &mut faults);
+    match Loaded::read(config, around, &Loaded::default()) {
+        Ok((_, warnings)) => warnings,
+        Err(faults) => faults,
     }
-    faults
 }
 
 impl Current {
@@ -139,6 +202,15 @@ impl Current {
         faults: &mut Vec<Diagnostic>,
     ) -> Option<Self> {
         let before = faults.len();
+        let digest = RefCell::new(Context::new(&SHA256));
+        let disk = |path: &Path| {
+            let content = (around.disk)(path)?;
+            let mut digest = digest.borrow_mut();
+            digest.update(&content.bytes.len().to_be_bytes());
+            digest.update(&content.bytes);
+            Ok(content)
+        };
+        let around = Surroundings { disk: &disk, ..around };
         let mut identities = Vec::new();
         let mut held = Vec::new();
         for certificate in &tls.certificates {
@@ -171,7 +243,10 @@ impl Current {
         let mut config = config(tls, provider, verifier, &identities);
         let tickets = tls.tickets.then(|| Tickets::within(boundary, tickets)).flatten();
         Tickets::put(tickets.as_ref(), &mut config);
-        Some(Self { config: Arc::new(config), tickets, held })
+        let mut fingerprint = [0; 32];
+        // SHA-256 has 32 bytes.
+        fingerprint.copy_from_slice(digest.into_inner().finish().as_ref());
+        Some(Self { fingerprint, config: Arc::new(config), tickets, held })
     }
 }
 
@@ -271,11 +346,14 @@ mod tests {
         assert_eq!(not_after(&server), NOW + 5 * DAY);
         std::fs::write(&path, "nothing").expect("a file");
         let before = server.config();
-        let faults = server.renew(around(NOW));
-        assert!(faults.iter().any(|fault| fault.code == Code::Certificate), "{faults:?}");
+        let Renewal::Refused(faults) = server.renew(around(NOW)) else { panic!("it is nothing") };
+        assert_eq!(faults[0].code, Code::Certificate, "{faults:?}");
         assert!(Arc::ptr_eq(&before, &server.config()));
         write(&path, "a.example", 7);
-        server.renew(around(NOW));
+        assert!(matches!(server.renew(around(NOW)), Renewal::Renewed(_)));
+        let renewed = server.config();
+        assert_eq!(server.renew(around(NOW)), Renewal::Same);
+        assert!(Arc::ptr_eq(&renewed, &server.config()));
         assert_eq!(not_after(&server), NOW + 7 * DAY);
         assert!(Arc::ptr_eq(&before.ticketer, &server.config().ticketer), "sessions are resumed");
     }

@@ -21,6 +21,7 @@ use super::route::ROUTE;
 use super::table::{Entry, Table};
 use super::tcp::TCP;
 use super::text::Text;
+use super::tls::TLS;
 use super::{Kind, LIMITS, Reader};
 use crate::line::Word;
 use crate::term::address::{self, Purpose};
@@ -108,6 +109,11 @@ pub(super) const LISTENER: Schema = Schema {
              just bytes if it is left out.",
         ),
         Key::new(
+            "tls",
+            Takes::Table(&TLS),
+            "Clients speak TLS, which ends here; it passes through if it is left out.",
+        ),
+        Key::new(
             "route",
             Takes::Tables(&ROUTE),
             "Sessions that go to another pool; the first route that matches counts.",
@@ -152,7 +158,6 @@ pub(super) const LISTENER: Schema = Schema {
     ],
     also: POOL_KEYS,
     later: &[
-        "tls",
         "proxy_protocol",
         "script",
         "send_proxy",
@@ -266,7 +271,7 @@ impl Reader<'_> {
         let routes = self.routes(table);
         let interface = self.interface(table);
         let transparent = self.transparent(table);
-        let http = self.http(table);
+        let (http, tls) = (self.http(table), self.server_tls(table));
         let shown_as = self.shown_as(table);
         let on_silence = self.text(table, "on_silence");
         let on_silence = on_silence.map(|text| Spanned::at(text.value.to_string(), text.span));
@@ -289,6 +294,7 @@ impl Reader<'_> {
             when_full: when_full.unwrap_or_default(),
             transparent,
             http,
+            tls,
             backlog: backlog.unwrap_or_default(),
             pool,
             on_silence,

@@ -214,8 +214,15 @@ mod tests {
 
     /// The other keys that a table needs for this one to stand there.
     fn beside(schema: &Schema, key: &Key) -> String {
-        let others = schema.all().filter(|other| other.is_required && other.name != key.name);
-        others.map(|other| format!("{} = {}, ", other.name, another(other))).collect()
+        let is_needed = |other: &&Key| other.is_required || !other.or.is_empty();
+        let stands_for = |other: &Key| other.name == key.name || other.or.contains(&key.name);
+        let others = schema.all().filter(is_needed).filter(|other| !stands_for(other));
+        let others: String =
+            others.map(|other| format!("{} = {}, ", other.name, another(other))).collect();
+        match key.name {
+            "client_auth" | "crl" => others + "client_ca = \"ca.pem\", ",
+            _ => others,
+        }
     }
 
     /// Takes a key, the table that it stands in, and what makes a line of that table of what is
@@ -247,7 +254,7 @@ mod tests {
                 (schema, "{ ", " }")
             }
             Takes::Table(schema) => (schema, "{ ", " }"),
-            Takes::Tables(schema) => (schema, "[{ ", " }]"),
+            Takes::Tables(schema) | Takes::OneOrMore(schema) => (schema, "[{ ", " }]"),
             _ => return visit(place, key, wrap),
         };
         for inner in schema.all() {

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use model::log::{Sample, SyslogLabel, SyslogProtocol};
 use model::{
-    Access, AllDown, Authorize, Backend, Backlog, Bandwidth, Bind, ByteSize, Children, Config,
-    Delay, Ftp, FtpModes, Http, HttpRequests, Idle, Limits, Listener, Log, LogFormat, LogTarget,
-    Mptcp, OnError, OnRemoved, Password, Pool, Protocol, Queue, Refusal, Role, Route, Runtime,
-    Source, Sticky, Syslog, SyslogServer, Tcp, Timeouts, TlsVersion, Transparent, Verbosity,
-    Weight, When, WhenFull, unit,
+    Access, AllDown, Authorize, Backend, Backlog, Bandwidth, Bind, ByteSize, CertificateFiles,
+    Children, ClientAuth, Config, Delay, Ftp, FtpModes, Http, HttpRequests, Idle, Limits, Listener,
+    Log, LogFormat, LogTarget, MinVersion, Mptcp, OnError, OnRemoved, Password, Pool, Protocol,
+    Queue, Refusal, Role, Route, Runtime, Secret, ServerTls, Source, Spanned, Sticky, Syslog,
+    SyslogServer, Tcp, Timeouts, TlsVersion, Transparent, UnknownName, Verbosity, Weight, When,
+    WhenFull, unit,
 };
 
 use super::pool::{BALANCES, STICKY_BY};
@@ -138,6 +139,7 @@ impl Writer {
         self.delay(listener.delay);
         let ftp = listener.ftp.as_ref().map(|ftp| shown_ftp(ftp.value));
         self.optional("ftp", ftp, "just bytes");
+        self.server_tls(listener.tls.as_ref().map(|tls| &tls.value));
         let http = listener.http.as_ref().map(|http| self::http(&http.value));
         self.optional("http", http, "nobody looks at requests");
         let on_silence = listener.on_silence.as_ref().map(|pool| quoted(&pool.value));
@@ -152,6 +154,57 @@ impl Writer {
         for route in &listener.routes {
             self.route(&listener.name, route);
         }
+    }
+
+    fn server_tls(&mut self, tls: Option<&ServerTls>) {
+        let Some(tls) = tls else { return self.optional("tls", None, "it passes through") };
+        let certificates: Vec<_> =
+            tls.certificates.iter().map(|files| self.certificate(files)).collect();
+        // In a line of the first one it would be hard to see that it is.
+        match &*tls.certificates {
+            [one] => {
+                for (key, value) in self.certificate_keys(one) {
+                    self.value(&format!("tls.{key}"), &value, false);
+                }
+            }
+            _ => self.value("tls.certificates", &format!("[{}]", certificates.join(", ")), false),
+        }
+        self.choice("tls.unknown_name", tls.unknown_name, &UnknownName::NAMES);
+        let paths = |files: &[Spanned<String>]| list(files.iter().map(|file| file.value.clone()));
+        match &tls.clients {
+            None => self.optional("tls.client_ca", None, "clients are not asked who they are"),
+            Some(proof) => {
+                self.value("tls.client_ca", &paths(&proof.authorities), false);
+                self.choice("tls.client_auth", proof.need, &ClientAuth::NAMES);
+                self.value("tls.crl", &paths(&proof.revoked), proof.revoked.is_empty());
+            }
+        }
+        self.value("tls.alpn", &list(tls.alpn.iter().cloned()), tls.alpn.is_empty());
+        self.choice("tls.min_version", tls.min_version, &MinVersion::NAMES);
+        self.value("tls.tickets", &tls.tickets.to_string(), tls.tickets);
+    }
+
+    /// A certificate as an inline table.
+    fn certificate(&self, files: &CertificateFiles) -> String {
+        let keys = self.certificate_keys(files).into_iter();
+        let keys: Vec<_> = keys.map(|(key, value)| format!("{key} = {value}")).collect();
+        format!("{{ {} }}", keys.join(", "))
+    }
+
+    /// What is said of a certificate, with the key of each.
+    fn certificate_keys(&self, files: &CertificateFiles) -> Vec<(&'static str, String)> {
+        let path = |file: &Option<Spanned<String>>| file.as_ref().map(|file| quoted(&file.value));
+        let passphrase = files.passphrase.as_ref().map(|secret| match &secret.value {
+            Secret::Text(words) => quoted(&Secret::Text(self.hide(words)).in_full()),
+            Secret::File(_) | Secret::Variable(_) => quoted(&secret.value.in_full()),
+        });
+        let keys = [
+            ("cert", Some(quoted(&files.cert.value))),
+            ("key", path(&files.key)),
+            ("passphrase", passphrase),
+            ("ocsp", path(&files.ocsp)),
+        ];
+        keys.into_iter().filter_map(|(key, value)| Some((key, value?))).collect()
     }
 
     fn access(&mut self, access: &Access) {

@@ -10,12 +10,13 @@ use model::route::hours::Hours;
 use model::route::pattern::{HeaderPattern, NamePattern, Prefix, TextPattern};
 use model::{
     Access, AddressPattern, Admin, AllDown, Authorize, Backend, BackendAddress, Backlog, Balance,
-    Bandwidth, Bind, ByteRate, ByteSize, Children, Clients, Config, Congestion, Credentials, Delay,
-    Dscp, Ftp, FtpModes, HostPort, Http, HttpRequests, Idle, Interface, Limits, Listener, Log,
-    LogFormat, LogTarget, Mptcp, OnError, OnRemoved, Password, Pool, PortRange, Program, Protocol,
-    Proxy, ProxyProtocol, Queue, Rate, Refusal, Role, Route, Runtime, Source, Sources, Spanned,
-    Sticky, StickyKey, Syslog, SyslogLabel, SyslogServer, Tcp, Timeouts, TlsVersion, Transparent,
-    Url, Verbosity, Weight, When, WhenFull,
+    Bandwidth, Bind, ByteRate, ByteSize, CertificateFiles, Children, ClientAuth, ClientProof,
+    Clients, Config, Congestion, Credentials, Delay, Dscp, Ftp, FtpModes, HostPort, Http,
+    HttpRequests, Idle, Interface, Limits, Listener, Log, LogFormat, LogTarget, MinVersion, Mptcp,
+    OnError, OnRemoved, Password, Pool, PortRange, Program, Protocol, Proxy, ProxyProtocol, Queue,
+    Rate, Refusal, Role, Route, Runtime, Secret, ServerTls, Source, Sources, Spanned, Sticky,
+    StickyKey, Syslog, SyslogLabel, SyslogServer, Tcp, Timeouts, TlsVersion, Transparent,
+    UnknownName, Url, Verbosity, Weight, When, WhenFull,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -41,6 +42,13 @@ fn hide_secrets(config: &mut Config) {
     let proxies = config.pools.iter_mut().flat_map(|pool| &mut pool.via);
     for credentials in proxies.filter_map(|via| via.value.credentials.as_mut()) {
         credentials.password = credentials.password.take().map(|_| Password::new(Password::HIDDEN));
+    }
+    let servers = config.listeners.iter_mut().flat_map(|listener| &mut listener.tls);
+    let certificates = servers.flat_map(|tls| &mut tls.value.certificates);
+    for secret in certificates.flat_map(|files| &mut files.passphrase) {
+        if let Secret::Text(words) = &mut secret.value {
+            Password::HIDDEN.clone_into(words);
+        }
     }
 }
 
@@ -127,7 +135,7 @@ fn listener() -> impl Strategy<Value = Listener> {
     let by = option::of(select(vec!["eth0", "br-lan.7"]));
     let transparent = option::of(select(Transparent::NAMES.map(|(_, mode)| mode).to_vec()));
     let shown = option::of(select(vec!["0:80", "a b:\"${X}"]));
-    let streams = (option::of(http()), delay(), option::of(ftp()));
+    let streams = (option::of(http()), delay(), option::of(ftp()), option::of(server_tls()));
     let backlog = select(vec![1, 128, Backlog::USUAL, Backlog::MAX]);
     let sizes = Listener::SNIFF_BYTES_MIN..=Listener::SNIFF_BYTES_MAX;
     let sniffing = (option::of(0usize..3), option::of(0usize..3), sizes);
@@ -136,7 +144,7 @@ fn listener() -> impl Strategy<Value = Listener> {
         |(bind, routes, (access, authorize), limits, timeouts, more)| {
             let (tcp, refuse, when_full, by, (shown_as, transparent), streams, numbers) = more;
             let (backlog, sniffing) = numbers;
-            let (http, delay, ftp) = streams;
+            let (http, delay, ftp, tls) = streams;
             let (pool, on_silence, sniff_bytes) = sniffing;
             let pool_named = |pool| unwritten(format!("p-{pool}"));
             Listener {
@@ -153,6 +161,7 @@ fn listener() -> impl Strategy<Value = Listener> {
                 refuse,
                 when_full,
                 http: http.map(unwritten),
+                tls: tls.map(unwritten),
                 backlog: Backlog::new(backlog).expect("a legal backlog"),
                 interface: by.map(|name| unwritten(interface(name))),
                 transparent: transparent.map(unwritten),
@@ -216,6 +225,33 @@ fn delay() -> impl Strategy<Value = Delay> {
         to_client,
         chunk,
     })
+}
+
+fn server_tls() -> impl Strategy<Value = ServerTls> {
+    let path =
+        || select(vec!["a.pem", "/x y/\"b\\", "${C}"]).prop_map(|path| unwritten(path.to_owned()));
+    let secrets = ["file:/run/${X}", "env:NAME", "text:p w\"\\"];
+    let secrets = secrets.map(|text| Secret::parse(text).expect("a legal secret"));
+    let secret = select(secrets.to_vec()).prop_map(unwritten);
+    let certificate = (path(), option::of(path()), option::of(secret), option::of(path()))
+        .prop_map(|(cert, key, passphrase, ocsp)| CertificateFiles { cert, key, passphrase, ocsp });
+    let need = select(ClientAuth::NAMES.map(|(_, need)| need).to_vec());
+    let clients = (vec(path(), 1..3), vec(path(), 0..3), need)
+        .prop_map(|(authorities, revoked, need)| ClientProof { authorities, revoked, need });
+    let unknown = select(UnknownName::NAMES.map(|(_, unknown)| unknown).to_vec());
+    let version = select(MinVersion::NAMES.map(|(_, version)| version).to_vec());
+    let alpn = vec(select(vec!["h2", "${A}\u{1}"]).prop_map(str::to_owned), 0..3);
+    let rest = (unknown, version, alpn, proptest::bool::ANY);
+    (vec(certificate, 1..3), option::of(clients), rest).prop_map(
+        |(certificates, clients, (unknown_name, min_version, alpn, tickets))| ServerTls {
+            certificates,
+            unknown_name,
+            clients,
+            alpn,
+            min_version,
+            tickets,
+        },
+    )
 }
 
 fn ftp() -> impl Strategy<Value = Ftp> {
