@@ -9,6 +9,7 @@
 //! - [`pattern`]: regular expressions over the beginning of a stream;
 //! - [`postgres`]: the first message of a PostgreSQL client;
 //! - [`protocol`]: which protocol first bytes belong to;
+//! - [`proxy_header`]: whose connection a proxy hands on, by the PROXY protocol;
 //! - [`resp`]: commands and replies of Redis;
 //! - [`socks`]: asking a proxy by SOCKS 4, 4A and 5, and being asked;
 //! - [`starttls`]: what is said in the clear until TLS begins;
@@ -30,6 +31,7 @@ pub mod mavis;
 pub mod pattern;
 pub mod postgres;
 pub mod protocol;
+pub mod proxy_header;
 pub mod resp;
 pub mod socks;
 pub mod starttls;

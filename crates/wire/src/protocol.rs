@@ -4,7 +4,7 @@
 //! behind. No protocol is tried before another: each is asked for by itself, and where two might
 //! both be meant, the one who asks decides which goes first.
 
-use crate::{Verdict, begins_with, git, postgres, tls};
+use crate::{Verdict, begins_with, git, postgres, proxy_header, tls};
 
 /// A protocol whose clients speak first, and can be told by how they begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -77,7 +77,7 @@ pub fn recognise(protocol: Protocol, bytes: &[u8], carrier: Carrier) -> Verdict 
         }
         (Protocol::Mqtt, _) => mqtt(bytes),
         (Protocol::Git, _) => git::begins(bytes),
-        (Protocol::Proxy, _) => any_of(bytes, &PROXY, |byte| byte),
+        (Protocol::Proxy, _) => proxy_header::begins(bytes),
     };
     match (verdict, carrier) {
         // Nothing more comes behind a datagram.
@@ -85,9 +85,6 @@ pub fn recognise(protocol: Protocol, bytes: &[u8], carrier: Carrier) -> Verdict 
         (verdict, _) => verdict,
     }
 }
-
-const PROXY: [&[u8]; 4] =
-    [b"PROXY TCP4 ", b"PROXY TCP6 ", b"PROXY UNKNOWN", b"\r\n\r\n\0\r\nQUIT\n"];
 
 fn any_of(bytes: &[u8], known: &[&[u8]], fold: fn(u8) -> u8) -> Verdict {
     let verdict = |known: &&[u8]| {
