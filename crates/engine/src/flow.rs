@@ -8,7 +8,7 @@
 //! Read in this order: [`inlet`] receives what clients send and gives each datagram
 //! to its flow; here a flow finds a backend, sends on to it, and takes the answers;
 //! [`post`] sends those to clients; [`link`] is the socket towards the backend; [`table`] is where flows are
-//! found again, and which is idlest; [`refusals`] bounds what is told of clients
+//! found again, and which is idlest; [`brought`] is what a proxy has told of a flow; [`refusals`] bounds what is told of clients
 //! that have no flow.
 //!
 //! A UDP backend accepts nothing, so *connect* cannot fail by itself. What can be
@@ -17,6 +17,7 @@
 //! sent is lost, unless the backend is on this machine, which tells at once. A
 //! backend that was down is up when it answers, or takes datagrams for a while.
 
+mod brought;
 pub(crate) mod inlet;
 mod link;
 pub(crate) mod post;
@@ -54,6 +55,7 @@ use crate::queue::Queue;
 use crate::seats::{Order, Seat};
 use crate::socket;
 use crate::socket::source::Departure;
+use brought::Brought;
 use inlet::Inlet;
 use link::Link;
 use table::Key;
@@ -74,6 +76,10 @@ pub(crate) struct Flow {
     client: SocketAddr,
     /// What the client sends to, and answers leave from.
     local: Option<Local>,
+    /// Whom a proxy has brought it for; `None`: its client has come by itself.
+    brought: Option<Box<Brought>>,
+    /// What proxies call it.
+    unique_id: Option<Arc<[u8]>>,
     /// Which of the listener's pools it goes to.
     chosen: Chosen,
     id: u64,
@@ -153,20 +159,24 @@ impl Flow {
         inlet: &Rc<Inlet>,
         listener: Arc<Listener>,
         key: Key,
-        (client, local): (SocketAddr, Option<Local>),
+        (client, local, brought): (SocketAddr, Option<Local>, Option<Box<Brought>>),
         chosen: Chosen,
         room: Room,
         now: Tick,
     ) -> Result<Rc<Self>, Refused> {
         let shard = &inlet.shard;
+        let id = shard.next_id();
+        let unique_id = brought::unique_id(brought.as_deref(), listener.pool_of(chosen), id);
         let flow = Self {
             inlet: Rc::clone(inlet),
             listener,
             key,
             client,
             local,
+            brought,
+            unique_id,
             chosen,
-            id: shard.next_id(),
+            id,
             began: Stamp::now(),
             active: Cell::new(now),
             carried: Carried::default(),
@@ -186,7 +196,7 @@ impl Flow {
         }
         if shard.journal.wants_notices(Level::Debug) {
             let (id, listener) = (flow.id, flow.listener.name.clone());
-            let client = ClientAddress::Ip(socket::canonical(client));
+            let client = ClientAddress::Ip(flow.of());
             shard.journal.notice(Notice::SessionStart { id, listener, client });
         }
         let flow = Rc::new(flow);
@@ -204,9 +214,8 @@ impl Flow {
         self.active.get()
     }
 
-    /// Sends what the client has sent: at most [`BATCH`] parcels. If the backend turns out not to
-    /// be there, they go to the next one.
-    fn to_backend(&self, parcels: &[Parcel<'_>], now: Tick) {
+    /// Sends parcels. If the backend turns out not to be there, they go to the next one.
+    fn send(&self, parcels: &[Parcel<'_>], now: Tick) {
         self.active.set(now);
         let mut rest = parcels;
         for _ in 0..=self.pool().backends.len() {
@@ -244,16 +253,13 @@ impl Flow {
 
     fn search(&self, now: Tick) -> Result<Rc<Link>, Outcome> {
         let (pool, journal) = (self.pool(), &self.inlet.shard.journal);
-        let client = socket::canonical(self.client).ip();
+        let client = self.of().ip();
         if pool.queue.as_ref().is_some_and(Queue::is_waiting) {
             // Sessions that came before wait for what becomes free, and a datagram cannot wait.
             return Err(Outcome { reason: Reason::Limited, by: By::Replug });
         }
-        let departure = Departure {
-            sources: pool.source.as_ref(),
-            client: Some(socket::canonical(self.client)),
-            keeps_port: true,
-        };
+        let departure =
+            Departure { sources: pool.source.as_ref(), client: Some(self.of()), keeps_port: true };
         let mut pick = Pick::new(pool, Some(client), self.id).of_datagrams();
         let mut why = Outcome { reason: Reason::NoBackend, by: By::Replug };
         while let Some(place) = pick.next(now) {
@@ -266,7 +272,7 @@ impl Flow {
                     if let Some(sticky) = &pool.sticky {
                         sticky.remember(client, backend.number, now);
                     }
-                    let link = Rc::new(opened.at(place.keep()));
+                    let link = Rc::new(opened.at(place.keep(), self.header()));
                     self.trail.borrow_mut().last = Some((link.index, link.address));
                     self.link.replace(Some(Rc::clone(&link)));
                     self.wake();
@@ -591,7 +597,9 @@ impl Flow {
             listener: self.listener.name.clone(),
             bind: self.listener.bind.clone(),
             target: pool.target(),
-            client: ClientAddress::Ip(socket::canonical(self.client)),
+            client: ClientAddress::Ip(self.of()),
+            sender: self.brought.as_ref().map(|brought| brought.introduction.sender),
+            unique_id: self.unique_id.clone(),
             pool: Some(pool.name.clone()),
             route: self.listener.routing.name_of(self.chosen),
             spoken: Spoken::default(),

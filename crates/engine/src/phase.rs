@@ -3,6 +3,7 @@
 //! | phase | what it decides |
 //! |---|---|
 //! | `accept` | who comes in, and which shard serves it |
+//! | `proxy_header` | whose connection it is, where a proxy tells that; and telling it to backends |
 //! | [`admit`] | whether the client may come |
 //! | `sniff`, `hearing` | what the client says first, where a route depends on it |
 //! | `route` | which pool |
@@ -18,6 +19,7 @@ pub mod admit;
 pub(crate) mod carry;
 pub(crate) mod connect;
 pub(crate) mod hearing;
+pub(crate) mod proxy_header;
 pub(crate) mod route;
 pub(crate) mod sniff;
 pub(crate) mod via;

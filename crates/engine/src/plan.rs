@@ -32,6 +32,7 @@ use crate::load::Load;
 use crate::mark::{Carries, Mark};
 use crate::name::Name;
 use crate::phase::admit::{Access, Rules};
+use crate::phase::proxy_header::{Accepts, Sends};
 use crate::phase::route::Chosen;
 use crate::queue::Queue;
 use crate::script::Scripts;
@@ -75,6 +76,8 @@ pub struct Plan {
 pub struct Listener {
     /// How records call it.
     pub name: Arc<str>,
+    /// Whose PROXY headers are taken; `None`: clients come by themselves.
+    pub proxy_protocol: Option<Accepts>,
     /// Which clients may come.
     pub access: Access,
     /// Who decides about those; `None`: nobody else.
@@ -168,6 +171,8 @@ pub struct Pool {
     pub source: Option<Sources>,
     /// The proxies before them.
     pub via: Option<Via>,
+    /// The header that they get first; `None`: none.
+    pub send_proxy: Option<Sends>,
     /// Whether it was made for one session, and is forgotten with it.
     pub(crate) is_passing: bool,
 }
@@ -279,6 +284,7 @@ impl Plan {
             Arc::new(Listener {
                 name: listener.name.as_str().into(),
                 authorize: authorities.of(listener),
+                proxy_protocol: listener.proxy_protocol.as_ref().map(|it| Accepts::new(&it.value)),
                 access: Access::new(&access, &listener.access),
                 gates: Gates::new(gate, Arc::clone(&process)),
                 pool: match listener.pools().next() {
@@ -355,7 +361,8 @@ impl Listener {
 
     /// Whether it may take a while until it is known where a session goes, if anywhere.
     pub(crate) fn takes_time(&self) -> bool {
-        self.authorize.is_some() || self.routing.sniffs || self.script.is_some()
+        let decides = self.routing.sniffs || self.script.is_some();
+        self.proxy_protocol.is_some() || self.authorize.is_some() || decides
     }
 
     /// The pool that was chosen.
@@ -420,6 +427,7 @@ impl Pool {
             on_removed: pool.on_removed,
             source: pool.source.as_ref().map(|source| Sources::new(&source.value)),
             via,
+            send_proxy: pool.send_proxy.as_ref().map(|send| Sends::new(&send.value)),
             is_passing: false,
         }
     }

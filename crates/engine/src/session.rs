@@ -6,10 +6,11 @@
 //! is written when the session is dropped.
 
 pub(crate) mod data;
+pub(crate) mod introduction;
 mod opening;
 mod scripted;
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -260,8 +261,9 @@ impl Session {
 
     /// Phase *route*, as far as it goes by what is known at once.
     fn route(&self, client: &Socket, original: Option<Original>) -> Routed {
-        let here = || came_to(client, original);
-        let seen = Seen::of_stream(&[], Answered::default(), false);
+        let here = || self.came_to(client, original);
+        let told = self.introduction().and_then(|introduction| introduction.hello.as_ref());
+        let seen = Seen::of_stream(&[], Answered::default(), false).with_hello(told);
         self.listener
             .routing
             .routes
@@ -290,6 +292,7 @@ impl Session {
     ) -> Option<Carry> {
         match self.connect(&mut client, original, hello.asks_for_tls).await {
             Ok((backend, early)) => {
+                self.forget_introduction();
                 let rewriters = self.rewriters(&client, &backend, original);
                 let relay = self.join((client, hello.early), (backend, early), rewriters);
                 if self.shard.journal.wants().start {
@@ -311,6 +314,7 @@ impl Session {
         original: Option<Original>,
         asks_for_tls: bool,
     ) -> Result<(Socket, Box<[u8]>), Outcome> {
+        let header = self.header(client, original);
         let mut trail = self.trail.take().map(|trail| *trail).unwrap_or_default();
         let instead = trail.instead.clone();
         let patience = instead.as_ref().and_then(|instead| instead.patience);
@@ -322,6 +326,7 @@ impl Session {
                     None => self.listener.pool_of(self.chosen),
                 },
                 patience: patience.unwrap_or(self.listener.timeouts.connect),
+                header: header.as_deref(),
                 asks_for_tls,
                 client: self.client,
                 original,
@@ -518,6 +523,8 @@ impl Session {
             bind: self.listener.bind.clone(),
             target: pool.target(),
             client: self.client,
+            sender: trail.and_then(|trail| trail.sender),
+            unique_id: trail.and_then(|trail| trail.unique_id.clone()),
             pool: self.is_routed.then(|| pool.name.clone()),
             route: self.listener.routing.name_of(self.chosen),
             spoken: trail.map(|trail| trail.spoken.clone()).unwrap_or_default(),
@@ -568,12 +575,6 @@ impl Drop for Session {
         self.shard.seats.leave(&self.seat);
         self.shard.session_ended();
     }
-}
-
-/// The address that a client came to, or meant to go to.
-fn came_to(client: &Socket, original: Option<Original>) -> Option<SocketAddr> {
-    let meant = original.and_then(Original::address);
-    meant.or_else(|| socket::local_address(client.descriptor()))
 }
 
 /// Now, as routes by hours have it.

@@ -8,6 +8,7 @@ mod binds;
 mod ftp;
 mod http;
 mod loops;
+mod proxy_header;
 mod ranges;
 mod routes;
 mod tls;
@@ -44,6 +45,7 @@ pub fn check(config: &Config) -> Vec<Diagnostic> {
                 streams_only(listener, pool, &mut faults);
                 transparent::pool(listener, pool, &mut faults);
                 ftp::check(listener, pool, &mut faults);
+                proxy_header::check(listener, pool, &mut faults);
                 continue;
             }
             let message = format!("there is no pool `{}`", pool.value);

@@ -15,6 +15,7 @@ use crate::ftp::Ftp;
 use crate::http::Http;
 use crate::log::Log;
 use crate::proxy::Proxy;
+use crate::proxy_header::{AcceptProxy, SendProxy};
 use crate::route::Route;
 use crate::script::Script;
 use crate::source::Spanned;
@@ -98,6 +99,8 @@ pub struct Listener {
     /// How much of what a client says is looked at to find its route:
     /// [`Listener::SNIFF_BYTES_MIN`] to [`Listener::SNIFF_BYTES_MAX`].
     pub sniff_bytes: ByteSize,
+    /// Whose headers of the PROXY protocol are taken; `None`: clients come by themselves.
+    pub proxy_protocol: Option<Spanned<AcceptProxy>>,
     /// Which clients may come.
     pub access: Access,
     /// Who is asked about those that may come by [`Listener::access`]; `None`: nobody.
@@ -146,6 +149,7 @@ impl Listener {
             on_silence: None,
             script: None,
             sniff_bytes: ByteSize::new(Self::SNIFF_BYTES).expect("it is not zero"),
+            proxy_protocol: None,
             access: Access::default(),
             authorize: None,
             limits: Limits::default(),
@@ -372,6 +376,8 @@ pub struct Pool {
     /// The proxies that the backends are reached through, in order: each is asked for the next one,
     /// and the last for the backend. At most [`Proxy::CHAIN_MAX`]; none: directly.
     pub via: Vec<Spanned<Proxy>>,
+    /// The header of the PROXY protocol that a backend gets first; `None`: none.
+    pub send_proxy: Option<Spanned<SendProxy>>,
 }
 
 impl Pool {
@@ -393,6 +399,7 @@ impl Pool {
             queue: None,
             source: None,
             via: Vec::new(),
+            send_proxy: None,
         }
     }
 }

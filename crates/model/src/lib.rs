@@ -12,6 +12,7 @@
 //! - [`http`]: what is done with requests of HTTP;
 //! - [`proxy`]: proxies on the way to backends;
 //! - [`route`]: which sessions go to which pool;
+//! - [`proxy_header`]: headers of the PROXY protocol, taken and sent;
 //! - [`script`]: scripts that decide about that;
 //! - [`log`]: what is written down, how it looks, and where it goes;
 //! - [`tcp`](mod@tcp): options of sockets;
@@ -33,6 +34,7 @@ pub mod ftp;
 pub mod http;
 pub mod log;
 pub mod proxy;
+pub mod proxy_header;
 pub mod route;
 pub mod script;
 pub mod source;
@@ -57,6 +59,7 @@ pub use log::{
     Log, LogFormat, LogTarget, Syslog, SyslogLabel, SyslogServer, SyslogSeverity, Verbosity,
 };
 pub use proxy::{Credentials, Password, Proxy, ProxyProtocol};
+pub use proxy_header::{AcceptProxy, ProxyOthers, ProxyTlv, ProxyVersion, SendProxy};
 pub use route::{Protocol, Route, TlsVersion, When};
 pub use script::{Language, OnScriptError, Script};
 pub use source::{SourceId, Sources, Span, Spanned};

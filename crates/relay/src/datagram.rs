@@ -74,6 +74,12 @@ impl<'a> Parcel<'a> {
         &self.bytes[..self.size.min(self.bytes.len())]
     }
 
+    /// Those behind the first, if there are any.
+    pub fn behind_first(&self) -> Option<Self> {
+        let bytes = self.bytes.get(self.size..).filter(|bytes| !bytes.is_empty())?;
+        Some(Self { bytes, size: self.size })
+    }
+
     /// Each datagram by itself.
     fn apart(self) -> impl Iterator<Item = &'a [u8]> {
         // An empty datagram has no chunk, but is one all the same.

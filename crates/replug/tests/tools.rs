@@ -66,7 +66,13 @@ fn the_files_that_documents_show_are_sound() {
     write(&scratch, "office.txt", "10.0.0.0/24\n");
     write(&scratch, "gate.secret", "secret\n");
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
-    for document in ["README.md", "docs/configuration.md", "docs/proxies.md", "docs/routing.md"] {
+    for document in [
+        "README.md",
+        "docs/configuration.md",
+        "docs/proxies.md",
+        "docs/proxy-protocol.md",
+        "docs/routing.md",
+    ] {
         let text = fs::read_to_string(format!("{root}/{document}")).expect("the document reads");
         let files = text.split("```toml\n").skip(1);
         let files: Vec<_> = files.filter_map(|rest| rest.split("```").next()).collect();

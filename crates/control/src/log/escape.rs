@@ -39,6 +39,17 @@ pub(super) fn json(out: &mut String, text: &str) {
     out.push('"');
 }
 
+/// Bytes that need not be text: as they are if all are visible ASCII, else in hex behind `0x`.
+pub(super) fn readable(bytes: &[u8]) -> String {
+    match std::str::from_utf8(bytes) {
+        Ok(text) if bytes.iter().all(u8::is_ascii_graphic) => text.to_owned(),
+        _ => bytes.iter().fold("0x".to_owned(), |mut hex, byte| {
+            push(&mut hex, format_args!("{byte:02x}"));
+            hex
+        }),
+    }
+}
+
 /// Appends `text` as the value of a logfmt pair: in quotes only where it must be. Escapes are
 /// those of JSON.
 pub(super) fn logfmt(out: &mut String, text: &str) {

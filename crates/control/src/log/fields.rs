@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use engine::account::{Attempt, Datagrams, Event, Record, TcpFigures};
 use engine::requests::Request;
 
-use super::{at, millis};
+use super::{at, escape, millis};
 
 /// The value of a field.
 #[derive(Clone, Copy, Debug)]
@@ -54,7 +54,8 @@ pub(super) fn request(request: &Request, field: Field<'_>) {
 }
 
 /// Hands over each field with its name. All records have the same fields, but for
-/// `backend_address`, which only those have whose backend is a name, and the datagrams of flows.
+/// `backend_address`, which only those have whose backend is a name, `sender` and `unique_id` of
+/// sessions that proxies know, and the datagrams of flows.
 pub(super) fn each(record: &Record, field: Field<'_>) {
     let time = |time: Option<Duration>| time.map_or(Value::Unknown, Value::Millis);
     let (reason, side) = match record.event {
@@ -71,6 +72,12 @@ pub(super) fn each(record: &Record, field: Field<'_>) {
     field("event", Value::Word(record.event.as_str()));
     field("listener", Value::Text(&record.listener));
     field("client", Value::Text(&record.client.to_string()));
+    if let Some(sender) = record.sender {
+        field("sender", Value::Text(&sender.to_string()));
+    }
+    if let Some(unique_id) = &record.unique_id {
+        field("unique_id", Value::Text(&escape::readable(unique_id)));
+    }
     field("backend", text(backend.map(|reached| &*reached.backend)));
     if let Some(address) = backend.and_then(|reached| reached.address) {
         field("backend_address", Value::Address(address));

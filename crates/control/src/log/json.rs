@@ -3,7 +3,8 @@
 //! A session has always the same fields in the same order, so that a table can
 //! be made of them; what is not known is `null`. Left out, not null, are
 //! `backend_address` and an attempt's `address` where the backend is not a
-//! name, the datagrams of what is no flow, and `sni` and `alpn` as long as nothing reads them. `ts`
+//! name, `sender` and `unique_id` of what no proxy has brought or is told of, the datagrams of what is
+//! no flow, and `sni` and `alpn` as long as nothing reads them. `ts`
 //! is the time of the event: the start is `duration_ms` earlier. A request has some of these fields
 //! and others; its `event` is `request`. A notice has `level` and `message` instead, which no session
 //! has.

@@ -28,6 +28,8 @@ pub(super) fn plain() -> Record {
         bind: ":8080".into(),
         target: "10.0.0.11:80".into(),
         client: client("10.0.0.9:51234"),
+        sender: None,
+        unique_id: None,
         pool: Some("web".into()),
         route: None,
         spoken: Spoken::default(),
@@ -70,6 +72,12 @@ pub(super) fn flow() -> Record {
 pub(super) fn sniffed() -> Record {
     let (sni, alpn) = (Some("www.example.com".into()), Some("h2,http/1.1".into()));
     Record { route: Some("2".into()), spoken: Spoken { sni, alpn }, ..plain() }
+}
+
+/// The same session, had a proxy brought it.
+pub(super) fn brought() -> Record {
+    let unique_id = Some(b"c0-5"[..].into());
+    Record { sender: Some(client("10.0.0.2:443")), unique_id, ..plain() }
 }
 
 /// The same session, had it waited for its place behind seven others.
@@ -149,6 +157,7 @@ pub(super) fn hostile() -> Record {
         listener: Arc::clone(&hostile),
         pool: Some(Arc::clone(&hostile)),
         spoken: Spoken { sni: Some(Arc::clone(&hostile)), alpn: Some(Arc::clone(&hostile)) },
+        unique_id: Some([escape::tests::HOSTILE.as_bytes(), b"\xff\0"].concat().into()),
         backend: Some(Reached { backend: Arc::clone(&hostile), address: None }),
         attempts: vec![Attempt {
             backend: hostile,

@@ -60,7 +60,8 @@ impl Level {
                     Takes::Table(schema)
                     | Takes::Tables(schema)
                     | Takes::OneOrMore(schema)
-                    | Takes::ByteRates(schema),
+                    | Takes::ByteRates(schema)
+                    | Takes::ChoiceOr(_, schema),
                 ) => Self::Table(schema),
                 Some(Takes::Whens) => Self::Table(&WHEN),
                 Some(Takes::Named(schema)) => Self::Named(schema),

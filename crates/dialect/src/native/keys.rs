@@ -61,6 +61,8 @@ pub(super) enum Takes {
     Map(&'static str, &'static str),
     /// One of a few words.
     Choice(&'static [&'static str]),
+    /// One of a few words, or a table.
+    ChoiceOr(&'static [&'static str], &'static Schema),
     /// One of a few words, or a list of them.
     Choices(&'static [&'static str]),
     /// A table.

@@ -17,6 +17,7 @@ use super::ftp::FTP;
 use super::http::HTTP;
 use super::keys::{self, Key, Schema, Takes};
 use super::pool::POOL_KEYS;
+use super::proxy_header::PROXY_PROTOCOL;
 use super::route::ROUTE;
 use super::table::{Entry, Table};
 use super::tcp::TCP;
@@ -74,6 +75,12 @@ pub(super) const LISTENER: Schema = Schema {
             Takes::Text("web"),
             "What becomes of sessions that no route takes: `close`, or a pool that they go to. \
              Instead of `to` or `pool`.",
+        ),
+        Key::new(
+            "proxy_protocol",
+            Takes::Table(&PROXY_PROTOCOL),
+            "Headers of the PROXY protocol are taken, by which a proxy tells whose connections it \
+             hands on; clients come by themselves if it is left out.",
         ),
         Key::new(
             "allow",
@@ -158,9 +165,7 @@ pub(super) const LISTENER: Schema = Schema {
     ],
     also: POOL_KEYS,
     later: &[
-        "proxy_protocol",
         "script",
-        "send_proxy",
         "health",
         "on_down",
     ],
@@ -257,6 +262,7 @@ impl Reader<'_> {
     fn listener(&mut self, name: &str, table: &Table<'_>) {
         self.keys(table, &LISTENER);
         let bind = self.binds(name, table);
+        let proxy_protocol = self.proxy_protocol(table);
         let access = self.access(table);
         let authorize = self.authorize(table);
         let limits = self.table(table, "limits").map(|limits| self.limits(&limits));
@@ -283,6 +289,7 @@ impl Reader<'_> {
             shown_as,
             interface,
             routes,
+            proxy_protocol,
             access,
             authorize,
             limits: limits.unwrap_or_default(),

@@ -1,12 +1,13 @@
 //! `[pool.NAME]`, and the same keys on a listener with `to`.
 
 use model::{
-    AllDown, Backend, Balance, Code, Diagnostic, OnRemoved, Pool, Proxy, Queue, Source, Spanned,
-    Sticky, StickyKey,
+    AllDown, Backend, Balance, Code, Diagnostic, OnRemoved, Pool, Proxy, ProxyVersion, Queue,
+    Source, Spanned, Sticky, StickyKey,
 };
 use toml::de::DeValue;
 
 use super::keys::{self, Key, Schema, Takes};
+use super::proxy_header::SEND_PROXY;
 use super::table::Table;
 use super::text::Text;
 use super::{Kind, Reader};
@@ -78,6 +79,12 @@ pub(super) const POOL_KEYS: &[Key] = &[
          `http://`, `socks4://`, `socks4a://`, `socks5://` or `socks5h://`, `user:password@` if it \
          wants that, and `host:port`; directly if it is left out.",
     ),
+    Key::new(
+        "send_proxy",
+        Takes::ChoiceOr(&keys::names(&ProxyVersion::NAMES), &SEND_PROXY),
+        "The header of the PROXY protocol that a backend gets first, to know whose connection it is; \
+         none if it is left out.",
+    ),
 ];
 
 pub(super) const POOL: Schema = Schema {
@@ -90,7 +97,7 @@ pub(super) const POOL: Schema = Schema {
     )
     .required()],
     also: POOL_KEYS,
-    later: &["send_proxy", "tls", "health", "on_down", "limits"],
+    later: &["tls", "health", "on_down", "limits"],
 };
 
 const QUEUE: Schema = Schema {
@@ -180,6 +187,7 @@ impl Reader<'_> {
             queue: self.queue(table),
             source: self.source(table),
             via: self.via(table),
+            send_proxy: self.send_proxy(table),
             ..Pool::new(name, backends)
         }
     }

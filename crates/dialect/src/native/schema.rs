@@ -96,6 +96,9 @@ fn property(key: &Key) -> Value {
             "examples": [{ name: value }],
         }),
         Takes::Choice(words) => json!({ "anyOf": [{ "enum": words }, variable()] }),
+        Takes::ChoiceOr(words, schema) => {
+            json!({ "anyOf": [{ "enum": words }, variable(), table(schema)] })
+        }
         Takes::Choices(words) => {
             let one = json!({ "anyOf": [{ "enum": words }, variable()] });
             json!({ "anyOf": [one, { "type": "array", "items": one }] })
@@ -186,7 +189,9 @@ mod tests {
             Takes::Counts(_) => "[1]".to_owned(),
             Takes::Map(name, value) => format!("{{ {name} = \"{value}\" }}"),
             Takes::Boolean => (key.default != Some("true")).to_string(),
-            Takes::Choice(words) => format!("\"{}\"", words.last().expect("a choice of some")),
+            Takes::Choice(words) | Takes::ChoiceOr(words, _) => {
+                format!("\"{}\"", words.last().expect("a choice of some"))
+            }
             Takes::Choices(words) => format!("[\"{}\"]", words.first().expect("a choice of some")),
             Takes::Whens => "{ port = 7 }".to_owned(),
             Takes::Table(schema) => {
@@ -249,7 +254,7 @@ mod tests {
 
     fn within(place: &str, key: &'static Key, wrap: &dyn Fn(&str) -> String, visit: Visit<'_>) {
         let (schema, open, close) = match key.takes {
-            Takes::ByteRates(schema) => {
+            Takes::ByteRates(schema) | Takes::ChoiceOr(_, schema) => {
                 visit(place, key, wrap);
                 (schema, "{ ", " }")
             }

@@ -15,6 +15,7 @@ use model::{
 };
 
 use super::pool::{BALANCES, STICKY_BY};
+use super::proxy_header;
 use crate::term::proxy;
 
 /// What becomes of values that nobody needs to write.
@@ -116,6 +117,9 @@ impl Writer {
             Some(pool) => self.value("pool", &quoted(&pool.value), false),
             None => self.value("otherwise", &quoted("close"), false),
         }
+        let accept = listener.proxy_protocol.as_ref();
+        let accept = accept.map(|accept| proxy_header::shown_accept(&accept.value));
+        self.optional("proxy_protocol", accept, "clients come by themselves");
         self.access(&listener.access);
         self.authorize(listener.authorize.as_ref().map(|authorize| &authorize.value));
         self.limits("limits.", &listener.limits, "any number");
@@ -342,6 +346,9 @@ impl Writer {
             _ => Some(list(via)),
         };
         self.optional("via", via, "directly");
+        let send = pool.send_proxy.as_ref();
+        let send = send.map(|send| proxy_header::shown_send(&send.value));
+        self.optional("send_proxy", send, "none");
     }
 
     /// A secret, as it may be shown.
@@ -557,23 +564,23 @@ fn target(target: &LogTarget) -> String {
 }
 
 /// The name of a value that is one of a few.
-fn named<T: PartialEq>(names: &[(&'static str, T)], value: T) -> &'static str {
+pub(super) fn named<T: PartialEq>(names: &[(&'static str, T)], value: T) -> &'static str {
     let found = names.iter().find(|(_, named)| *named == value);
     found.expect("each value has its name in the table").0
 }
 
 /// A duration; `None` is never.
-fn time(time: Option<Duration>) -> String {
+pub(super) fn time(time: Option<Duration>) -> String {
     quoted(&unit::show(time.unwrap_or_default()))
 }
 
-fn list(items: impl IntoIterator<Item = String>) -> String {
+pub(super) fn list(items: impl IntoIterator<Item = String>) -> String {
     let items: Vec<_> = items.into_iter().map(|item| quoted(&item)).collect();
     format!("[{}]", items.join(", "))
 }
 
 /// A basic string of TOML, in which no variable is replaced.
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     key(&text.replace("${", "$${"))
 }
 

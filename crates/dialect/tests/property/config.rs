@@ -9,14 +9,15 @@ use model::log::{Facility, Sample, SyslogProtocol, SyslogSeverity, Tag};
 use model::route::hours::Hours;
 use model::route::pattern::{HeaderPattern, NamePattern, Prefix, TextPattern};
 use model::{
-    Access, AddressPattern, Admin, AllDown, Authorize, Backend, BackendAddress, Backlog, Balance,
-    Bandwidth, Bind, ByteRate, ByteSize, CertificateFiles, Children, ClientAuth, ClientProof,
-    Clients, Config, Congestion, Credentials, Delay, Dscp, Ftp, FtpModes, HostPort, Http,
-    HttpRequests, Idle, Interface, Limits, Listener, Log, LogFormat, LogTarget, MinVersion, Mptcp,
-    OnError, OnRemoved, Password, Pool, PortRange, Program, Protocol, Proxy, ProxyProtocol, Queue,
-    Rate, Refusal, Role, Route, Runtime, Secret, ServerTls, Source, Sources, Spanned, Sticky,
-    StickyKey, Syslog, SyslogLabel, SyslogServer, Tcp, Timeouts, TlsVersion, Transparent,
-    UnknownName, Url, Verbosity, Weight, When, WhenFull,
+    AcceptProxy, Access, AddressPattern, Admin, AllDown, Authorize, Backend, BackendAddress,
+    Backlog, Balance, Bandwidth, Bind, ByteRate, ByteSize, CertificateFiles, Children, ClientAuth,
+    ClientProof, Clients, Config, Congestion, Credentials, Delay, Dscp, Ftp, FtpModes, HostPort,
+    Http, HttpRequests, Idle, Interface, Limits, Listener, Log, LogFormat, LogTarget, MinVersion,
+    Mptcp, OnError, OnRemoved, Password, Pool, PortRange, Program, Protocol, Proxy, ProxyOthers,
+    ProxyProtocol, ProxyTlv, ProxyVersion, Queue, Rate, Refusal, Role, Route, Runtime, Secret,
+    SendProxy, ServerTls, Source, Sources, Spanned, Sticky, StickyKey, Syslog, SyslogLabel,
+    SyslogServer, Tcp, Timeouts, TlsVersion, Transparent, UnknownName, Url, Verbosity, Weight,
+    When, WhenFull,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -130,7 +131,7 @@ fn listener() -> impl Strategy<Value = Listener> {
         lifetime,
     });
     let refuse = select(Refusal::NAMES.map(|(_, refuse)| refuse).to_vec());
-    let access = (access(), option::of(authorize()));
+    let access = (access(), option::of(authorize()), option::of(accept_proxy()));
     let full = select(WhenFull::NAMES.map(|(_, full)| full).to_vec());
     let by = option::of(select(vec!["eth0", "br-lan.7"]));
     let transparent = option::of(select(Transparent::NAMES.map(|(_, mode)| mode).to_vec()));
@@ -141,7 +142,7 @@ fn listener() -> impl Strategy<Value = Listener> {
     let sniffing = (option::of(0usize..3), option::of(0usize..3), sizes);
     let more = (tcp(), refuse, full, by, (shown, transparent), streams, (backlog, sniffing));
     (vec(bind, 1..9), vec(route(), 0..3), access, limits(), timeouts, more).prop_map(
-        |(bind, routes, (access, authorize), limits, timeouts, more)| {
+        |(bind, routes, (access, authorize, accept), limits, timeouts, more)| {
             let (tcp, refuse, when_full, by, (shown_as, transparent), streams, numbers) = more;
             let (backlog, sniffing) = numbers;
             let (http, delay, ftp, tls) = streams;
@@ -151,6 +152,7 @@ fn listener() -> impl Strategy<Value = Listener> {
                 bind,
                 shown_as: shown_as.map(str::to_owned),
                 routes,
+                proxy_protocol: accept.map(unwritten),
                 access,
                 authorize: authorize.map(unwritten),
                 limits,
@@ -172,6 +174,32 @@ fn listener() -> impl Strategy<Value = Listener> {
             }
         },
     )
+}
+
+fn accept_proxy() -> impl Strategy<Value = AcceptProxy> {
+    let from = subsequence(vec!["10.0.0.0/8", "::/0", "127.*.2"], 1..4);
+    let from = from.prop_map(|texts| {
+        let one = |text: &str| match text.parse() {
+            Ok(range) => Clients::Range(range),
+            Err(_) => Clients::Pattern(AddressPattern::parse(text).expect("a pattern")),
+        };
+        texts.into_iter().map(|text| unwritten(one(text))).collect()
+    });
+    let others = select(ProxyOthers::NAMES.map(|(_, others)| others).to_vec());
+    (from, others, time()).prop_map(|(from, others, timeout)| AcceptProxy { from, others, timeout })
+}
+
+fn send_proxy() -> impl Strategy<Value = SendProxy> {
+    let tlvs = subsequence(ProxyTlv::NAMES.map(|(_, tlv)| tlv).to_vec(), 0..5);
+    let kind = SendProxy::CUSTOM_MIN..=SendProxy::CUSTOM_MAX;
+    let text = select(vec!["", "blue", "${X} \"\\\n"]).prop_map(str::to_owned);
+    let custom = proptest::collection::btree_map(kind, text, 0..3);
+    let v2 = (tlvs, custom).prop_map(|(tlvs, custom)| SendProxy {
+        tlvs: tlvs.into_iter().collect(),
+        custom,
+        ..SendProxy::new(ProxyVersion::V2)
+    });
+    prop_oneof![Just(SendProxy::new(ProxyVersion::V1)), v2]
 }
 
 fn authorize() -> impl Strategy<Value = Authorize> {
@@ -435,14 +463,15 @@ fn pool() -> impl Strategy<Value = Pool> {
     let tries = option::of((1u32..1000).prop_map(|tries| tries.try_into().expect("not zero")));
     let failing = (retry, tries, select(AllDown::NAMES.map(|(_, all_down)| all_down).to_vec()));
     let via = vec(proxy().prop_map(unwritten), 0..3);
-    (vec(backend, 1..5), balance, sticky, failing, rare, (source, via)).prop_map(
+    let ways = (source, via, option::of(send_proxy()));
+    (vec(backend, 1..5), balance, sticky, failing, rare, ways).prop_map(
         |(
             backends,
             balance,
             sticky,
             (retry_down, tries, all_down),
             (slow_start, on_removed, queue),
-            (source, via),
+            (source, via, send),
         )| Pool {
             on_removed,
             queue,
@@ -454,6 +483,7 @@ fn pool() -> impl Strategy<Value = Pool> {
             all_down,
             source,
             via,
+            send_proxy: send.map(unwritten),
             ..Pool::new(unwritten(String::new()), backends)
         },
     )

@@ -16,7 +16,10 @@ use std::time::{Duration, SystemTime};
 use relay::datagram::{BATCH, Batch, Left, Local, Parcel};
 use relay::{DatagramSocket, Stamp, Tick};
 use tokio::sync::Notify;
+use wire::Parse;
+use wire::proxy_header::read;
 
+use super::brought::Brought;
 use super::refusals::Refusals;
 use super::table::{Key, Table};
 use super::{Flow, ROW, Refused, Room};
@@ -26,6 +29,7 @@ use crate::phase::accept::{Duty, REST};
 use crate::phase::account::{By, ClientAddress, Counts, Datagrams, Event, Reason, Record, Spoken};
 use crate::phase::admit::{Admission, admit};
 use crate::phase::carry::Outcome;
+use crate::phase::proxy_header::{Introduction, NOT_LISTED, Standing};
 use crate::phase::route::condition::Around;
 use crate::phase::route::seen::Seen;
 use crate::phase::route::{Chosen, Routed};
@@ -183,14 +187,26 @@ impl Inlet {
             return None;
         }
         let listener = self.duty.listener();
-        let client = socket::canonical(addresses.0);
-        let chosen = self.choose(&listener, client, addresses.1, first);
+        let brought = match self.introduce(&listener, socket::canonical(addresses.0), first) {
+            Ok(brought) => brought,
+            Err(refused) => {
+                self.lose(&self.no_flow, 1, now);
+                let (pool, peer) = (&listener.pool, socket::canonical(addresses.0));
+                self.refuse(&listener, pool, (peer, None), refused, now);
+                return None;
+            }
+        };
+        let (peer, brought) = (socket::canonical(addresses.0), brought.map(Box::new));
+        let client = brought.as_ref().map_or(peer, |brought| brought.client);
+        let sender = brought.as_ref().map(|_| ClientAddress::Ip(peer));
+        let chosen = self.choose(&listener, client, addresses.1, (first, brought.as_deref()));
         let begun = self.room(&listener, client.ip()).and_then(|room| {
             let Some(chosen) = chosen else {
                 let outcome = Outcome { reason: Reason::Denied, by: By::Replug };
                 return Err(Refused { outcome, denial: None, attempts: Vec::new() });
             };
-            Flow::begin(self, Arc::clone(&listener), key, addresses, chosen, room, now)
+            let who = (addresses.0, addresses.1, brought);
+            Flow::begin(self, Arc::clone(&listener), key, who, chosen, room, now)
         });
         let refused = match begun {
             Ok(flow) => return Some(flow),
@@ -204,8 +220,35 @@ impl Inlet {
             self.lose(&self.no_flow, 1, now);
         }
         let pool = listener.pool_of(chosen.unwrap_or_default());
-        self.refuse(&listener, pool, client, refused, now);
+        self.refuse(&listener, pool, (client, sender), refused, now);
         None
+    }
+
+    /// Whom a flow is of that begins with the `first` datagram of `peer`, if a proxy has to tell.
+    fn introduce(
+        &self,
+        listener: &Listener,
+        peer: SocketAddr,
+        first: &[u8],
+    ) -> Result<Option<Brought>, Refused> {
+        let Some(accepts) = &listener.proxy_protocol else { return Ok(None) };
+        let sender = ClientAddress::Ip(peer);
+        let why = match accepts.standing(sender) {
+            Standing::Plain => return Ok(None),
+            Standing::Refused => NOT_LISTED,
+            Standing::Sender => match read(first) {
+                Parse::Whole { value, length } => {
+                    return Ok(Some(Brought::new(peer, Introduction::of(sender, &value), length)));
+                }
+                // A datagram is whole.
+                Parse::Partial => "its first datagram ends within its header",
+                Parse::Foreign(fault) => fault.as_str(),
+            },
+        };
+        accepts.tell(&self.shard.journal, &listener.name, sender, why);
+        let by = if why == NOT_LISTED { By::Replug } else { By::Client };
+        let outcome = Outcome { reason: Reason::ProxyHeader, by };
+        Err(Refused { outcome, denial: None, attempts: Vec::new() })
     }
 
     /// Room for one more flow. Within a limit of sessions the idlest flow makes room; whoever is
@@ -264,20 +307,27 @@ impl Inlet {
         listener: &Listener,
         client: SocketAddr,
         local: Option<Local>,
-        first: &[u8],
+        (first, brought): (&[u8], Option<&Brought>),
     ) -> Option<Chosen> {
-        let here = || {
-            let bound = socket::local_address(self.socket.descriptor())?;
-            let ip = local.map_or_else(|| bound.ip(), |local| local.address.to_canonical());
-            Some(SocketAddr::new(ip, bound.port()))
-        };
+        let server = brought.and_then(|brought| brought.introduction.server());
+        let here = || server.or_else(|| self.here(local));
+        let told = brought.and_then(|brought| brought.introduction.hello.as_ref());
+        let said = &first[brought.map_or(0, |brought| brought.header.get())..];
+        let seen = Seen::of_datagram(said).with_hello(told);
         let client = Some(socket::canonical(client).ip());
         let around = Around::new(client, &here, &this_moment);
-        match listener.routing.routes.decide(&around, &Seen::of_datagram(first)) {
+        match listener.routing.routes.decide(&around, &seen) {
             Routed::Route(chosen) => Some(chosen),
             Routed::None | Routed::Wait if listener.routing.closes_others => None,
             Routed::None | Routed::Wait => Some(Chosen::default()),
         }
+    }
+
+    /// The address that a client has sent to.
+    pub(super) fn here(&self, local: Option<Local>) -> Option<SocketAddr> {
+        let bound = socket::local_address(self.socket.descriptor())?;
+        let ip = local.map_or_else(|| bound.ip(), |local| local.address.to_canonical());
+        Some(SocketAddr::new(ip, bound.port()))
     }
 
     /// Ends the idlest flow that has begun here.
@@ -294,7 +344,7 @@ impl Inlet {
         &self,
         listener: &Listener,
         pool: &Pool,
-        client: SocketAddr,
+        (client, sender): (SocketAddr, Option<ClientAddress>),
         refused: Refused,
         now: Tick,
     ) {
@@ -304,7 +354,7 @@ impl Inlet {
         if !wants.records || !self.refusals.borrow_mut().is_news(client.ip(), outcome.reason, now) {
             return;
         }
-        let is_routed = outcome.reason != Reason::Denied;
+        let is_routed = !matches!(outcome.reason, Reason::Denied | Reason::ProxyHeader);
         let Outcome { reason, by } = outcome;
         let event = Event::End { reason, by };
         journal.record(Record {
@@ -315,6 +365,8 @@ impl Inlet {
             bind: listener.bind.clone(),
             target: pool.target(),
             client: ClientAddress::Ip(client),
+            sender,
+            unique_id: None,
             pool: is_routed.then(|| pool.name.clone()),
             route: None,
             spoken: Spoken::default(),

@@ -1,6 +1,6 @@
 //! The socket of one flow towards its backend.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -27,6 +27,8 @@ pub(super) struct Link {
     pub(super) address: Option<SocketAddr>,
     pub(super) opened: Stamp,
     since: Tick,
+    /// The PROXY header that the first datagram begins with, until that is sent.
+    header: RefCell<Option<Box<[u8]>>>,
     /// Whether something was sent.
     is_used: Cell<bool>,
     /// Whether the backend is known to be there.
@@ -91,6 +93,30 @@ impl Link {
         parcels: &[Parcel<'_>],
         mut tell: impl FnMut(Fate),
     ) -> Result<(), Unreachable> {
+        let Some((first, others)) = parcels.split_first() else { return Ok(()) };
+        let Some(header) = self.header.take() else { return self.send_on(parcels, tell) };
+        let whole = [&*header, first.first()].concat();
+        self.send_on(&[Parcel::single(&whole)], |fate| {
+            // The header is none of the client's bytes.
+            tell(match fate {
+                Fate::Sent { datagrams, bytes } => {
+                    Fate::Sent { datagrams, bytes: bytes.saturating_sub(header.len()) }
+                }
+                lost @ Fate::Lost { .. } => lost,
+            });
+        })?;
+        if let Some(behind) = first.behind_first() {
+            self.send_on(&[behind], &mut tell)?;
+        }
+        let sent = self.send_on(others, tell);
+        sent.map_err(|Unreachable { at, error }| Unreachable { at: at + 1, error })
+    }
+
+    fn send_on(
+        &self,
+        parcels: &[Parcel<'_>],
+        mut tell: impl FnMut(Fate),
+    ) -> Result<(), Unreachable> {
         let send = |tell: &mut dyn FnMut(Fate)| {
             let letter = |at: usize| Letter::plain(parcels[at]);
             self.socket.send(parcels.len(), letter, |_, fate| tell(fate))
@@ -114,8 +140,8 @@ impl Link {
 }
 
 impl Opened {
-    /// The link of a flow that counts as one of this backend.
-    pub(super) fn at(self, index: BackendIndex) -> Link {
+    /// The link of a flow that counts as one of this backend, which gets `header` first.
+    pub(super) fn at(self, index: BackendIndex, header: Option<Box<[u8]>>) -> Link {
         let Self { socket, address, since } = self;
         let opened = Stamp::now();
         Link {
@@ -124,6 +150,7 @@ impl Opened {
             address,
             opened,
             since,
+            header: RefCell::new(header),
             is_used: Cell::default(),
             is_proven: Cell::default(),
         }

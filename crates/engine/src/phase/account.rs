@@ -33,6 +33,10 @@ pub struct Record {
     pub target: Arc<str>,
     /// Who came.
     pub client: ClientAddress,
+    /// Who has brought it, and told so by a PROXY header; `None`: it came by itself.
+    pub sender: Option<ClientAddress>,
+    /// What the session is called in PROXY headers; any bytes that a sender may choose.
+    pub unique_id: Option<Arc<[u8]>>,
     /// The pool it was routed to; `None` when it ended before that.
     pub pool: Option<Arc<str>>,
     /// The route that led there: its name, or its place among those of its listener, from 1 on;
@@ -297,6 +301,9 @@ pub enum Reason {
     Script,
     /// What a peer has sent is not what its protocol allows.
     BadRequest,
+    /// Instead of a PROXY header something else came, or nothing in time, or from somebody who is
+    /// not believed.
+    ProxyHeader,
     /// The time to drain was over.
     Drained,
     /// An operator ended it.
@@ -364,7 +371,7 @@ impl Reason {
             (Self::HalfClosedIdle, _) => "sD",
             (Self::ConnectTimeout, _) => "sC",
             (Self::Refused | Self::Unreachable | Self::NoBackend, _) => "SC",
-            (Self::Denied | Self::BadRequest | Self::Script, _) => "PR",
+            (Self::Denied | Self::BadRequest | Self::ProxyHeader | Self::Script, _) => "PR",
             (Self::Limited, Phase::Queue) => "sQ",
             (Self::Limited, Phase::Sniff | Phase::Connect) => "PC",
             (Self::Limited, Phase::Data) => "PD",
@@ -394,6 +401,7 @@ impl Reason {
             Self::SniffTimeout => "sniff_timeout",
             Self::Script => "script",
             Self::BadRequest => "bad_request",
+            Self::ProxyHeader => "proxy_header",
             Self::Drained => "drained",
             Self::Killed => "killed",
             Self::Internal => "internal",
@@ -529,6 +537,7 @@ mod tests {
             Reason::SniffTimeout,
             Reason::Script,
             Reason::BadRequest,
+            Reason::ProxyHeader,
             Reason::Drained,
             Reason::Killed,
             Reason::Internal,

@@ -100,7 +100,7 @@ impl Rules {
     }
 
     /// Why `client` may not come, if it may not.
-    fn denial(&self, client: IpAddr) -> Option<Denial> {
+    pub(crate) fn denial(&self, client: IpAddr) -> Option<Denial> {
         if self.allow.as_ref().is_some_and(|allow| !allow.contains(client)) {
             return Some(Denial::NotAllowed);
         }

@@ -24,6 +24,7 @@ use crate::journal::{Journal, Level, Notice};
 use crate::mark::{Carries, Change};
 use crate::phase::accept::REST;
 use crate::phase::account::{Attempt, ClientAddress, ConnectFailure, Queued, Spoken};
+use crate::phase::proxy_header::{self, Introduction};
 use crate::phase::sniff;
 use crate::phase::via::{self, About, Goal, Reached, Refused};
 use crate::pick::{Pick, Place};
@@ -57,8 +58,14 @@ pub(crate) struct Trail {
     pub(crate) original: Option<Arc<str>>,
     /// The wait for a place.
     pub(crate) queued: Option<Queued>,
-    /// What the client said before.
+    /// What the client said before, or its proxy.
     pub(crate) spoken: Spoken,
+    /// The proxy that has brought it and told so.
+    pub(crate) sender: Option<ClientAddress>,
+    /// What the session is called by proxies.
+    pub(crate) unique_id: Option<Arc<[u8]>>,
+    /// What the proxy has told, until the session has its backend.
+    pub(crate) introduction: Option<Box<Introduction>>,
     /// Where a script sends the session instead of the listener's pools.
     pub(crate) instead: Option<Instead>,
 }
@@ -73,9 +80,12 @@ pub(crate) struct Instead {
 
 impl Trail {
     pub(crate) fn is_empty(&self) -> bool {
-        let Self { attempts, address, original, queued, spoken, instead } = self;
+        let Self { attempts, address, original, queued, .. } = self;
+        let Self { spoken, sender, unique_id, introduction, instead, .. } = self;
         let is_direct = attempts.is_empty() && address.is_none() && queued.is_none();
-        is_direct && original.is_none() && *spoken == Spoken::default() && instead.is_none()
+        let is_nameless = sender.is_none() && unique_id.is_none() && introduction.is_none();
+        let is_plain = original.is_none() && *spoken == Spoken::default() && instead.is_none();
+        is_direct && is_nameless && is_plain
     }
 
     /// Why the search failed, if it did: what the last backend said, rather than that there is none
@@ -103,6 +113,8 @@ pub(crate) struct Search<'a> {
     pub(crate) pool: &'a Pool,
     /// How long an attempt may take.
     pub(crate) patience: Duration,
+    /// The PROXY header that the backend gets first; `None`: none.
+    pub(crate) header: Option<&'a [u8]>,
     /// Whether the backend is to be asked for TLS, as a PostgreSQL client has asked for it.
     pub(crate) asks_for_tls: bool,
     pub(crate) client: ClientAddress,
@@ -388,6 +400,10 @@ pub(crate) async fn open(
         let reached = match way {
             None => Reached { socket, early: Box::default() },
             Some((via, goal)) => Box::pin(via::pass(socket, via, goal)).await?,
+        };
+        let reached = match search.header {
+            None => reached,
+            Some(header) => Box::pin(proxy_header::send(reached, header)).await?,
         };
         match search.asks_for_tls {
             false => Ok(reached),

@@ -9,7 +9,7 @@
 //! that it cannot be told yet. What was told does not change when more comes.
 
 pub(crate) mod condition;
-mod names;
+pub(crate) mod names;
 pub(crate) mod seen;
 
 use std::collections::HashSet;

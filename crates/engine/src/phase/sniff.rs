@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use relay::Socket;
 use wire::postgres::{First, REFUSED, TLS_ACCEPTED, TLS_REQUEST};
+use wire::tls::ClientHello;
 
 use crate::phase::account::{By, ConnectFailure, Reason, Spoken};
 use crate::phase::carry::Outcome;
@@ -36,6 +37,8 @@ const ALPN_BYTES_MAX: usize = 256;
 /// Whose route is looked for, and with what.
 pub(crate) struct Inquiry<'a> {
     pub(crate) hall: Hall<'a>,
+    /// The ClientHello that is known otherwise, if one is.
+    pub(crate) told: Option<&'a ClientHello>,
     pub(crate) around: Around<'a>,
 }
 
@@ -85,7 +88,7 @@ pub(crate) async fn sniff(
     mut bytes: Vec<u8>,
     inquiry: Inquiry<'_>,
 ) -> Result<Sniffed, Outcome> {
-    let Inquiry { hall, around } = inquiry;
+    let Inquiry { hall, told, around } = inquiry;
     let Hall { listener, .. } = hall;
     let mut hearing = hall.hear(listener.timeouts.sniff, bytes.len())?;
     let most = listener.routing.sniff_bytes;
@@ -110,13 +113,14 @@ pub(crate) async fn sniff(
                 }
             }
             (Heard::More | Heard::End, _) => {
-                let seen = Seen::of_stream(&bytes[..bytes.len().min(most)], answered, true);
+                let seen = Seen::of_stream(&bytes[..bytes.len().min(most)], answered, true)
+                    .with_hello(told);
                 let routed = listener.routing.routes.decide(&around, &seen);
                 let spoken = spoken(&seen);
                 return Ok(decided(routed, bytes, answered, spoken));
             }
         }
-        let seen = Seen::of_stream(&bytes, answered, false);
+        let seen = Seen::of_stream(&bytes, answered, false).with_hello(told);
         match (listener.routing.routes.decide(&around, &seen), seen.unanswered()) {
             (Routed::Wait, Some(request)) => {
                 let is_tls =

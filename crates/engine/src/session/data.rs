@@ -117,6 +117,7 @@ impl Session {
                 listener: &self.listener,
                 pool: &pool,
                 patience: self.listener.timeouts.connect,
+                header: None,
                 asks_for_tls: false,
                 client: self.client,
                 original: None,

@@ -9,15 +9,14 @@
 use model::OnError;
 use relay::{Side, Socket};
 
-use super::{Session, came_to, this_moment};
+use super::{Session, this_moment};
 use crate::authority::Decision;
 use crate::journal::{Level, Notice};
-use crate::phase::account::{By, ClientAddress, Reason};
+use crate::phase::account::{By, ClientAddress, Reason, Spoken};
 use crate::phase::carry::Outcome;
-use crate::phase::connect::Trail;
 use crate::phase::hearing::Hall;
-use crate::phase::route::Routed;
 use crate::phase::route::condition::Around;
+use crate::phase::route::{Chosen, Routed};
 use crate::phase::sniff::{self, Hello, Inquiry, Sniffed};
 use crate::socket;
 use crate::socket::original::Original;
@@ -37,7 +36,10 @@ impl Session {
         &mut self,
         client: &mut Socket,
     ) -> Result<(Option<Original>, Opened), Outcome> {
-        let early = Vec::new();
+        let mut early = Vec::new();
+        if self.listener.proxy_protocol.is_some() {
+            Box::pin(self.introduce(client, &mut early)).await?;
+        }
         self.admit()?;
         if self.listener.authorize.is_some() {
             Box::pin(self.authorize(client)).await?;
@@ -52,6 +54,10 @@ impl Session {
         }
         self.settle(routed)?;
         Ok((original, Opened::Routed(hello)))
+    }
+
+    pub(super) fn hall(&self) -> Hall<'_> {
+        Hall { listener: &self.listener, shard: &self.shard, seat: &self.seat }
     }
 
     /// The rest of phase *admit*, where somebody else decides: what the client sends meanwhile
@@ -93,16 +99,19 @@ impl Session {
         early: Vec<u8>,
         original: Option<Original>,
     ) -> Result<(Routed, Hello), Outcome> {
-        let here = came_to(client, original);
+        let here = self.came_to(client, original);
         let here = || here;
         let inquiry = Inquiry {
-            hall: Hall { listener: &self.listener, shard: &self.shard, seat: &self.seat },
+            hall: self.hall(),
+            told: self.introduction().and_then(|it| it.hello.as_ref()),
             around: Around::new(self.client_ip(), &here, &this_moment),
         };
         let Sniffed { routed, hello, spoken } = sniff::sniff(client, early, inquiry).await?;
-        if self.shard.journal.wants().records || self.listener.script.is_some() {
-            let trail = Trail { spoken, ..Trail::default() };
-            self.trail = (!trail.is_empty()).then(|| trail.into());
+        let chosen = if let Routed::Route(chosen) = routed { chosen } else { Chosen::default() };
+        let is_told = self.listener.pool_of(chosen).send_proxy.is_some();
+        let is_wanted = self.shard.journal.wants().records || self.listener.script.is_some();
+        if spoken != Spoken::default() && (is_told || is_wanted) {
+            self.trail.get_or_insert_default().spoken = spoken;
         }
         Ok((routed, hello))
     }

@@ -17,7 +17,7 @@ use model::{BackendAddress, OnScriptError};
 use relay::{Relay, Side, Socket, Tick};
 use tokio::time::{sleep, timeout};
 
-use super::{Carried, Carry, Session, came_to};
+use super::{Carried, Carry, Session};
 use crate::journal::Notice;
 use crate::phase::account::{By, Event, Reason, Spoken};
 use crate::phase::carry::Outcome;
@@ -112,7 +112,10 @@ pub(super) async fn open(
             }
         };
         match talk.follow(&mut session, client, &way).await {
-            Followed::Relayed(relay) => return Some(Carry { session: Box::new(session), relay }),
+            Followed::Relayed(relay) => {
+                session.forget_introduction();
+                return Some(Carry { session: Box::new(session), relay });
+            }
             Followed::Over(outcome, relay) => {
                 session.account_relay(outcome, &relay);
                 return None;
@@ -135,7 +138,7 @@ impl Talk {
         let counsel = desk.attend(About {
             id: session.id,
             client: session.client,
-            local: came_to(client, original),
+            local: session.came_to(client, original),
             listener: Arc::clone(&session.listener.name),
             spoken: session
                 .trail

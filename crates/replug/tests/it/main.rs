@@ -8,6 +8,7 @@
 //! * Datagrams instead of streams: [`udp`]. Addresses within streams: [`ftp`].
 //! * Who may come, where and how many: [`access`], [`listen`], [`interface`], [`limits`]; by a
 //!   program that decides: [`authorize`].
+//! * Whose connections they are: [`proxy_protocol`].
 //! * From where sessions leave: [`source`]. Where they meant to go: [`transparent`].
 //! * How fast: [`bandwidth`]. By which sockets: [`sockets`].
 //! * The life of the process: [`signal`], [`daemon`], [`process`], [`systemd`], [`inetd`].
@@ -38,6 +39,7 @@ mod one_port;
 mod path;
 mod process;
 mod proxies;
+mod proxy_protocol;
 mod queue;
 mod record;
 mod requests;

@@ -1,3 +1,5 @@
+//! Headers of all shapes: whole, in pieces, broken, written and read again.
+
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -80,6 +82,9 @@ fn lines_that_are_none() {
         "PROXY UNKNOWNS\r\n",
     ] {
         foreign(line.as_bytes(), Foreign::Line);
+    }
+    for begin in ["PROXY TCP4 192.0.2.1 192.0.2.2 5 6\n", "PROXY TCP6 ::1\r ", "PROXY TCP4 \0"] {
+        foreign(begin.as_bytes(), Foreign::Line);
     }
     for begin in ["PROXY UDP4 ", "PROXY tcp4 ", "PROXY  ", "PROXY \r\n"] {
         foreign(begin.as_bytes(), Foreign::Line);

@@ -23,7 +23,11 @@ pub(super) fn read(bytes: &[u8]) -> Parse<Header<'_>, Foreign> {
     }
     let within = &bytes[..bytes.len().min(V1_BYTES_MAX)];
     let Some(end) = within.windows(2).position(|two| two == b"\r\n") else {
+        // Only behind `UNKNOWN` may anything stand.
+        let begun = within.strip_suffix(b"\r").unwrap_or(within);
+        let is_broken = !within.starts_with(UNKNOWN) && begun.iter().any(u8::is_ascii_control);
         return match bytes.len() < V1_BYTES_MAX {
+            _ if is_broken => Parse::Foreign(Foreign::Line),
             true => Parse::Partial,
             false => Parse::Foreign(Foreign::TooLong),
         };

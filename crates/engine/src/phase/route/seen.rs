@@ -76,6 +76,14 @@ impl<'a> Seen<'a> {
         }
     }
 
+    /// The same of a client whose ClientHello is known otherwise, if it is.
+    pub(crate) fn with_hello(mut self, hello: Option<&ClientHello>) -> Self {
+        if let Some(hello) = hello {
+            self.hello = OnceCell::from(Part::Known(hello.clone()));
+        }
+        self
+    }
+
     /// The first datagram of a flow.
     pub(crate) fn of_datagram(bytes: &'a [u8]) -> Self {
         let seen = Self::of_stream(bytes, Answered::default(), true);
