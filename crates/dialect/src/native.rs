@@ -22,6 +22,7 @@ mod pool;
 mod proxy_header;
 mod route;
 mod schema;
+mod script;
 mod syntax;
 mod table;
 mod tcp;

@@ -11,6 +11,7 @@ mod loops;
 mod proxy_header;
 mod ranges;
 mod routes;
+mod script;
 mod tls;
 mod transparent;
 mod via;
@@ -40,6 +41,7 @@ pub fn check(config: &Config) -> Vec<Diagnostic> {
         http::check(listener, &mut faults);
         tls::check(listener, &mut faults);
         routes::check(listener, &mut faults);
+        script::check(listener, &mut faults);
         for pool in listener.pools() {
             if let Some(pool) = known.get(&*pool.value) {
                 streams_only(listener, pool, &mut faults);
@@ -57,11 +59,13 @@ pub fn check(config: &Config) -> Vec<Diagnostic> {
     loops::check(config, &mut faults);
     let used: HashSet<&str> =
         config.listeners.iter().flat_map(Listener::pools).map(|pool| &*pool.value).collect();
+    // What names a script comes up with nobody knows.
+    let has_scripts = config.listeners.iter().any(|listener| listener.script.is_some());
     for pool in &config.pools {
         members(pool, &mut faults);
         source(pool, &mut faults);
         via::check(pool, &mut faults);
-        if !used.contains(&*pool.name.value) {
+        if !used.contains(&*pool.name.value) && !has_scripts {
             faults.push(unused(pool));
         }
         queue(pool, &mut faults);

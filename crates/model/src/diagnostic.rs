@@ -163,6 +163,8 @@ codes! {
     Url = "E0120" Error,
     /// A pattern of a route that is not one: a name, a path, an expression, bytes, hours.
     Pattern = "E0122" Error,
+    /// A script that cannot run.
+    Script = "E0123" Error,
     /// A certificate, a key, or a list of them that cannot be used.
     Certificate = "E0131" Error,
     /// Two binds that exclude each other.

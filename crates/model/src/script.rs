@@ -15,7 +15,7 @@ pub struct Script {
     /// What becomes of a client for whom the script fails.
     pub on_error: OnScriptError,
     /// How long it may work at one decision, from [`Script::DEADLINE_MIN`] to
-    /// [`Script::DEADLINE_MAX`]; `None`: what is usual for its language.
+    /// [`Language::deadline_max`]; `None`: what is usual for its language.
     pub deadline: Option<Duration>,
     /// How much memory each of its machines may have, from [`Script::MEMORY_MIN`] on; `None`:
     /// [`Script::MEMORY`]. For Lua only.
@@ -27,8 +27,6 @@ pub struct Script {
 impl Script {
     /// Shortest time for a decision.
     pub const DEADLINE_MIN: Duration = Duration::from_millis(1);
-    /// Longest time for a decision.
-    pub const DEADLINE_MAX: Duration = Duration::from_secs(60);
     /// Memory of a machine, unless told, in bytes.
     pub const MEMORY: u32 = 16 * 1024 * 1024;
     /// Least memory of a machine, in bytes.
@@ -76,6 +74,14 @@ impl Language {
     pub fn of(file: &str) -> Option<Self> {
         let (_, end) = file.rsplit_once('.')?;
         Self::ENDS.into_iter().find(|(known, _)| *known == end).map(|(_, language)| language)
+    }
+
+    /// The longest that may be told. While Lua works nobody else of its shard is served.
+    pub const fn deadline_max(self) -> Duration {
+        match self {
+            Self::Lua => Duration::from_secs(1),
+            Self::Ruby => Duration::from_secs(60),
+        }
     }
 
     /// How long a script may work at one decision, unless told. A Ruby script may wait for others.

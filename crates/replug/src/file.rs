@@ -8,6 +8,7 @@ use control::Scripts;
 use dialect::native;
 use dialect::render::{Colour, line, render};
 use model::{Code, Config, Diagnostic, Listener, Severity, Sources};
+use script::load::Loader;
 use tls::Surroundings;
 
 /// Largest file that is read, in bytes: more is no configuration but a mistake.
@@ -24,7 +25,7 @@ pub(crate) struct Reading {
     pub(crate) diagnostics: Vec<Diagnostic>,
     /// The texts that the faults are of.
     pub(crate) sources: Sources,
-    /// The files, and the directory, that it was read from.
+    /// The files, and the directory, that it was read from; scripts among them.
     pub(crate) files: Vec<PathBuf>,
     /// The lists of ranges that these name.
     pub(crate) lists: Vec<PathBuf>,
@@ -63,8 +64,13 @@ impl Reading {
     }
 }
 
-/// Reads a file, or the `*.toml` of a directory as one configuration.
+/// Reads a file, or the `*.toml` of a directory as one configuration, and tries its scripts.
 pub(crate) fn read(path: &Path) -> Reading {
+    read_with(path, &Loader::default())
+}
+
+/// The same, with scripts that share what those have that were loaded before.
+pub(crate) fn read_with(path: &Path, loader: &Loader) -> Reading {
     let mut sources = Sources::default();
     let mut diagnostics = Vec::new();
     let mut files = Vec::new();
@@ -103,10 +109,20 @@ pub(crate) fn read(path: &Path) -> Reading {
         }
         false => None,
     };
-    let sound = diagnostics.iter().all(|fault| fault.severity() < Severity::Error);
+    let is_sound =
+        |faults: &[Diagnostic]| faults.iter().all(|fault| fault.severity() < Severity::Error);
     read_from.dedup();
-    let config = config.filter(|_| sound);
-    Reading { config, scripts: Scripts::default(), diagnostics, sources, files: read_from, lists }
+    let mut config = config.filter(|_| is_sound(&diagnostics));
+    let mut scripts = Scripts::default();
+    if let Some(sound) = &config {
+        let script = |path: &Path| text(path).map_err(|error| error.to_string());
+        let loaded = loader.load(sound, &script);
+        scripts = loaded.scripts;
+        read_from.extend(loaded.files);
+        diagnostics.extend(loaded.faults);
+        config = config.filter(|_| is_sound(&diagnostics));
+    }
+    Reading { config, scripts, diagnostics, sources, files: read_from, lists }
 }
 
 /// This version reads what TLS needs, and cannot carry it out.

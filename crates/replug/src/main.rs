@@ -62,7 +62,8 @@ fn main() -> ExitCode {
 
 /// Forwards what a configuration file says, and reads it again when asked to.
 fn forward(run: &cli::Run) -> Exit {
-    let reading = file::read(&run.config);
+    let loader = script::load::Loader::default();
+    let reading = file::read_with(&run.config, &loader);
     if !control::is_launched() {
         tell(&shown(&reading.diagnostics, &reading.sources));
     }
@@ -75,7 +76,7 @@ fn forward(run: &cli::Run) -> Exit {
     // From then on it is read by the process as it has become.
     let inside = |path: &std::path::PathBuf| process.path_inside(path);
     let path = inside(&run.config);
-    let read = move || file::read(&path).in_lines(watched);
+    let read = move || file::read_with(&path, &loader).in_lines(watched);
     let watched = paths.iter().map(inside).collect();
     let files = control::Files { read: Arc::new(read), watched };
     control::run(config, reading.scripts, Some(files), process, |_| {})

@@ -65,6 +65,7 @@ fn the_files_that_documents_show_are_sound() {
     let scratch = Scratch::new();
     write(&scratch, "office.txt", "10.0.0.0/24\n");
     write(&scratch, "gate.secret", "secret\n");
+    write(&scratch, "route.lua", "function route() end");
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
     for document in [
         "README.md",
@@ -72,8 +73,15 @@ fn the_files_that_documents_show_are_sound() {
         "docs/proxies.md",
         "docs/proxy-protocol.md",
         "docs/routing.md",
+        "docs/scripts.md",
     ] {
         let text = fs::read_to_string(format!("{root}/{document}")).expect("the document reads");
+        // A script says in its first line what it is called.
+        for script in text.split("```lua\n-- ").skip(1) {
+            let (name, rest) = script.split_once(": ").expect("the name of a file");
+            let text = rest.split("```").next().unwrap_or_default();
+            write(&scratch, name, &format!("-- {text}"));
+        }
         let files = text.split("```toml\n").skip(1);
         let files: Vec<_> = files.filter_map(|rest| rest.split("```").next()).collect();
         assert!(!files.is_empty(), "{document} shows no file");

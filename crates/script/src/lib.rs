@@ -3,8 +3,16 @@
 //! What a script is asked and may decide is the engine's ([`engine::script`]); here is what runs
 //! it. Read in this order:
 //!
+//! - [`load`](mod@load): files that are read, tried, and kept for the shards;
+//! - [`lua`]: Luau, in one VM per shard; `machine` is that VM with what it may take, `talk` a
+//!   session's questions, `decision` what its answers mean;
 //! - [`pending`]: how a script waits for others while its shard goes on;
 //! - [`library`]: what a script is given beside its language.
+//!
+//! A script may do what it likes within its VM and nothing without. Whatever it does, it ends with
+//! a decision or a failure of one session.
 
 pub mod library;
+pub mod load;
+pub mod lua;
 pub mod pending;

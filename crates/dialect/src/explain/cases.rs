@@ -61,7 +61,7 @@ cases! {
     NotYet:
         "The key or value has a settled meaning, but this version cannot carry it out. It is \
          refused and not passed over, so that nobody relies on what does not happen.",
-        File("[listener.web]\nbind = \":8080\"\nto = \"10.0.0.11:80\"\nscript = \"route.lua\"\n") =>
+        File("[listener.web]\nbind = \":8080\"\nto = \"10.0.0.11:80\"\non_down = \"cut\"\n") =>
         File("[listener.web]\nbind = \":8080\"\nto = \"10.0.0.11:80\"\n");
 
     Variable:
@@ -297,6 +297,13 @@ cases! {
               [pool.web]\nbackends = [\"10.0.0.11:80\"]\nqueue = { length = 100 }\n") =>
         File("[listener.web]\nbind = \":8080\"\npool = \"web\"\n\n\
               [pool.web]\nbackends = [\"10.0.0.11:80 max=50\"]\nqueue = { length = 100 }\n");
+
+    Script:
+        "A script is loaded before anybody is served: its file ends in `.lua` and is Lua, what stands \
+         outside of its functions ends by itself, and there is a function `route`. `replug check` \
+         loads it too.",
+        File("[listener.web]\nbind = \":8080\"\nscript = \"route\"\n") =>
+        File("[listener.web]\nbind = \":8080\"\nscript = \"route.lua\"\n");
 
     Certificate:
         "The file is there and is not what is needed: a chain of certificates in PEM with its own \

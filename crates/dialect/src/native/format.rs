@@ -61,7 +61,8 @@ impl Level {
                     | Takes::Tables(schema)
                     | Takes::OneOrMore(schema)
                     | Takes::ByteRates(schema)
-                    | Takes::ChoiceOr(_, schema),
+                    | Takes::ChoiceOr(_, schema)
+                    | Takes::TextOr(_, schema),
                 ) => Self::Table(schema),
                 Some(Takes::Whens) => Self::Table(&WHEN),
                 Some(Takes::Named(schema)) => Self::Named(schema),

@@ -39,6 +39,8 @@ pub(super) enum Takes {
     Text(&'static str),
     /// A string, or a list of strings.
     Texts(&'static str),
+    /// A string, or a table that says more.
+    TextOr(&'static str, &'static Schema),
     /// A string that is a time.
     Time,
     /// A string that is a rate.

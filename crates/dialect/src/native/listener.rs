@@ -19,6 +19,7 @@ use super::keys::{self, Key, Schema, Takes};
 use super::pool::POOL_KEYS;
 use super::proxy_header::PROXY_PROTOCOL;
 use super::route::ROUTE;
+use super::script::SCRIPT;
 use super::table::{Entry, Table};
 use super::tcp::TCP;
 use super::text::Text;
@@ -68,7 +69,7 @@ pub(super) const LISTENER: Schema = Schema {
             "The backends of a pool of the listener's own: `host:port`, `[v6]:port`, `unix:/path` or \
              `original`, and behind it `weight=N`, `max=N` and `backup`. Instead of `pool`.",
         )
-        .or(&["pool", "otherwise", "route"]),
+        .or(&["pool", "otherwise", "route", "script"]),
         Key::new("pool", Takes::Text("web"), "The pool that sessions go to. Instead of `to`."),
         Key::new(
             "otherwise",
@@ -131,6 +132,12 @@ pub(super) const LISTENER: Schema = Schema {
             "What is done with requests of HTTP; nobody looks at them if it is left out.",
         ),
         Key::new(
+            "script",
+            Takes::TextOr("route.lua", &SCRIPT),
+            "Who decides about sessions that no route takes: a file of Lua, or a table that says more \
+             of it.",
+        ),
+        Key::new(
             "on_silence",
             Takes::Text("web"),
             "The pool for clients that wait for the server to speak, where routes ask for what \
@@ -165,7 +172,6 @@ pub(super) const LISTENER: Schema = Schema {
     ],
     also: POOL_KEYS,
     later: &[
-        "script",
         "health",
         "on_down",
     ],
@@ -278,6 +284,7 @@ impl Reader<'_> {
         let interface = self.interface(table);
         let transparent = self.transparent(table);
         let (http, tls) = (self.http(table), self.server_tls(table));
+        let script = self.script(table);
         let shown_as = self.shown_as(table);
         let on_silence = self.text(table, "on_silence");
         let on_silence = on_silence.map(|text| Spanned::at(text.value.to_string(), text.span));
@@ -304,6 +311,7 @@ impl Reader<'_> {
             tls,
             backlog: backlog.unwrap_or_default(),
             pool,
+            script,
             on_silence,
             sniff_bytes: sniff_bytes.unwrap_or(unnamed.sniff_bytes),
             ..unnamed
@@ -498,7 +506,7 @@ impl Reader<'_> {
     ) -> Option<Spanned<String>> {
         let Some(otherwise) = table.get("otherwise") else {
             let closes = ["to", "pool"].iter().all(|key| table.get(key).is_none());
-            let has_routes = table.get("route").is_some();
+            let has_routes = ["route", "script"].iter().any(|key| table.get(key).is_some());
             return (!(closes && has_routes)).then(|| self.own_pool(name, table, bind));
         };
         if let Some(other) = ["to", "pool"].iter().find_map(|key| table.get(key)) {

@@ -71,6 +71,7 @@ fn property(key: &Key) -> Value {
                 { "type": "array", "items": text(example) },
             ],
         }),
+        Takes::TextOr(example, schema) => json!({ "anyOf": [text(example), table(schema)] }),
         Takes::Time => json!({
             "anyOf": [
                 { "type": "string", "pattern": TIME, "examples": ["30s", "1h30m"] },
@@ -178,7 +179,7 @@ mod tests {
     /// A value that is not the default.
     fn another(key: &Key) -> String {
         match key.takes {
-            Takes::Text(example) => format!("\"{example}\""),
+            Takes::Text(example) | Takes::TextOr(example, _) => format!("\"{example}\""),
             Takes::Texts(example) => format!("[\"{example}\"]"),
             Takes::Time => "\"77s\"".to_owned(),
             Takes::Rate => "\"7/s\"".to_owned(),

@@ -7,11 +7,11 @@ use std::time::Duration;
 use model::log::{Sample, SyslogLabel, SyslogProtocol};
 use model::{
     Access, AllDown, Authorize, Backend, Backlog, Bandwidth, Bind, ByteSize, CertificateFiles,
-    Children, ClientAuth, Config, Delay, Ftp, FtpModes, Http, HttpRequests, Idle, Limits, Listener,
-    Log, LogFormat, LogTarget, MinVersion, Mptcp, OnError, OnRemoved, Password, Pool, Protocol,
-    Queue, Refusal, Role, Route, Runtime, Secret, ServerTls, Source, Spanned, Sticky, Syslog,
-    SyslogServer, Tcp, Timeouts, TlsVersion, Transparent, UnknownName, Verbosity, Weight, When,
-    WhenFull, unit,
+    Children, ClientAuth, Config, Delay, Ftp, FtpModes, Http, HttpRequests, Idle, Language, Limits,
+    Listener, Log, LogFormat, LogTarget, MinVersion, Mptcp, OnError, OnRemoved, OnScriptError,
+    Password, Pool, Protocol, Queue, Refusal, Role, Route, Runtime, Script, Secret, ServerTls,
+    Source, Spanned, Sticky, Syslog, SyslogServer, Tcp, Timeouts, TlsVersion, Transparent,
+    UnknownName, Verbosity, Weight, When, WhenFull, unit,
 };
 
 use super::pool::{BALANCES, STICKY_BY};
@@ -146,6 +146,7 @@ impl Writer {
         self.server_tls(listener.tls.as_ref().map(|tls| &tls.value));
         let http = listener.http.as_ref().map(|http| self::http(&http.value));
         self.optional("http", http, "nobody looks at requests");
+        self.script(listener.script.as_ref().map(|script| &script.value));
         let on_silence = listener.on_silence.as_ref().map(|pool| quoted(&pool.value));
         self.optional("on_silence", on_silence, "turned away where routes ask what clients say");
         let sniff_bytes = listener.sniff_bytes;
@@ -242,6 +243,25 @@ impl Writer {
             env.map(|(name, text)| format!("{} = {}", key(name), quoted(text))).collect();
         let env = (!env.is_empty()).then(|| format!("{{ {} }}", env.join(", ")));
         self.optional("authorize.env", env, "that of replug");
+    }
+
+    fn script(&mut self, script: Option<&Script>) {
+        let Some(script) = script else { return self.optional("script", None, "nobody decides") };
+        let Script { file, language, on_error, deadline, memory, workers } = script;
+        self.value("script.file", &quoted(file), false);
+        self.choice("script.on_error", *on_error, &OnScriptError::NAMES);
+        let usual = unit::show(language.deadline());
+        self.optional("script.deadline", deadline.map(|deadline| time(Some(deadline))), &usual);
+        match language {
+            Language::Lua => {
+                let memory = memory.map(|memory| quoted(&memory.to_string()));
+                self.optional("script.memory", memory, "16MiB");
+            }
+            Language::Ruby => {
+                let workers = workers.map(|count| count.to_string());
+                self.optional("script.workers", workers, "one");
+            }
+        }
     }
 
     fn route(&mut self, listener: &str, route: &Route) {

@@ -12,12 +12,12 @@ use model::{
     AcceptProxy, Access, AddressPattern, Admin, AllDown, Authorize, Backend, BackendAddress,
     Backlog, Balance, Bandwidth, Bind, ByteRate, ByteSize, CertificateFiles, Children, ClientAuth,
     ClientProof, Clients, Config, Congestion, Credentials, Delay, Dscp, Ftp, FtpModes, HostPort,
-    Http, HttpRequests, Idle, Interface, Limits, Listener, Log, LogFormat, LogTarget, MinVersion,
-    Mptcp, OnError, OnRemoved, Password, Pool, PortRange, Program, Protocol, Proxy, ProxyOthers,
-    ProxyProtocol, ProxyTlv, ProxyVersion, Queue, Rate, Refusal, Role, Route, Runtime, Secret,
-    SendProxy, ServerTls, Source, Sources, Spanned, Sticky, StickyKey, Syslog, SyslogLabel,
-    SyslogServer, Tcp, Timeouts, TlsVersion, Transparent, UnknownName, Url, Verbosity, Weight,
-    When, WhenFull,
+    Http, HttpRequests, Idle, Interface, Language, Limits, Listener, Log, LogFormat, LogTarget,
+    MinVersion, Mptcp, OnError, OnRemoved, OnScriptError, Password, Pool, PortRange, Program,
+    Protocol, Proxy, ProxyOthers, ProxyProtocol, ProxyTlv, ProxyVersion, Queue, Rate, Refusal,
+    Role, Route, Runtime, Script, Secret, SendProxy, ServerTls, Source, Sources, Spanned, Sticky,
+    StickyKey, Syslog, SyslogLabel, SyslogServer, Tcp, Timeouts, TlsVersion, Transparent,
+    UnknownName, Url, Verbosity, Weight, When, WhenFull,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -140,13 +140,14 @@ fn listener() -> impl Strategy<Value = Listener> {
     let backlog = select(vec![1, 128, Backlog::USUAL, Backlog::MAX]);
     let sizes = Listener::SNIFF_BYTES_MIN..=Listener::SNIFF_BYTES_MAX;
     let sniffing = (option::of(0usize..3), option::of(0usize..3), sizes);
+    let sniffing = (sniffing, option::of(script()));
     let more = (tcp(), refuse, full, by, (shown, transparent), streams, (backlog, sniffing));
     (vec(bind, 1..9), vec(route(), 0..3), access, limits(), timeouts, more).prop_map(
         |(bind, routes, (access, authorize, accept), limits, timeouts, more)| {
             let (tcp, refuse, when_full, by, (shown_as, transparent), streams, numbers) = more;
             let (backlog, sniffing) = numbers;
             let (http, delay, ftp, tls) = streams;
-            let (pool, on_silence, sniff_bytes) = sniffing;
+            let ((pool, on_silence, sniff_bytes), script) = sniffing;
             let pool_named = |pool| unwritten(format!("p-{pool}"));
             Listener {
                 bind,
@@ -169,6 +170,7 @@ fn listener() -> impl Strategy<Value = Listener> {
                 transparent: transparent.map(unwritten),
                 pool: pool.map(pool_named),
                 on_silence: on_silence.map(pool_named),
+                script: script.map(unwritten),
                 sniff_bytes: ByteSize::new(sniff_bytes).expect("it is not zero"),
                 ..Listener::new("", pool_named(0))
             }
@@ -200,6 +202,26 @@ fn send_proxy() -> impl Strategy<Value = SendProxy> {
         ..SendProxy::new(ProxyVersion::V2)
     });
     prop_oneof![Just(SendProxy::new(ProxyVersion::V1)), v2]
+}
+
+fn script() -> impl Strategy<Value = Script> {
+    let file = select(vec!["route.lua", "/etc/a b/${X}\".lua", "x/é.rb"]);
+    let on_error = select(OnScriptError::NAMES.map(|(_, on_error)| on_error).to_vec());
+    let deadline = option::of((1u64..=1_000).prop_map(Duration::from_millis));
+    let memory = option::of((Script::MEMORY_MIN..1 << 30).prop_map(ByteSize::new));
+    let workers = option::of((1..=Script::WORKERS_MAX).prop_map(NonZeroU32::new));
+    (file, on_error, deadline, memory, workers).prop_map(
+        |(file, on_error, deadline, memory, workers)| {
+            let language = Language::of(file).expect("a legal name");
+            Script {
+                on_error,
+                deadline,
+                memory: memory.flatten().filter(|_| language == Language::Lua),
+                workers: workers.flatten().filter(|_| language == Language::Ruby),
+                ..Script::new(file, language)
+            }
+        },
+    )
 }
 
 fn authorize() -> impl Strategy<Value = Authorize> {

@@ -30,14 +30,14 @@ pub(super) fn check(listener: &Listener, faults: &mut Vec<Diagnostic>) {
 
 /// A listener that turns everybody away.
 fn nobody(listener: &Listener, faults: &mut Vec<Diagnostic>) {
-    if listener.pool.is_none() && listener.routes.is_empty() {
+    if listener.pool.is_none() && listener.routes.is_empty() && listener.script.is_none() {
         let span = listener.bind.first().and_then(|bind| bind.span);
         let message = format!("listener `{}` leads nowhere", listener.name);
         let fault = Diagnostic::new(Code::KeyMissing, span, message);
         faults.push(
             fault
                 .label("every client is turned away")
-                .help("write `to = \"10.0.0.11:80\"`, `pool = \"NAME\"`, or a route"),
+                .help("write `to = \"10.0.0.11:80\"`, `pool = \"NAME\"`, a route, or a script"),
         );
     }
 }
@@ -47,7 +47,7 @@ fn silence(listener: &Listener, faults: &mut Vec<Diagnostic>) {
     let Some(pool) = &listener.on_silence else { return };
     let only_datagrams =
         !listener.bind.is_empty() && listener.bind.iter().all(|bind| bind.value.is_udp());
-    if listener.sniffs() && !only_datagrams {
+    if (listener.sniffs() || listener.script.is_some()) && !only_datagrams {
         return;
     }
     let message = format!("no session ever goes to `{}` by silence", pool.value);

@@ -5,6 +5,7 @@
 //! * Where sessions go: [`route`], [`balance`], [`failover`], [`sticky`], [`queue`]; through a
 //!   proxy: [`via`], [`proxies`], or as requests to one: [`requests`].
 //!   [`named`] has the backends that say who they are.
+//!   A [`script`] may decide it.
 //! * Datagrams instead of streams: [`udp`]. Addresses within streams: [`ftp`].
 //! * Who may come, where and how many: [`access`], [`listen`], [`interface`], [`limits`]; by a
 //!   program that decides: [`authorize`].
@@ -46,6 +47,7 @@ mod requests;
 mod reset;
 mod route;
 mod scarcity;
+mod script;
 mod signal;
 mod sniff;
 mod sockets;

@@ -1,0 +1,341 @@
+//! What the answers of a script mean.
+//!
+//! The keys are those of ProxyMachine, and more. Of several that say where a session goes the
+//! first counts, in the order `remote`, `close`, `noop`. A key that is not known fails: it was
+//! meant to say something.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use engine::script::{Decision, Failure, REMOTES_MAX, RETRIES_MAX, Way, Whither};
+use mlua::{Table, Value};
+use model::BackendAddress;
+
+use super::machine::Entry;
+
+type Read<T> = Result<T, Failure>;
+
+/// All keys of a decision.
+const KEYS: [&str; 11] = [
+    "close",
+    "connect_timeout",
+    "data",
+    "default",
+    "inactivity_timeout",
+    "noop",
+    "pool",
+    "proxy",
+    "remote",
+    "reply",
+    "retries",
+];
+
+/// Longest time that a decision may name.
+const TIME_MAX: Duration = Duration::from_secs(24 * 3600);
+
+/// What a function of a script has answered.
+///
+/// # Errors
+/// What is wrong with it.
+pub(super) fn read(entry: Entry, value: Option<&Value>) -> Read<Decision> {
+    match (value, entry) {
+        (None | Some(Value::Nil), _) => Ok(Decision::Wait),
+        (Some(Value::Table(table)), _) => Reader { entry, table }.decision(),
+        (Some(Value::String(text)), Entry::Connect) => {
+            Ok(Decision::Greet(text.as_bytes().to_vec()))
+        }
+        (Some(Value::String(text)), Entry::ConnectError | Entry::Inactivity) => {
+            Ok(Decision::Close(text.as_bytes().to_vec()))
+        }
+        (Some(other), Entry::Route) => fault(format!(
+            "`route` returned a {}; it returns a table, or nil to wait",
+            other.type_name()
+        )),
+        (Some(other), entry) => fault(format!(
+            "`{}` returned a {}; it returns a text, a table, or nil",
+            entry.name(),
+            other.type_name()
+        )),
+    }
+}
+
+fn fault<T>(why: impl Into<String>) -> Read<T> {
+    Err(Failure(why.into()))
+}
+
+/// A table that was returned.
+struct Reader<'a> {
+    entry: Entry,
+    table: &'a Table,
+}
+
+impl Reader<'_> {
+    fn decision(&self) -> Read<Decision> {
+        self.know_all()?;
+        if let Some(way) = self.way()? {
+            return Ok(Decision::Go(Box::new(way)));
+        }
+        match self.get("close")? {
+            Value::Nil | Value::Boolean(false) => {}
+            Value::Boolean(true) => return Ok(Decision::Close(Vec::new())),
+            _ => return Ok(Decision::Close(self.text("close")?.unwrap_or_default())),
+        }
+        match self.get("noop")? {
+            Value::Nil | Value::Boolean(false) => {}
+            _ => return Ok(Decision::Wait),
+        }
+        fault(format!(
+            "`{}` returned a table that decides nothing: it has none of `remote`, `pool`, \
+             `default`, `close` and `noop`",
+            self.entry.name()
+        ))
+    }
+
+    /// Every key must be known.
+    fn know_all(&self) -> Read<()> {
+        for pair in self.table.pairs::<Value, Value>() {
+            let key = match pair {
+                Ok((Value::String(key), _)) => key.to_string_lossy(),
+                Ok((other, _)) => format!("{other:?}"),
+                Err(error) => return fault(error.to_string()),
+            };
+            if !KEYS.contains(&&*key) {
+                let name = self.entry.name();
+                return fault(format!(
+                    "`{name}` returned a table with `{key}`, which means nothing; known are {}",
+                    KEYS.join(", ")
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Where the session goes, if it goes anywhere.
+    fn way(&self) -> Read<Option<Way>> {
+        let pool = self.text("pool")?.map(|name| String::from_utf8_lossy(&name).into_owned());
+        let is_default = !matches!(self.get("default")?, Value::Nil | Value::Boolean(false));
+        let to = match (self.remotes()?, pool, is_default) {
+            (None, None, false) => return Ok(None),
+            (Some(remotes), None, false) => Whither::Remotes(remotes),
+            (None, Some(pool), false) => Whither::Pool(pool),
+            (None, None, true) => Whither::Default,
+            _ => return fault("`remote`, `pool` and `default` exclude each other"),
+        };
+        if !matches!(self.get("proxy")?, Value::Nil | Value::Boolean(false)) {
+            return fault("`proxy` is not in this version: no PROXY header is sent");
+        }
+        Ok(Some(Way {
+            data: self.text("data")?,
+            reply: self.text("reply")?.unwrap_or_default(),
+            connect_timeout: self.time("connect_timeout")?,
+            inactivity_timeout: self.time("inactivity_timeout")?,
+            retries: self.retries()?,
+            ..Way::new(to)
+        }))
+    }
+
+    fn remotes(&self) -> Read<Option<Vec<BackendAddress>>> {
+        let list = match self.get("remote")? {
+            Value::Nil | Value::Boolean(false) => return Ok(None),
+            Value::String(text) => vec![Value::String(text)],
+            Value::Table(list) => {
+                let all: Vec<Value> = (1..=list.raw_len().min(REMOTES_MAX + 1))
+                    .map(|at| list.raw_get(at))
+                    .collect::<mlua::Result<_>>()
+                    .map_err(|error| Failure(error.to_string()))?;
+                all
+            }
+            other => {
+                return fault(format!(
+                    "`remote` is a {}; write `\"host:port\"`, or a list of such",
+                    other.type_name()
+                ));
+            }
+        };
+        match list.len() {
+            0 => return fault("`remote` is an empty list"),
+            many if many > REMOTES_MAX => {
+                return fault(format!("`remote` names more than {REMOTES_MAX} backends"));
+            }
+            _ => {}
+        }
+        list.iter().map(remote).collect::<Read<_>>().map(Some)
+    }
+
+    fn retries(&self) -> Read<u32> {
+        match self.number("retries")? {
+            None => Ok(0),
+            Some(number) => {
+                (0..=RETRIES_MAX).find(|retries| f64::from(*retries) == number).ok_or_else(|| {
+                    Failure(format!("`retries` is a whole number from 0 to {RETRIES_MAX}"))
+                })
+            }
+        }
+    }
+
+    /// A time in seconds.
+    fn time(&self, key: &str) -> Read<Option<Duration>> {
+        let Some(seconds) = self.number(key)? else { return Ok(None) };
+        match Duration::try_from_secs_f64(seconds) {
+            Ok(time) if !time.is_zero() && time <= TIME_MAX => Ok(Some(time)),
+            _ => fault(format!("`{key}` is a time in seconds, more than 0 and at most a day")),
+        }
+    }
+
+    /// A number, or a text that is one.
+    fn number(&self, key: &str) -> Read<Option<f64>> {
+        #[expect(clippy::cast_precision_loss, reason = "what is lost is far out of range")]
+        let number = match self.get(key)? {
+            Value::Nil | Value::Boolean(false) => return Ok(None),
+            Value::Integer(number) => Some(number as f64),
+            Value::Number(number) => Some(number),
+            Value::String(text) => text.to_string_lossy().trim().parse().ok(),
+            _ => None,
+        };
+        number.map(Some).ok_or_else(|| Failure(format!("`{key}` is not a number")))
+    }
+
+    /// Bytes: a text, or a number as it is written.
+    fn text(&self, key: &str) -> Read<Option<Vec<u8>>> {
+        match self.get(key)? {
+            Value::Nil | Value::Boolean(false) => Ok(None),
+            Value::String(text) => Ok(Some(text.as_bytes().to_vec())),
+            Value::Buffer(buffer) => Ok(Some(buffer.to_vec())),
+            Value::Integer(number) => Ok(Some(number.to_string().into_bytes())),
+            Value::Number(number) => Ok(Some(number.to_string().into_bytes())),
+            other => fault(format!("`{key}` is a {}, not a text", other.type_name())),
+        }
+    }
+
+    fn get(&self, key: &str) -> Read<Value> {
+        // Without the script's own code: its time is over.
+        self.table.raw_get(key).map_err(|error| Failure(error.to_string()))
+    }
+}
+
+/// `host:port`, `[v6]:port`, `v6:port`, `unix:/path` or `original`.
+fn remote(value: &Value) -> Read<BackendAddress> {
+    let Value::String(text) = value else {
+        return fault(format!("`remote` has a {} in its list, not a text", value.type_name()));
+    };
+    let wrong = || format!("`{}` is no remote; write `\"host:port\"`", text.to_string_lossy());
+    let Ok(text) = text.to_str() else { return fault(wrong()) };
+    if &*text == "original" {
+        return Ok(BackendAddress::Original);
+    }
+    // Its port is behind the last colon.
+    if let Some((host, port)) = text.rsplit_once(':')
+        && let (Ok(IpAddr::V6(host)), Ok(port @ 1..)) = (host.parse(), port.parse::<u16>())
+    {
+        return Ok(BackendAddress::Ip(SocketAddr::new(host.into(), port)));
+    }
+    BackendAddress::parse(&text, None).map_err(|_| Failure(wrong()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mlua::Lua;
+
+    fn decided(entry: Entry, text: &str) -> Read<Decision> {
+        let lua = Lua::new();
+        let value: Value = lua.load(text).eval().expect("a legal value");
+        read(entry, Some(&value))
+    }
+
+    fn way(text: &str) -> Way {
+        match decided(Entry::Route, text) {
+            Ok(Decision::Go(way)) => *way,
+            other => panic!("{text}: {other:?}"),
+        }
+    }
+
+    #[track_caller]
+    fn check_fault(entry: Entry, text: &str, expected: &str) {
+        let Err(Failure(why)) = decided(entry, text) else { panic!("{text} was taken") };
+        assert!(why.contains(expected), "{text}: {why}");
+    }
+
+    #[test]
+    fn remotes_look_as_anywhere() {
+        for (text, expected) in [
+            ("'db.example:80'", "db.example:80"),
+            ("'10.0.0.1:80'", "10.0.0.1:80"),
+            ("'::1:80'", "[::1]:80"),
+            ("'[::1]:80'", "[::1]:80"),
+            ("'unix:/run/x'", "unix:/run/x"),
+            ("'original'", "original"),
+        ] {
+            let Whither::Remotes(remotes) = way(&format!("{{remote = {text}}}")).to else {
+                panic!("{text}")
+            };
+            assert_eq!(remotes.len(), 1);
+            assert_eq!(remotes[0].to_string(), expected);
+        }
+        for text in ["'a'", "'a:b'", "'a:0'", "'a:70000'", "''", "':80'", "'a\\nb:80'", "'\\255:1'"]
+        {
+            check_fault(Entry::Route, &format!("{{remote = {text}}}"), "is no remote");
+        }
+        let Whither::Remotes(two) = way("{remote = {'a:1', 'b:2'}}").to else { panic!() };
+        assert_eq!(two.len(), 2);
+        check_fault(Entry::Route, "{remote = {}}", "empty list");
+        check_fault(Entry::Route, "{remote = {1}}", "has a ");
+        check_fault(Entry::Route, "{remote = 7}", "`remote` is a ");
+        check_fault(Entry::Route, "{remote = table.create(65, 'a:1')}", "more than 64");
+    }
+
+    #[test]
+    fn what_goes_with_a_remote() {
+        let all = way("{remote = 'a:1', data = '', reply = 'r\\0', connect_timeout = 0.5, \
+                       inactivity_timeout = '2', retries = 10}");
+        assert_eq!(all.data.as_deref(), Some(&b""[..]));
+        assert_eq!(all.reply, b"r\0");
+        assert_eq!(all.connect_timeout, Some(Duration::from_millis(500)));
+        assert_eq!(all.inactivity_timeout, Some(Duration::from_secs(2)));
+        assert_eq!(all.retries, 10);
+        assert_eq!(way("{pool = 'db'}"), Way::new(Whither::Pool("db".to_owned())));
+        assert_eq!(way("{default = true}"), Way::new(Whither::Default));
+        assert_eq!(way("{remote = 'a:1', close = true, noop = true}").retries, 0);
+        for (wrong, why) in [
+            ("connect_timeout = 0", "more than 0"),
+            ("connect_timeout = -1", "more than 0"),
+            ("connect_timeout = 0/0", "more than 0"),
+            ("inactivity_timeout = 'soon'", "not a number"),
+            ("inactivity_timeout = 1e9", "at most a day"),
+            ("retries = 0.5", "whole number"),
+            ("retries = 101", "whole number"),
+            ("data = {}", "not a text"),
+            ("proxy = 'v2'", "not in this version"),
+            ("pool = 'b'", "exclude each other"),
+            ("inactivity_timout = 1", "`inactivity_timout`, which means nothing"),
+        ] {
+            check_fault(Entry::Route, &format!("{{remote = 'a:1', {wrong}}}"), why);
+        }
+    }
+
+    #[test]
+    fn what_is_no_way() {
+        let close = |text: &[u8]| Ok(Decision::Close(text.to_vec()));
+        for (text, expected) in [
+            ("{close = true}", close(b"")),
+            ("{close = ''}", close(b"")),
+            ("{close = 'x\\0'}", close(b"x\0")),
+            ("{close = 42}", close(b"42")),
+            ("{noop = true}", Ok(Decision::Wait)),
+            ("{close = false, noop = true}", Ok(Decision::Wait)),
+            ("nil", Ok(Decision::Wait)),
+        ] {
+            assert_eq!(decided(Entry::Route, text), expected, "{text}");
+        }
+        assert_eq!(decided(Entry::Connect, "'hi'"), Ok(Decision::Greet(b"hi".to_vec())));
+        assert_eq!(decided(Entry::ConnectError, "'hi'"), close(b"hi"));
+        assert_eq!(decided(Entry::Inactivity, "nil"), Ok(Decision::Wait));
+        check_fault(Entry::Route, "{}", "decides nothing");
+        check_fault(Entry::Route, "{reply = 'x'}", "decides nothing");
+        check_fault(Entry::Route, "{close = false}", "decides nothing");
+        check_fault(Entry::Route, "'x'", "returned a string");
+        check_fault(Entry::Route, "true", "returned a boolean");
+        check_fault(Entry::Route, "{[1] = 'x'}", "means nothing");
+        check_fault(Entry::Connect, "7", "a text, a table, or nil");
+    }
+}
