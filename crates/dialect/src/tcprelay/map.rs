@@ -4,11 +4,12 @@ use std::collections::HashSet;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use model::log::{Facility, Tag};
 use model::{
-    Access, Authorize, Backlog, Balance, Bind, Code, Config, Diagnostic, Idle, Limits, Listener,
-    Log, LogFormat, LogTarget, Pool, Refusal, Source, Span, Spanned, Sticky, Syslog, SyslogLabel,
-    SyslogServer, Tcp, Timeouts, WhenFull, check,
+    AcceptProxy, Access, Authorize, Backlog, Balance, Bind, Code, Config, Diagnostic, Idle, Limits,
+    Listener, Log, LogFormat, LogTarget, Pool, Refusal, Source, Span, Spanned, Sticky, Syslog,
+    SyslogLabel, SyslogServer, Tcp, Timeouts, WhenFull, check,
 };
 
 use super::anywhere::Anywhere;
@@ -122,6 +123,7 @@ impl Parts<'_> {
         if self.options.inetd {
             // The socket is as it came; what is said of the first is how its clients are served.
             let first = self.spawnd.listens.first();
+            faults.extend(first.and_then(|first| first.haproxy).map(believes_all));
             let bind = Spanned::default_of(Bind::Inetd);
             let who = (access, self.authorize(first, faults));
             let listener = self.listener(NAME, bind, who, first);
@@ -145,6 +147,7 @@ impl Parts<'_> {
                 name = format!("{plain}-{number}");
             }
             unserved(listen, faults);
+            faults.extend(listen.haproxy.map(believes_all));
             let who = (access.clone(), self.authorize(Some(listen), faults));
             listeners.push(self.listener(&name, bind, who, Some(listen)));
         }
@@ -165,6 +168,7 @@ impl Parts<'_> {
         };
         Listener {
             bind: vec![bind],
+            proxy_protocol: listen.and_then(|listen| listen.haproxy).map(proxy_protocol),
             access,
             authorize,
             timeouts: self.timeouts(),
@@ -400,4 +404,20 @@ fn mechanism(value: Option<&str>, faults: &mut Vec<Diagnostic>, notes: &mut Vec<
             .help("epoll is used whatever it is; unset it"),
         ),
     }
+}
+
+/// Headers of the PROXY protocol are taken from whoever connects: there is no word for whom.
+fn proxy_protocol(span: Span) -> Spanned<AcceptProxy> {
+    let v4 = IpNet::from(Ipv4Net::default());
+    let everybody = [v4, Ipv6Net::default().into()];
+    let from = everybody.map(|range| Spanned::at(range.into(), span));
+    Spanned::at(AcceptProxy::new(from.into()), span)
+}
+
+fn believes_all(span: Span) -> Diagnostic {
+    let message = "whoever connects here is believed about whose connection it is";
+    Diagnostic::new(Code::ReadAs, span, message).label("from everybody").help(
+        "let only the proxy reach this port; or convert this file, and name the proxy in `from` of \
+         `proxy_protocol`",
+    )
 }

@@ -46,6 +46,8 @@ pub(super) struct Listen {
     pub(super) tls: Option<Span>,
     /// What questions to a program call it.
     pub(super) realm: Option<Spanned<String>>,
+    /// Clients come through a proxy, which tells whose connections they are.
+    pub(super) haproxy: Option<Span>,
     pub(super) backlog: Option<Spanned<Backlog>>,
     pub(super) dscp: Option<Spanned<Dscp>>,
     pub(super) interface: Option<Spanned<Interface>>,
@@ -273,10 +275,8 @@ impl Listen {
             "dscp" => self.dscp = cursor.read(value::dscp),
             "vrf" => self.interface = cursor.read(value::interface),
             "haproxy" => {
-                if let Some(Spanned { value: true, span }) = cursor.boolean() {
-                    let message = "reading the PROXY protocol is not in this version";
-                    cursor.faults.push(not_yet(span, message, "leave `haproxy` out"));
-                }
+                self.haproxy =
+                    cursor.boolean().filter(|told| told.value).and_then(|told| told.span);
             }
             "sticky" => self.sticky.read(cursor),
             "mode" | "userid" | "groupid" => {

@@ -249,3 +249,24 @@ fn t20_inetd() {
     drop(client);
     relay.expect_exit(0);
 }
+
+/// `haproxy = yes`: clients are those that a proxy tells of. Where we differ: tcprelay takes the
+/// header for data.
+#[test]
+fn haproxy_is_honoured() {
+    let a = name('A');
+    let rules = "deny 192.0.2.0/24\n permit 0.0.0.0/0";
+    let relay = Relay::start_with(&[], "haproxy = yes", rules, &remote(a.address()));
+    let come_from = |address: &str| {
+        let client = Peer::connect(&relay.address);
+        client.send(format!("PROXY TCP4 {address} 10.0.0.1 5 6\r\n").as_bytes());
+        client
+    };
+    come_from("198.51.100.7").expect(b"A");
+    let turned_away = [come_from("192.0.2.7"), Peer::connect(&relay.address)];
+    turned_away[1].send(b"hello\r\n");
+    for client in turned_away {
+        client.wait_end().expect("it ends");
+    }
+    assert_eq!(a.accepted(), 1);
+}
