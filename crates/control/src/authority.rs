@@ -1,9 +1,8 @@
 //! Programs that decide which clients may come: run, asked, and ended.
 //!
 //! Each program has a task of its own with its `children`; each of these is a `child` with a task of
-//! its own, so that nothing waits for one that does not answer. `start` is how a process begins,
-//! `pace` when the next may, and `complaints` what becomes of its standard error. Nothing of it is a
-//! session: those wait at their shards, and have their own deadline.
+//! its own, so that nothing waits for one that does not answer. Nothing of it is a session: those
+//! wait at their shards, and have their own deadline.
 
 use std::sync::Arc;
 
@@ -14,11 +13,10 @@ use tokio::task::JoinHandle;
 
 mod child;
 mod children;
-mod complaints;
-mod pace;
-mod start;
 
 use children::Children;
+
+use crate::program::{Course, Orders};
 
 /// The programs under way.
 pub(crate) struct Authorities {
@@ -32,26 +30,6 @@ struct Followed {
     authority: Arc<Authority>,
     orders: watch::Sender<Orders>,
     task: JoinHandle<()>,
-}
-
-/// What a program is told.
-#[derive(Clone, Copy, Debug, Default)]
-struct Orders {
-    course: Course,
-    /// Grows with each time that what has failed is to be tried again.
-    again: u64,
-}
-
-/// What becomes of a program.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Course {
-    /// It is asked.
-    #[default]
-    Serve,
-    /// It ends once nobody asks any more.
-    Retire,
-    /// It ends now.
-    End,
 }
 
 impl Authorities {

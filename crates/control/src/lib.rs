@@ -10,7 +10,8 @@
 //! - `log`: session records and notices on their way to a file, a stream or
 //!   syslog, on a thread of their own;
 //! - `names`: host names of backends, resolved again and again;
-//! - `authority`: programs that decide which clients may come, and their children;
+//! - `authority`: programs that decide which clients may come, and their children; `program`: what
+//!   holds for every program that is run;
 //! - `certificates`: those of listeners that speak TLS, read again when they change;
 //! - `activation`: sockets that the process was started with;
 //! - `systemd`, `watchdog`: what the service manager is told;
@@ -34,6 +35,7 @@ mod names;
 mod pidfile;
 mod privileges;
 mod process;
+mod program;
 mod reload;
 mod supervise;
 mod systemd;

@@ -7,28 +7,21 @@
 use std::collections::HashMap;
 use std::process::ExitStatus;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use engine::authority::{Decision, Question, Undecided};
 use engine::journal::Journal;
-use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{ChildStdin, ChildStdout};
 use tokio::sync::mpsc;
 use tokio::task::{Id, JoinHandle};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until};
 use wire::Parse;
 use wire::mavis::{self, Attribute};
 
-use super::complaints;
-use super::pace::Life;
-
-/// How long a child may take to end once its standard input has, and again once it was told to.
-const END_MAX: Duration = Duration::from_secs(1);
-
-/// How long what a child has said last is waited for once it has ended: what it has started may
-/// hold its standard error open.
-const LAST_WORDS_MAX: Duration = Duration::from_millis(200);
+use crate::program::Life;
+use crate::program::complaints::{self, Budget};
+use crate::program::end;
 
 /// A question on its way to a child.
 #[derive(Debug)]
@@ -121,7 +114,7 @@ impl Child {
     ) -> Option<Self> {
         let (stdin, stdout) = (process.stdin.take()?, process.stdout.take()?);
         let (stderr, pid) = (process.stderr.take()?, process.id()?);
-        let complaints = tokio::spawn(complaints::tell(stderr, path, pid, journal));
+        let complaints = tokio::spawn(complaints::tell(stderr, path, pid, Budget::FEW, journal));
         Some(Self {
             process,
             pid,
@@ -247,44 +240,14 @@ impl Child {
     }
 
     async fn end(self, why: Why) -> Farewell {
-        let Self { mut process, pid, stdin, stdout, mut complaints, .. } = self;
+        let Self { mut process, pid, stdin, stdout, complaints, .. } = self;
         drop((stdin, stdout));
         let status = match why {
-            Why::Dismissed | Why::Itself => end_in_order(&mut process).await,
-            Why::Foreign | Why::OutOfStep | Why::Late => {
-                signal(&process, Signal::KILL);
-                killed(&mut process).await
-            }
+            Why::Dismissed | Why::Itself => end::in_order(&mut process).await,
+            Why::Foreign | Why::OutOfStep | Why::Late => end::at_once(&mut process).await,
         };
-        if timeout(LAST_WORDS_MAX, &mut complaints).await.is_err() {
-            complaints.abort();
-        }
+        end::hear_out(complaints).await;
         Farewell { pid, why, status }
-    }
-}
-
-/// Waits for the end of a process whose streams are closed; helps it, if it takes too long.
-async fn end_in_order(process: &mut tokio::process::Child) -> Option<ExitStatus> {
-    for help in [Signal::TERM, Signal::KILL] {
-        if let Ok(ended) = timeout(END_MAX, process.wait()).await {
-            return ended.ok();
-        }
-        signal(process, help);
-    }
-    killed(process).await
-}
-
-/// Waits for the end of a process that was killed; one that the kernel holds is left behind.
-async fn killed(process: &mut tokio::process::Child) -> Option<ExitStatus> {
-    timeout(END_MAX, process.wait()).await.ok()?.ok()
-}
-
-/// Sends a signal to a child and to what it has started, unless it was waited for already.
-fn signal(process: &tokio::process::Child, signal: Signal) {
-    let pid = process.id().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
-    if let Some(group) = pid {
-        // One that has ended takes none, which is as well.
-        let _ = kill_process_group(group, signal);
     }
 }
 

@@ -5,6 +5,7 @@
 //! to another, once.
 
 use std::collections::VecDeque;
+use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,9 +17,8 @@ use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
 
 use super::child::{Child, Errand, Farewell, Report, Why};
-use super::pace::Pace;
-use super::start::start;
-use super::{Course, Orders};
+use crate::program::start::start;
+use crate::program::{Course, Orders, Pace};
 
 /// Reports of children that may wait to be looked at; more make the children wait.
 const REPORTS_MAX: usize = 64;
@@ -154,7 +154,7 @@ impl Children {
                 break;
             }
             let at_once = self.at_once();
-            let child = start(&self.program).and_then(|process| {
+            let child = start(&self.program, Stdio::piped()).and_then(|process| {
                 // One that has lost them is killed as it is dropped.
                 Child::new(process, Arc::clone(&self.path), at_once, self.journal.clone())
                     .ok_or_else(|| "it has lost its streams".to_owned())

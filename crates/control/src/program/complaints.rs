@@ -1,4 +1,4 @@
-//! The standard error of a child, line by line in the log.
+//! What a child says on its standard error, or on another stream, line by line in the log.
 //!
 //! It is read to its end whatever happens, so that a child never waits for us. Of many lines only
 //! some are told, and the rest counted; one that never stops is read with rests, so that it takes
@@ -11,10 +11,7 @@ use engine::journal::{Journal, Level, Notice};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::time::Instant;
 
-/// Lines that are told in a while.
-const LINES_MAX: u32 = 20;
-
-/// How long that is.
+/// The while in which so many lines are told.
 const WHILE: Duration = Duration::from_secs(10);
 
 /// What is told of one line, in bytes.
@@ -27,10 +24,11 @@ const READ_BYTES: usize = 16 * 1_024;
 const REST: Duration = Duration::from_millis(10);
 
 /// Tells `journal` what comes out of `stream`, until that ends.
-pub(super) async fn tell(
+pub(crate) async fn tell(
     mut stream: impl AsyncRead + Unpin,
     program: Arc<str>,
     pid: u32,
+    mut budget: Budget,
     journal: Journal,
 ) {
     let remark = |level, text: String| journal.notice(Notice::Remark { level, text });
@@ -41,7 +39,7 @@ pub(super) async fn tell(
         }
     };
     let mut buffer = vec![0; READ_BYTES];
-    let (mut lines, mut budget) = (Lines::default(), Budget::new(Instant::now()));
+    let mut lines = Lines::default();
     // An error is an end, too.
     while let Ok(length @ 1..) = stream.read(&mut buffer).await {
         let now = Instant::now();
@@ -94,8 +92,11 @@ impl Lines {
 
 /// How many lines may still be told.
 #[derive(Debug)]
-struct Budget {
-    since: Instant,
+pub(crate) struct Budget {
+    /// In a while.
+    lines_max: u32,
+    /// When the while began; `None`: none has been told yet.
+    since: Option<Instant>,
     told: u32,
     left_out: u64,
 }
@@ -110,15 +111,19 @@ enum Taken {
 }
 
 impl Budget {
-    fn new(now: Instant) -> Self {
-        Self { since: now, told: 0, left_out: 0 }
+    /// For a program that has little to say.
+    pub(crate) const FEW: Self = Self::new(20);
+
+    /// So many lines in ten seconds.
+    pub(crate) const fn new(lines_max: u32) -> Self {
+        Self { lines_max, since: None, told: 0, left_out: 0 }
     }
 
     fn take(&mut self, now: Instant) -> Taken {
-        if now.saturating_duration_since(self.since) >= WHILE {
-            (self.since, self.told) = (now, 0);
+        if self.since.is_none_or(|since| now.saturating_duration_since(since) >= WHILE) {
+            (self.since, self.told) = (Some(now), 0);
         }
-        if self.told == LINES_MAX {
+        if self.told == self.lines_max {
             self.left_out += 1;
             return Taken::Counted;
         }
@@ -147,10 +152,10 @@ mod tests {
     #[test]
     fn of_many_lines_some_are_told_and_the_rest_counted() {
         let now = Instant::now();
-        let mut budget = Budget::new(now);
-        let taken: Vec<_> = (0..LINES_MAX + 5).map(|_| budget.take(now)).collect();
+        let mut budget = Budget::new(20);
+        let taken: Vec<_> = (0..25).map(|_| budget.take(now)).collect();
         let told = taken.iter().filter(|taken| **taken == Taken::Told { before: 0 }).count();
-        assert_eq!(told, LINES_MAX as usize);
+        assert_eq!(told, 20);
         assert_eq!(budget.take(now + WHILE), Taken::Told { before: 5 });
     }
 }

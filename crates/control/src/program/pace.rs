@@ -18,7 +18,7 @@ const LIFE_MIN: Duration = Duration::from_secs(10);
 
 /// The pace of one program.
 #[derive(Debug)]
-pub(super) struct Pace {
+pub(crate) struct Pace {
     pause: Duration,
     next: Instant,
     /// Whether one has ended at once since the last was started: those that were started together
@@ -28,7 +28,7 @@ pub(super) struct Pace {
 
 /// What a child was good for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Life {
+pub(crate) enum Life {
     /// It has answered.
     Useful,
     /// It was never heard of, for this long.
@@ -36,30 +36,30 @@ pub(super) enum Life {
 }
 
 impl Pace {
-    pub(super) fn new(now: Instant) -> Self {
+    pub(crate) fn new(now: Instant) -> Self {
         Self { pause: Duration::ZERO, next: now, has_ended: false }
     }
 
     /// When one may be started.
-    pub(super) fn next(&self) -> Instant {
+    pub(crate) fn next(&self) -> Instant {
         self.next
     }
 
     /// One has been started.
-    pub(super) fn started(&mut self, now: Instant) {
+    pub(crate) fn started(&mut self, now: Instant) {
         self.next = now + self.pause;
         self.has_ended = false;
     }
 
     /// One could not be started. Gives the pause until the next.
-    pub(super) fn failed(&mut self, now: Instant) -> Duration {
+    pub(crate) fn failed(&mut self, now: Instant) -> Duration {
         self.pause = (self.pause * 2).clamp(PAUSE_MIN, PAUSE_MAX);
         self.next = now + self.pause;
         self.pause
     }
 
     /// One has ended by itself.
-    pub(super) fn ended(&mut self, now: Instant, life: Life) {
+    pub(crate) fn ended(&mut self, now: Instant, life: Life) {
         match life {
             Life::Useful => self.reset(now),
             Life::Idle(lived) if lived >= LIFE_MIN => self.reset(now),
@@ -72,7 +72,7 @@ impl Pace {
     }
 
     /// One has answered, or whatever was wrong may be over.
-    pub(super) fn reset(&mut self, now: Instant) {
+    pub(crate) fn reset(&mut self, now: Instant) {
         *self = Self::new(now);
     }
 }

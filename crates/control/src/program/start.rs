@@ -24,18 +24,19 @@ const OWN_VARIABLES: [&str; 7] = [
     "WATCHDOG_USEC",
 ];
 
-/// Starts a child of `program`; its streams are pipes. One that is dropped is killed.
+/// Starts a child of `program`, which reads from `stdin`; its other streams are pipes. One that is
+/// dropped is killed.
 ///
 /// # Errors
 /// Why it cannot be started, for people.
-pub(super) fn start(program: &Program) -> Result<Child, String> {
+pub(crate) fn start(program: &Program, stdin: Stdio) -> Result<Child, String> {
     let [path, arguments @ ..] = &*program.exec else {
         return Err("no program is named".to_owned());
     };
     let mut command = Command::new(path);
     command
         .args(arguments)
-        .stdin(Stdio::piped())
+        .stdin(stdin)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .process_group(0)
@@ -132,9 +133,12 @@ mod tests {
     #[test]
     fn what_cannot_be_started_says_why() {
         let program = |path: &str| Program::new(vec![path.to_owned()]);
-        let why = start(&program("/no/such/program")).expect_err("it is not there");
+        let why = start(&program("/no/such/program"), Stdio::null()).expect_err("it is not there");
         assert!(why.starts_with("No such file"), "{why}");
         let lost = Program { home: Some("/no/such/home".to_owned()), ..program("/bin/true") };
-        assert_eq!(start(&lost).expect_err("no home"), "there is no directory /no/such/home");
+        assert_eq!(
+            start(&lost, Stdio::null()).expect_err("no home"),
+            "there is no directory /no/such/home"
+        );
     }
 }
