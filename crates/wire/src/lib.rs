@@ -10,6 +10,7 @@
 //! - [`postgres`]: the first message of a PostgreSQL client;
 //! - [`protocol`]: which protocol first bytes belong to;
 //! - [`proxy_header`]: whose connection a proxy hands on, by the PROXY protocol;
+//! - [`ruby`]: questions to workers that run Ruby files, and their answers;
 //! - [`resp`]: commands and replies of Redis;
 //! - [`socks`]: asking a proxy by SOCKS 4, 4A and 5, and being asked;
 //! - [`starttls`]: what is said in the clear until TLS begins;
@@ -33,6 +34,7 @@ pub mod postgres;
 pub mod protocol;
 pub mod proxy_header;
 pub mod resp;
+pub mod ruby;
 pub mod socks;
 pub mod starttls;
 pub mod tls;
