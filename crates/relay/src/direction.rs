@@ -62,6 +62,8 @@ enum Held {
         taken: usize,
     },
     Pipe(Pipe),
+    /// Until somebody says what becomes of it, nothing moves.
+    Kept(Box<[u8]>),
 }
 
 /// How far this direction has come; drawn above.
@@ -169,6 +171,21 @@ impl Direction {
         self.phase == Phase::Ended
     }
 
+    /// What the rewriter has kept.
+    pub(crate) fn kept(&self) -> Option<&[u8]> {
+        match self.held.as_deref()? {
+            Held::Kept(bytes) => Some(bytes),
+            Held::Prefix(_) | Held::Bytes { .. } | Held::Pipe(_) => None,
+        }
+    }
+
+    /// Goes on with `bytes` in the place of what was kept; nothing if nothing was.
+    pub(crate) fn release(&mut self, bytes: Box<[u8]>) {
+        if self.kept().is_some() {
+            self.held = (!bytes.is_empty()).then(|| Held::Prefix(bytes).into());
+        }
+    }
+
     /// Whether something waits for the receiver to take it.
     pub(crate) fn holds(&self) -> bool {
         self.held.is_some()
@@ -257,6 +274,7 @@ impl Direction {
                 }
                 Held::Bytes { bytes, taken } => to.poll_send(cx, &bytes[*taken..]),
                 Held::Pipe(pipe) => to.poll_write(cx, |socket| pipe.empty_into(socket)),
+                Held::Kept(_) => return Poll::Pending,
             };
             match sent {
                 Poll::Pending => return Poll::Pending,
@@ -280,6 +298,7 @@ impl Direction {
             }
             Some(Held::Pipe(pipe)) => pipe.is_empty(),
             Some(Held::Prefix(prefix)) => prefix.is_empty(),
+            Some(Held::Kept(_)) => false,
         };
         if empty {
             self.held = None;
@@ -464,9 +483,13 @@ impl Direction {
         if next != Next::Rewrite {
             self.drop_rewriter();
         }
+        if next == Next::Keep {
+            self.held = Some(Held::Kept(out.into()).into());
+            return Ok(());
+        }
         self.pass_on_rewritten(to, &out)?;
         match next {
-            Next::Rewrite | Next::Pass => Ok(()),
+            Next::Rewrite | Next::Pass | Next::Keep => Ok(()),
             Next::Refuse => {
                 self.phase = Phase::Last;
                 Err(Broken { end: Socketward::From, fault: Fault::Refused })

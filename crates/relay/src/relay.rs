@@ -125,6 +125,16 @@ impl Relay {
         (self.client, self.backend)
     }
 
+    /// What a rewriter has kept of the backend's bytes.
+    pub fn kept(&self) -> Option<&[u8]> {
+        self.state.to_client.kept()
+    }
+
+    /// Delivers `bytes` to the client in the place of those. Poll it again then.
+    pub fn release(&mut self, bytes: Box<[u8]>) {
+        self.state.to_client.release(bytes);
+    }
+
     /// Whether anything has come from the backend, delivered or not.
     pub fn has_answer(&self) -> bool {
         let to_client = &self.state.to_client;

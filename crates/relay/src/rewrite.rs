@@ -30,4 +30,7 @@ pub enum Next {
     Pass,
     /// They are not wanted: what is in `out` is delivered, then both peers are reset.
     Refuse,
+    /// They wait in their socket: what is in `out` is kept until [`Relay::release`](crate::Relay::release)
+    /// says what is delivered in its place; the rewriter is dropped.
+    Keep,
 }

@@ -35,7 +35,7 @@ fn run(aim: &Aim, sent: &[u8], size: usize) -> (String, Next, Vec<String>) {
         match next {
             Next::Rewrite => next = requests.rewrite(piece, &mut out),
             Next::Pass => out.extend_from_slice(piece),
-            Next::Refuse => {}
+            Next::Refuse | Next::Keep => {}
         }
         assert!(requests.held.len() < HEAD_BYTES_MAX);
     }
