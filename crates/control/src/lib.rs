@@ -12,6 +12,7 @@
 //! - `names`: host names of backends, resolved again and again;
 //! - `authority`: programs that decide which clients may come, and their children; `program`: what
 //!   holds for every program that is run;
+//! - `ruby`: Ruby files that decide where sessions go, and their workers;
 //! - `certificates`: those of listeners that speak TLS, read again when they change;
 //! - `activation`: sockets that the process was started with;
 //! - `systemd`, `watchdog`: what the service manager is told;
@@ -37,6 +38,7 @@ mod privileges;
 mod process;
 mod program;
 mod reload;
+mod ruby;
 mod supervise;
 mod systemd;
 mod watch;

@@ -34,6 +34,7 @@ use crate::names::{Names, Sources};
 use crate::pidfile::{self, PidFile};
 use crate::privileges::{Identity, Leaves};
 use crate::reload::{Files, Running};
+use crate::ruby::Rubies;
 use crate::supervise::{End, Signals, Supervisor};
 use crate::systemd::{Contact, Manager};
 use crate::watch::Watch;
@@ -264,6 +265,11 @@ impl Started {
         let addresses = bound.addresses();
         let is_client = bound.is_client();
         tell_unused(&bound, &log);
+        let mut rubies = Rubies::new(log.journal().clone());
+        if let Err(refusal) = runtime.block_on(rubies.add(&script::ruby::all(&scripts))) {
+            finish(log);
+            return refuse(Fault::of(refusal, Exit::Configuration));
+        }
         let material = Material { scripts: &scripts, tls: &loaded };
         let engine = match Engine::start(bound, &config, material, log.journal().clone()) {
             Ok(engine) => engine,
@@ -280,6 +286,7 @@ impl Started {
             let desk = door.map(|door| Desk::open(door, &tell)).transpose();
             let desk = desk.map_err(|error| Fault::failed("cannot take orders", &error))?;
             let watch = Watch::new(files.as_ref().map_or(&[], |files| &files.watched));
+            rubies.entitle(&scripts, addresses.clone(), engine.gauge());
             ready(&addresses);
             let manager = Arc::new(Manager::new(contact, log.journal().clone()));
             manager.ready(format_args!("accepts clients on {} addresses", addresses.len()));
@@ -302,6 +309,7 @@ impl Started {
                 authorities,
                 loaded,
                 certificates,
+                rubies,
                 log,
                 manager,
                 config,

@@ -29,6 +29,7 @@ use crate::exit::{Exit, exit_of};
 use crate::log;
 use crate::missing::Missing;
 use crate::names::Names;
+use crate::ruby::Rubies;
 use crate::systemd::Manager;
 
 /// Longest wait for the first answers about names that are new. Sessions wait for later ones.
@@ -105,6 +106,7 @@ pub(crate) struct Running<'a> {
     /// What listeners speak TLS with.
     pub(crate) loaded: Loaded,
     pub(crate) certificates: Certificates,
+    pub(crate) rubies: Rubies,
     pub(crate) log: &'a log::Running,
     /// Told when it begins to reload, and when that has ended.
     pub(crate) manager: Arc<Manager>,
@@ -175,12 +177,18 @@ impl Running<'_> {
                 Err(refusal) => Reloaded::Refused(refusal),
             };
         }
+        if let Err(text) = self.rubies.add(&script::ruby::all(&scripts)).await {
+            return Reloaded::Refused(Refusal::of(text, Exit::Configuration));
+        }
         match self.prepare(&config, &scripts) {
             Ok(next) => {
                 self.swap(config, scripts, next).await;
                 Reloaded::Done(lines)
             }
-            Err(refusal) => Reloaded::Refused(refusal),
+            Err(refusal) => {
+                self.rubies.keep(&script::ruby::all(&self.scripts));
+                Reloaded::Refused(refusal)
+            }
         }
     }
 
@@ -254,6 +262,9 @@ impl Running<'_> {
         self.authorities.keep(self.engine.authorities());
         self.certificates.replace(&loaded);
         self.loaded = loaded;
+        self.rubies.keep(&script::ruby::all(&scripts));
+        let addresses = self.engine.addresses();
+        self.rubies.entitle(&scripts, addresses, self.engine.gauge());
         match desk {
             NextDesk::Same => {}
             NextDesk::Closed => self.desk = None,

@@ -63,6 +63,7 @@ impl Supervisor<'_> {
     /// Ends what sessions needed, now that there is none.
     async fn leave(mut self, end: End) -> (End, Engine) {
         self.running.authorities.end().await;
+        self.running.rubies.end().await;
         (end, self.running.engine)
     }
 
@@ -108,6 +109,7 @@ impl Supervisor<'_> {
         self.running.log.reopen();
         self.running.names.resolve_again();
         self.running.authorities.try_again();
+        self.running.rubies.try_again();
         match self.running.files {
             Some(_) => drop(self.reload(Extent::All, Why::Ordered).await),
             None => {

@@ -5,6 +5,7 @@
 //! [`Question`]s and answers with [`Decision`]s. What runs a script stands in crate `script`; here
 //! is only what sessions know of it. An answer may take time, in which other sessions go on.
 
+use std::any::Any;
 use std::collections::HashMap;
 use std::fmt;
 use std::net::SocketAddr;
@@ -26,7 +27,7 @@ pub const REMOTES_MAX: usize = 64;
 pub const RETRIES_MAX: u32 = 100;
 
 /// A script that was loaded.
-pub trait Script: fmt::Debug + Send + Sync {
+pub trait Script: Any + fmt::Debug + Send + Sync {
     /// What messages call it: the path of its file.
     fn name(&self) -> &str;
 
@@ -72,7 +73,20 @@ pub struct Answers {
 pub trait Counsel {
     /// Asks. Whoever drops the answer before it is there takes the question back.
     fn ask<'a>(&'a mut self, question: Question<'a>, now: Now) -> Asking<'a>;
+
+    /// Whether it is to be asked what the first bytes of a backend become.
+    fn filters(&self) -> bool {
+        false
+    }
+
+    /// What these first bytes of a backend become; nothing else of it is asked about.
+    fn filter<'a>(&'a mut self, first: &'a [u8]) -> Filtering<'a> {
+        Box::pin(std::future::ready(Ok(first.into())))
+    }
 }
+
+/// Bytes in the place of others, which may take time.
+pub type Filtering<'a> = Pin<Box<dyn Future<Output = Result<Box<[u8]>, Failure>> + 'a>>;
 
 /// An answer that may take time.
 pub type Asking<'a> = Pin<Box<dyn Future<Output = Result<Decision, Failure>> + 'a>>;

@@ -61,7 +61,7 @@ pub use log::{
 pub use proxy::{Credentials, Password, Proxy, ProxyProtocol};
 pub use proxy_header::{AcceptProxy, ProxyOthers, ProxyTlv, ProxyVersion, SendProxy};
 pub use route::{Protocol, Route, TlsVersion, When};
-pub use script::{Language, OnScriptError, Script};
+pub use script::{Compat, Language, OnScriptError, Script};
 pub use source::{SourceId, Sources, Span, Spanned};
 pub use tcp::{Congestion, Dscp, Mptcp, Tcp};
 pub use tls::{

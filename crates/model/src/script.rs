@@ -10,7 +10,7 @@ use crate::unit::bytes::ByteSize;
 pub struct Script {
     /// The path of its file.
     pub file: String,
-    /// The language of the file, by the end of its name.
+    /// The language of the file; by the end of its name, unless told.
     pub language: Language,
     /// What becomes of a client for whom the script fails.
     pub on_error: OnScriptError,
@@ -20,6 +20,8 @@ pub struct Script {
     /// How much memory each of its machines may have, from [`Script::MEMORY_MIN`] on; `None`:
     /// [`Script::MEMORY`]. For Lua only.
     pub memory: Option<ByteSize>,
+    /// What its blocks mean. For Ruby only.
+    pub compat: Compat,
     /// How many processes run it, at most [`Script::WORKERS_MAX`]; `None`: one. For Ruby only.
     pub workers: Option<NonZeroU32>,
 }
@@ -43,6 +45,7 @@ impl Script {
             deadline: None,
             memory: None,
             workers: None,
+            compat: Compat::default(),
         }
     }
 
@@ -70,6 +73,9 @@ impl Language {
     /// Both, by what the names of their files end in.
     pub const ENDS: [(&str, Self); 2] = [("lua", Self::Lua), ("rb", Self::Ruby)];
 
+    /// Both, by the names under which they are configured.
+    pub const NAMES: [(&str, Self); 2] = [("lua", Self::Lua), ("ruby", Self::Ruby)];
+
     /// The language of a file.
     pub fn of(file: &str) -> Option<Self> {
         let (_, end) = file.rsplit_once('.')?;
@@ -91,6 +97,21 @@ impl Language {
             Self::Ruby => Duration::from_secs(5),
         }
     }
+}
+
+/// What the blocks of a Ruby file mean where ProxyMachine differs from what its users expect.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Compat {
+    /// What its README says: `return` leaves a block, and `nil` waits for more.
+    #[default]
+    Replug,
+    /// Exactly what they do in version 1.2.4.
+    ProxyMachine,
+}
+
+impl Compat {
+    /// Both, by the names under which they are configured.
+    pub const NAMES: [(&str, Self); 2] = [("replug", Self::Replug), ("1.2.4", Self::ProxyMachine)];
 }
 
 /// What becomes of a client for whom a script fails: it has an error, or exceeds what it may take.

@@ -7,7 +7,8 @@
 //! - [`lua`]: Luau, in one VM per shard; `machine` is that VM with what it may take, `talk` a
 //!   session's questions, `decision` what its answers mean;
 //! - [`pending`]: how a script waits for others while its shard goes on;
-//! - [`library`]: what a script is given beside its language.
+//! - [`library`]: what a script is given beside its language;
+//! - [`ruby`]: Ruby files, which run in processes of their own.
 //!
 //! A script may do what it likes within its VM and nothing without. Whatever it does, it ends with
 //! a decision or a failure of one session.
@@ -16,3 +17,4 @@ pub mod library;
 pub mod load;
 pub mod lua;
 pub mod pending;
+pub mod ruby;

@@ -11,6 +11,7 @@ use model::{Code, Config, Diagnostic, Language, Script};
 
 use crate::library::Library;
 use crate::lua::LuaScript;
+use crate::ruby;
 
 /// The scripts of a configuration.
 #[derive(Debug, Default)]
@@ -70,7 +71,12 @@ impl Loader {
                 files.extend(read_files);
                 Ok(Arc::new(loaded?))
             }
-            Language::Ruby => Err("Ruby is not in this version".to_owned()),
+            Language::Ruby => {
+                let path = PathBuf::from(&script.file);
+                files.push(path.clone());
+                // What is in it a worker finds out, once the process may start one.
+                Ok(Arc::new(ruby::File::new(ruby::Source::new(script, &read(&path)?))))
+            }
         }
     }
 }

@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 use std::path::Path;
 use std::time::Duration;
 
-use model::{ByteSize, Code, Diagnostic, Language, OnScriptError, Script, Spanned, unit};
+use model::{ByteSize, Code, Compat, Diagnostic, Language, OnScriptError, Script, Spanned, unit};
 use toml::de::DeValue;
 
 use super::Reader;
@@ -19,9 +19,14 @@ pub(super) const SCRIPT: Schema = Schema {
         Key::new(
             "file",
             Takes::Text("route.lua"),
-            "The script: a path in full, or from the folder of this file on. It ends in `.lua`.",
+            "The script: a path in full, or from the folder of this file on. It ends in `.lua` or `.rb`.",
         )
         .required(),
+        Key::new(
+            "language",
+            Takes::Choice(&keys::names(&Language::NAMES)),
+            "What it is written in, if the end of its name does not say so.",
+        ),
         Key::new(
             "on_error",
             Takes::Choice(&keys::names(&OnScriptError::NAMES)),
@@ -46,6 +51,13 @@ pub(super) const SCRIPT: Schema = Schema {
             Takes::Count(Script::WORKERS_MAX as usize),
             "How many processes run it; one if it is left out. For Ruby.",
         ),
+        Key::new(
+            "compat",
+            Takes::Choice(&keys::names(&Compat::NAMES)),
+            "What its blocks mean: what ProxyMachine's README says, or exactly what they do in its \
+             version 1.2.4. For Ruby.",
+        )
+        .default("\"replug\""),
     ],
     also: &[],
     later: &[],
@@ -68,7 +80,7 @@ impl Reader<'_> {
                 return None;
             }
             let file = self.text(listener, "script")?;
-            let (file, language) = self.script_file(&file)?;
+            let (file, language) = self.script_file(&file, None)?;
             return Some(Spanned::at(Script::new(file, language), entry.value_span()));
         };
         self.keys(&table, &SCRIPT);
@@ -77,7 +89,9 @@ impl Reader<'_> {
             self.missing(&table, message, "write `file = \"route.lua\"`");
         }
         let on_error = self.choice(&table, "on_error", &OnScriptError::NAMES, &[]);
-        let file = self.text(&table, "file").and_then(|file| self.script_file(&file));
+        let told = self.choice(&table, "language", &Language::NAMES, &[]);
+        let compat = self.choice(&table, "compat", &Compat::NAMES, &[]);
+        let file = self.text(&table, "file").and_then(|file| self.script_file(&file, told));
         let language = file.as_ref().map_or(Language::Lua, |(_, language)| *language);
         let deadline = self.script_deadline(&table, language);
         let memory = self.script_memory(&table);
@@ -91,17 +105,22 @@ impl Reader<'_> {
             deadline,
             memory,
             workers,
+            compat: compat.unwrap_or_default(),
             ..Script::new(file, language)
         };
         Some(Spanned::at(script, span))
     }
 
     /// The path as it is opened, and what is written there.
-    fn script_file(&mut self, text: &Text<'_>) -> Option<(String, Language)> {
-        let Some(language) = Language::of(&text.value) else {
+    fn script_file(
+        &mut self,
+        text: &Text<'_>,
+        told: Option<Language>,
+    ) -> Option<(String, Language)> {
+        let Some(language) = told.or_else(|| Language::of(&text.value)) else {
             let message = format!("`{}` is in no language that scripts have", text.value);
             let fault = Diagnostic::new(Code::Script, text.span, message).label("not a script");
-            self.faults.push(fault.help("name a file that ends in `.lua`"));
+            self.faults.push(fault.help("name a file that ends in `.lua` or `.rb`"));
             return None;
         };
         let file = Path::new(&self.sources.get(text.span.source).name);
@@ -139,11 +158,15 @@ impl Reader<'_> {
 
     /// Keys that say nothing for a language.
     fn only_for(&mut self, table: &Table<'_>, language: Language) {
-        let (key, why) = match language {
-            Language::Lua => ("workers", "Lua runs on every shard"),
-            Language::Ruby => ("memory", "Ruby runs in processes of its own"),
+        const LUA: &[(&str, &str)] =
+            &[("workers", "Lua runs on every shard"), ("compat", "it is for Ruby")];
+        const RUBY: &[(&str, &str)] = &[("memory", "Ruby runs in processes of its own")];
+        let idle = match language {
+            Language::Lua => LUA,
+            Language::Ruby => RUBY,
         };
-        if let Some(entry) = table.get(key) {
+        for (key, why) in idle {
+            let Some(entry) = table.get(key) else { continue };
             let message = format!("`{key}` says nothing here: {why}");
             let fault = Diagnostic::new(Code::Conflict, entry.span(), message);
             self.faults.push(fault.label("without effect").help("leave it out"));

@@ -7,11 +7,11 @@ use std::time::Duration;
 use model::log::{Sample, SyslogLabel, SyslogProtocol};
 use model::{
     Access, AllDown, Authorize, Backend, Backlog, Bandwidth, Bind, ByteSize, CertificateFiles,
-    Children, ClientAuth, Config, Delay, Ftp, FtpModes, Http, HttpRequests, Idle, Language, Limits,
-    Listener, Log, LogFormat, LogTarget, MinVersion, Mptcp, OnError, OnRemoved, OnScriptError,
-    Password, Pool, Protocol, Queue, Refusal, Role, Route, Runtime, Script, Secret, ServerTls,
-    Source, Spanned, Sticky, Syslog, SyslogServer, Tcp, Timeouts, TlsVersion, Transparent,
-    UnknownName, Verbosity, Weight, When, WhenFull, unit,
+    Children, ClientAuth, Compat, Config, Delay, Ftp, FtpModes, Http, HttpRequests, Idle, Language,
+    Limits, Listener, Log, LogFormat, LogTarget, MinVersion, Mptcp, OnError, OnRemoved,
+    OnScriptError, Password, Pool, Protocol, Queue, Refusal, Role, Route, Runtime, Script, Secret,
+    ServerTls, Source, Spanned, Sticky, Syslog, SyslogServer, Tcp, Timeouts, TlsVersion,
+    Transparent, UnknownName, Verbosity, Weight, When, WhenFull, unit,
 };
 
 use super::pool::{BALANCES, STICKY_BY};
@@ -247,8 +247,13 @@ impl Writer {
 
     fn script(&mut self, script: Option<&Script>) {
         let Some(script) = script else { return self.optional("script", None, "nobody decides") };
-        let Script { file, language, on_error, deadline, memory, workers } = script;
+        let Script { file, language, on_error, deadline, memory, workers, compat } = script;
         self.value("script.file", &quoted(file), false);
+        if Language::of(file) != Some(*language) {
+            let named = Language::NAMES.iter().find(|(_, one)| one == language);
+            let name = named.map(|(name, _)| quoted(name));
+            self.optional("script.language", name, "by the end of its name");
+        }
         self.choice("script.on_error", *on_error, &OnScriptError::NAMES);
         let usual = unit::show(language.deadline());
         self.optional("script.deadline", deadline.map(|deadline| time(Some(deadline))), &usual);
@@ -260,6 +265,7 @@ impl Writer {
             Language::Ruby => {
                 let workers = workers.map(|count| count.to_string());
                 self.optional("script.workers", workers, "one");
+                self.choice("script.compat", *compat, &Compat::NAMES);
             }
         }
     }

@@ -11,12 +11,12 @@ use model::route::pattern::{HeaderPattern, NamePattern, Prefix, TextPattern};
 use model::{
     AcceptProxy, Access, AddressPattern, Admin, AllDown, Authorize, Backend, BackendAddress,
     Backlog, Balance, Bandwidth, Bind, ByteRate, ByteSize, CertificateFiles, Children, ClientAuth,
-    ClientProof, Clients, Config, Congestion, Credentials, Delay, Dscp, Ftp, FtpModes, HostPort,
-    Http, HttpRequests, Idle, Interface, Language, Limits, Listener, Log, LogFormat, LogTarget,
-    MinVersion, Mptcp, OnError, OnRemoved, OnScriptError, Password, Pool, PortRange, Program,
-    Protocol, Proxy, ProxyOthers, ProxyProtocol, ProxyTlv, ProxyVersion, Queue, Rate, Refusal,
-    Role, Route, Runtime, Script, Secret, SendProxy, ServerTls, Source, Sources, Spanned, Sticky,
-    StickyKey, Syslog, SyslogLabel, SyslogServer, Tcp, Timeouts, TlsVersion, Transparent,
+    ClientProof, Clients, Compat, Config, Congestion, Credentials, Delay, Dscp, Ftp, FtpModes,
+    HostPort, Http, HttpRequests, Idle, Interface, Language, Limits, Listener, Log, LogFormat,
+    LogTarget, MinVersion, Mptcp, OnError, OnRemoved, OnScriptError, Password, Pool, PortRange,
+    Program, Protocol, Proxy, ProxyOthers, ProxyProtocol, ProxyTlv, ProxyVersion, Queue, Rate,
+    Refusal, Role, Route, Runtime, Script, Secret, SendProxy, ServerTls, Source, Sources, Spanned,
+    Sticky, StickyKey, Syslog, SyslogLabel, SyslogServer, Tcp, Timeouts, TlsVersion, Transparent,
     UnknownName, Url, Verbosity, Weight, When, WhenFull,
 };
 use proptest::collection::vec;
@@ -205,19 +205,22 @@ fn send_proxy() -> impl Strategy<Value = SendProxy> {
 }
 
 fn script() -> impl Strategy<Value = Script> {
-    let file = select(vec!["route.lua", "/etc/a b/${X}\".lua", "x/é.rb"]);
+    let file = select(vec!["route.lua", "/etc/a b/${X}\".lua", "x/é.rb", "/etc/config"]);
     let on_error = select(OnScriptError::NAMES.map(|(_, on_error)| on_error).to_vec());
     let deadline = option::of((1u64..=1_000).prop_map(Duration::from_millis));
     let memory = option::of((Script::MEMORY_MIN..1 << 30).prop_map(ByteSize::new));
     let workers = option::of((1..=Script::WORKERS_MAX).prop_map(NonZeroU32::new));
-    (file, on_error, deadline, memory, workers).prop_map(
-        |(file, on_error, deadline, memory, workers)| {
-            let language = Language::of(file).expect("a legal name");
+    let ruby = (workers, select(Compat::NAMES.map(|(_, compat)| compat).to_vec()));
+    (file, on_error, deadline, memory, ruby).prop_map(
+        |(file, on_error, deadline, memory, (workers, compat))| {
+            let language = Language::of(file).unwrap_or(Language::Ruby);
+            let compat = if language == Language::Ruby { compat } else { Compat::default() };
             Script {
                 on_error,
                 deadline,
                 memory: memory.flatten().filter(|_| language == Language::Lua),
                 workers: workers.flatten().filter(|_| language == Language::Ruby),
+                compat,
                 ..Script::new(file, language)
             }
         },

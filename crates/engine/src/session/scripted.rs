@@ -14,7 +14,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use model::{BackendAddress, OnScriptError};
-use relay::{Relay, Side, Socket, Tick};
+use relay::{Next, Relay, Rewrite, Side, Socket, Tick};
 use tokio::time::{sleep, timeout};
 
 use super::{Carried, Carry, Session};
@@ -78,6 +78,19 @@ enum Followed {
     Over(Outcome, Box<Relay>),
     /// There is no backend any more, and this is next.
     Next(Socket, Result<Verdict, Outcome>),
+}
+
+/// Keeps the first bytes of a stream.
+#[derive(Debug)]
+struct KeepFirst;
+
+impl Rewrite for KeepFirst {
+    fn rewrite(&mut self, received: &[u8], out: &mut Vec<u8>) -> Next {
+        out.extend_from_slice(received);
+        Next::Keep
+    }
+
+    fn finish(&mut self, _: &mut Vec<u8>) {}
 }
 
 /// What has become of a backend that was connected to.
@@ -271,16 +284,23 @@ impl Talk {
             None => std::mem::take(&mut self.said),
         };
         let length = hello.len();
-        let rewriters = session.rewriters(&client, &backend, self.original);
+        let mut rewriters = session.rewriters(&client, &backend, self.original);
+        let filters = self.counsel.filters() && rewriters.to_client.is_none();
+        if filters {
+            rewriters.to_client = Some(Box::new(KeepFirst));
+        }
         let mut relay = session.join((client, hello.into()), (backend, early), rewriters);
         if !std::mem::replace(&mut self.is_told, true) && session.shard.journal.wants().start {
             session.write(Event::Start, &Carried::default());
         }
-        if way.inactivity_timeout.is_none() && !self.answers.connect_error {
+        if way.inactivity_timeout.is_none() && !self.answers.connect_error && !filters {
             return Followed::Relayed(relay);
         }
         match session.watch(&mut relay, way.inactivity_timeout).await {
-            Watched::Answered => Followed::Relayed(relay),
+            Watched::Answered => match self.filter(session, &mut relay).await {
+                Ok(()) => Followed::Relayed(relay),
+                Err(outcome) => Followed::Over(outcome, Box::new(relay)),
+            },
             Watched::Closed => {
                 self.told_of_end(session).await;
                 Followed::Relayed(relay)
@@ -293,6 +313,20 @@ impl Talk {
             }
             Watched::Silent => self.silent(session, relay, length).await,
         }
+    }
+
+    /// Has the script say what becomes of the backend's first bytes, if they are kept for that.
+    async fn filter(&mut self, session: &Session, relay: &mut Relay) -> Result<(), Outcome> {
+        let Some(first) = relay.kept() else { return Ok(()) };
+        let filtered = match session.unless_ordered(self.counsel.filter(first)).await? {
+            Ok(filtered) => filtered,
+            Err(failure) => match session.script_failed(failure) {
+                OnScriptError::Close => return Err(failed()),
+                OnScriptError::Default => first.into(),
+            },
+        };
+        relay.release(filtered);
+        Ok(())
     }
 
     /// Settles which pool it is, and sends the client what it is to have before.
