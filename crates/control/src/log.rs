@@ -37,6 +37,7 @@ mod local;
 mod logfmt;
 mod output;
 mod plug;
+mod proxymachine;
 mod redir;
 mod remote;
 mod rinetd;

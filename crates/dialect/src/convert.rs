@@ -10,7 +10,7 @@ use model::{Code, Diagnostic, Severity, SourceId, Sources};
 use crate::line::Line;
 use crate::quick::options::Id;
 use crate::quick::{self, Process, Wish, Words};
-use crate::{native, plug, redir, rinetd, tcprelay, tproxy};
+use crate::{native, plug, proxymachine, redir, rinetd, tcprelay, tproxy};
 
 /// A dialect that can be converted from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,21 +27,24 @@ pub enum Origin {
     Rinetd,
     /// The command line of transproxy.
     Tproxy,
+    /// The command line of ProxyMachine.
+    Proxymachine,
 }
 
 impl Origin {
     /// All of them, by name.
-    pub const NAMES: [(&str, Self); 6] = [
+    pub const NAMES: [(&str, Self); 7] = [
         ("quick", Self::Quick),
         ("plug", Self::Plug),
         ("redir", Self::Redir),
         ("tcprelay", Self::Tcprelay),
         ("rinetd", Self::Rinetd),
         ("tproxy", Self::Tproxy),
+        ("proxymachine", Self::Proxymachine),
     ];
 
     /// Dialects that this version cannot convert from yet.
-    pub const LATER: [&str; 3] = ["proxymachine", "haproxy", "nginx"];
+    pub const LATER: [&str; 2] = ["haproxy", "nginx"];
 }
 
 /// What became of a configuration.
@@ -94,6 +97,21 @@ pub fn tproxy(
     let shown = Line::shown(words.program, words.args);
     let reading = tproxy::read(words, sources, surroundings);
     let text = reading.is_sound().then(|| format!("# {shown}\n\n{}", ordered(&reading.explain())));
+    Converted { text, diagnostics: reading.diagnostics }
+}
+
+/// Converts a command line of proxymachine. The line as text is added to `sources`. What is in the
+/// file that it names stays Ruby.
+pub fn proxymachine(
+    words: proxymachine::Words<'_>,
+    sources: &mut Sources,
+    surroundings: proxymachine::Surroundings<'_>,
+) -> Converted {
+    let shown = Line::shown(words.program, words.args);
+    let reading = proxymachine::read(words, sources, surroundings);
+    let runs = matches!(reading.wish, proxymachine::Wish::Run | proxymachine::Wish::Explain);
+    let text = (reading.is_sound() && runs)
+        .then(|| format!("# {shown}\n\n{}", ordered(&reading.explain())));
     Converted { text, diagnostics: reading.diagnostics }
 }
 

@@ -12,6 +12,7 @@
 //! - [`tcprelay`]: the file of tcprelay and spawnd, and their command line;
 //! - [`rinetd`]: the file of rinetd, and its command line;
 //! - [`tproxy`]: the command line of transproxy;
+//! - [`proxymachine`]: the command line of ProxyMachine;
 //! - [`render`]: diagnostics as text for a terminal;
 //! - [`convert`]: other dialects as native TOML;
 //! - [`json`]: diagnostics as data, for programs;
@@ -30,6 +31,7 @@ pub mod json;
 pub mod line;
 pub mod native;
 pub mod plug;
+pub mod proxymachine;
 pub mod quick;
 pub mod redir;
 pub mod render;

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use dialect::native;
 use dialect::plug;
+use dialect::proxymachine;
 use dialect::quick::{self, Wish, Words};
 use dialect::redir;
 use dialect::render::{self, Colour};
@@ -94,6 +95,30 @@ fn tproxy() {
         let told = render::render(&reading.diagnostics, &sources, Colour::Never);
         match (reading.wish, reading.is_sound()) {
             (tproxy::Wish::Help, true) => format!("{:?}\n{told}", reading.wish),
+            (_, true) => format!("{}{told}", reading.explain()),
+            (_, false) => told,
+        }
+    });
+}
+
+/// Lines that can be carried out are shown as native TOML.
+#[test]
+fn proxymachine() {
+    const SURROUNDINGS: proxymachine::Surroundings<'_> = proxymachine::Surroundings {
+        host: &|name| (name == "localhost").then(|| [127, 0, 0, 1].into()),
+        is_strict: false,
+    };
+    compare("proxymachine", 30, |input| {
+        let line = input.lines().find(|line| !line.starts_with('#'));
+        let words = split(line.expect("a case holds a command line"));
+        let mut sources = Sources::default();
+        let words = proxymachine::Words { program: "proxymachine", args: &words[1..] };
+        let reading = proxymachine::read(words, &mut sources, SURROUNDINGS);
+        let told = render::render(&reading.diagnostics, &sources, Colour::Never);
+        match (reading.wish, reading.is_sound()) {
+            (proxymachine::Wish::Help | proxymachine::Wish::Version, _) => {
+                format!("{:?}\n{told}", reading.wish)
+            }
             (_, true) => format!("{}{told}", reading.explain()),
             (_, false) => told,
         }

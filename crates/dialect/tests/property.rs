@@ -17,6 +17,8 @@ mod native_text;
 mod order;
 #[path = "property/plug.rs"]
 mod plug;
+#[path = "property/proxymachine.rs"]
+mod proxymachine;
 #[path = "property/quick.rs"]
 mod quick;
 #[path = "property/redir.rs"]
@@ -115,6 +117,39 @@ const LINE: &[&str] = &[
     "--keepalive",
     "--max",
     "0",
+];
+
+/// Pieces of proxymachine's command lines; words end with a zero byte.
+const PROXYMACHINE: &[&str] = &[
+    "-c",
+    "-h",
+    "-p",
+    "-v",
+    "-x",
+    "\0",
+    "\0",
+    "\0",
+    "--config",
+    "--host=",
+    "--po",
+    "--he",
+    "--",
+    "--workers",
+    "--compat",
+    "--explain",
+    "=",
+    "route.rb",
+    "/a/b.lua",
+    "80",
+    "0",
+    "70000",
+    "::1",
+    "[",
+    "]",
+    "1.2.4",
+    "localhost",
+    "10.0.0.1",
+    "ä",
 ];
 
 /// Pieces of tproxy's command lines; words end with a zero byte.
@@ -531,6 +566,18 @@ proptest! {
     #[test]
     fn quick_of_pieces(data in pieces(LINE)) {
         quick::holds(&data);
+    }
+
+    #[test]
+    fn proxymachine_of_any_bytes(data in proptest::collection::vec(any::<u8>(), 0..200)) {
+        proxymachine::holds(&data);
+    }
+
+    #[test]
+    fn proxymachine_of_pieces(
+        data in proptest::collection::vec(proptest::sample::select(PROXYMACHINE), 0..24),
+    ) {
+        proxymachine::holds(data.concat().as_bytes());
     }
 
     #[test]

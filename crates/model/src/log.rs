@@ -82,6 +82,8 @@ pub enum LogFormat {
     RedirSyslog,
     /// What redir 2 tells syslog.
     Redir2Syslog,
+    /// The lines of ProxyMachine, with everything that it says.
+    Proxymachine,
 }
 
 impl LogFormat {
@@ -106,6 +108,7 @@ impl LogFormat {
             | Self::Redir2Syslog
             | Self::Tcprelay
             | Self::Tproxy
+            | Self::Proxymachine
             | Self::TproxySyslog => false,
         }
     }
@@ -116,7 +119,7 @@ impl LogFormat {
     }
 
     /// All of them, by the names under which they are configured.
-    pub const NAMES: [(&str, Self); 14] = [
+    pub const NAMES: [(&str, Self); 15] = [
         ("text", Self::Text),
         ("json", Self::Json),
         ("logfmt", Self::Logfmt),
@@ -131,6 +134,7 @@ impl LogFormat {
         ("tproxy-syslog", Self::TproxySyslog),
         ("redir-syslog", Self::RedirSyslog),
         ("redir2-syslog", Self::Redir2Syslog),
+        ("proxymachine", Self::Proxymachine),
     ];
 }
 

@@ -8,7 +8,7 @@ use control::Scripts;
 use dialect::native;
 use dialect::render::{Colour, line, render};
 use model::{Code, Config, Diagnostic, Listener, Severity, Sources};
-use script::load::Loader;
+use script::load::{Loaded, Loader};
 use tls::Surroundings;
 
 /// Largest file that is read, in bytes: more is no configuration but a mistake.
@@ -115,8 +115,7 @@ pub(crate) fn read_with(path: &Path, loader: &Loader) -> Reading {
     let mut config = config.filter(|_| is_sound(&diagnostics));
     let mut scripts = Scripts::default();
     if let Some(sound) = &config {
-        let script = |path: &Path| text(path).map_err(|error| error.to_string());
-        let loaded = loader.load(sound, &script);
+        let loaded = load_scripts(sound, loader);
         scripts = loaded.scripts;
         read_from.extend(loaded.files);
         diagnostics.extend(loaded.faults);
@@ -130,6 +129,11 @@ fn not_yet(listener: &Listener) -> Option<Diagnostic> {
     let tls = listener.tls.as_ref()?;
     let fault = Diagnostic::new(Code::NotYet, tls.span, "`tls` is not in this version");
     Some(fault.label("not in this version").help("leave it out; its files are looked at already"))
+}
+
+/// The scripts that `config` names, read and tried.
+pub(crate) fn load_scripts(config: &Config, loader: &Loader) -> Loaded {
+    loader.load(config, &|path| text(path).map_err(|error| error.to_string()))
 }
 
 /// The files to read: the one that is named, or those of a directory in the order of their names.

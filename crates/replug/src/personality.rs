@@ -5,6 +5,7 @@
 //! tool's own codes, and never with 0 when it could not start.
 
 mod plug;
+pub(crate) mod proxymachine;
 pub(crate) mod redir;
 pub(crate) mod rinetd;
 pub(crate) mod tcprelay;
@@ -31,7 +32,7 @@ pub(crate) struct Call<'a> {
 }
 
 /// What the help says of each.
-pub(crate) const NAMES: [(&str, &str); 7] = [
+pub(crate) const NAMES: [(&str, &str); 8] = [
     ("plug", "The command line of plug (plugdaemon); also when started as `plug`"),
     ("redir", "The command lines of redir, versions 1 to 3; also when started as `redir`"),
     ("tcprelay", "The configuration of tcprelay; also when started as `tcprelay`"),
@@ -39,10 +40,11 @@ pub(crate) const NAMES: [(&str, &str); 7] = [
     ("rinetd", "The configuration of rinetd; also when started as `rinetd`"),
     ("tproxy", "The command line of transproxy; also when started as `tproxy`"),
     ("transproxy", "The same; also when started as `transproxy`"),
+    ("proxymachine", "The command line of ProxyMachine; also when started as `proxymachine`"),
 ];
 
 /// All of them.
-const PERSONALITIES: [Personality; 7] = [
+const PERSONALITIES: [Personality; 8] = [
     Personality { name: "plug", run: plug::run },
     Personality { name: "redir", run: redir::run },
     Personality { name: "tcprelay", run: tcprelay::run },
@@ -50,6 +52,7 @@ const PERSONALITIES: [Personality; 7] = [
     Personality { name: "rinetd", run: rinetd::run },
     Personality { name: "tproxy", run: tproxy::run },
     Personality { name: "transproxy", run: tproxy::run },
+    Personality { name: "proxymachine", run: proxymachine::run },
 ];
 
 /// The one that `program` or the first of `words` names.

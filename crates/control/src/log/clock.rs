@@ -22,6 +22,11 @@ pub(super) struct Local(pub(super) SystemTime);
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Slashed(pub(super) SystemTime);
 
+/// A moment that shows itself as Ruby's `Logger` does, in the zone of this machine:
+/// `2026-07-30T12:03:45.678000`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct OfLogger(pub(super) SystemTime);
+
 /// A moment that shows itself as HAProxy does, in the zone of this machine:
 /// `30/Jul/2026:12:03:45.678`.
 #[derive(Clone, Copy, Debug)]
@@ -62,6 +67,13 @@ impl fmt::Display for Slashed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Civil { year, month, day, time, .. } = Civil::here(self.0);
         write!(f, "{year:04}/{month:02}/{day:02} {time}")
+    }
+}
+
+impl fmt::Display for OfLogger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Civil { year, month, day, time, millis } = Civil::here(self.0);
+        write!(f, "{year:04}-{month:02}-{day:02}T{time}.{millis:03}000")
     }
 }
 

@@ -20,7 +20,8 @@ use super::sink::Sink;
 use super::syslog::{About, Head, Severity};
 use super::text::Columns;
 use super::{
-    at, haproxy, journald, json, logfmt, plug, redir, rinetd, syslog, tcprelay, text, tproxy,
+    at, haproxy, journald, json, logfmt, plug, proxymachine, redir, rinetd, syslog, tcprelay, text,
+    tproxy,
 };
 
 /// Where the local syslog daemon listens.
@@ -90,6 +91,8 @@ impl Writer {
         let mut shape = Shape::Line;
         let sink = match &setup.log.to.value {
             LogTarget::Stderr => Sink::stderr(),
+            // It writes everything there.
+            LogTarget::Stdout if setup.log.format == LogFormat::Proxymachine => Sink::stdout(),
             LogTarget::Stdout => {
                 notices = match setup.stderr_is_taken {
                     true => Notices::Elsewhere,
@@ -245,6 +248,7 @@ impl Writer {
                 severity = redir::session(line, Version::Two, verbosity, record);
             }
             LogFormat::Tcprelay => return,
+            LogFormat::Proxymachine => severity = proxymachine::session(line, columns, record),
         }
         // Some formats have none for some sessions.
         let Some(severity) = severity.filter(|_| !line.is_empty()) else { return };
@@ -283,6 +287,7 @@ impl Writer {
             | LogFormat::Rinetd
             | LogFormat::RinetdCommon
             | LogFormat::RinetdSyslog
+            | LogFormat::Proxymachine
             | LogFormat::Tcprelay => return,
         }
         let entry = &mut self.entry;
@@ -324,6 +329,9 @@ impl Writer {
                 severity = redir::notice(line, Version::Two, verbosity, notice);
             }
             LogFormat::Tcprelay => severity = tcprelay::notice(line, columns.time, notice),
+            LogFormat::Proxymachine => {
+                severity = proxymachine::notice(line, columns, now, notice);
+            }
         }
         let Some(severity) = severity.filter(|_| !line.is_empty()) else { return };
         let entry = &mut self.entry;
@@ -359,7 +367,8 @@ impl Setup {
                 LogFormat::PlugSyslog
                 | LogFormat::TproxySyslog
                 | LogFormat::RedirSyslog
-                | LogFormat::Redir2Syslog,
+                | LogFormat::Redir2Syslog
+                | LogFormat::Proxymachine,
                 _,
             )
             | (_, Verbosity::Verbose) => Level::Debug,
@@ -408,6 +417,7 @@ fn is_of_syslog(format: LogFormat) -> bool {
         | LogFormat::PlugSession
         | LogFormat::Rinetd
         | LogFormat::RinetdCommon
+        | LogFormat::Proxymachine
         | LogFormat::Tproxy => false,
     }
 }

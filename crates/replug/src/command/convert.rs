@@ -17,7 +17,7 @@ use crate::{personality, say, shown, tell};
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Convert {
     /// What the rest is written in: quick (the words behind `replug` on one line), plug, redir,
-    /// tcprelay or tproxy (the words behind these names), or rinetd (its file)
+    /// tcprelay, tproxy or proxymachine (the words behind these names), or rinetd (its file)
     #[arg(long, value_name = "DIALECT")]
     from: String,
     /// What is to be converted
@@ -48,6 +48,9 @@ impl Convert {
             Ok(Origin::Tcprelay) => personality::tcprelay::convert(&self.args, &mut sources),
             Ok(Origin::Rinetd) => personality::rinetd::convert(&self.args, &mut sources),
             Ok(Origin::Tproxy) => personality::tproxy::convert(&self.args, &mut sources),
+            Ok(Origin::Proxymachine) => {
+                personality::proxymachine::convert(&self.args, &mut sources)
+            }
             Err(fault) => Converted { text: None, diagnostics: vec![fault] },
         };
         tell(&shown(&diagnostics, &sources));
