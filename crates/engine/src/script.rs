@@ -14,7 +14,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::BackendAddress;
+use model::{BackendAddress, ProxyVersion};
 
 use crate::journal::Journal;
 use crate::lookup::Lookups;
@@ -158,6 +158,9 @@ pub struct Way {
     pub connect_timeout: Option<Duration>,
     /// How long the backend may take for its first byte; `None`: any time.
     pub inactivity_timeout: Option<Duration>,
+    /// What is told about the client by a PROXY header, in which version; for remotes only: a pool
+    /// says itself what it is told.
+    pub proxy: Option<ProxyVersion>,
     /// How often all remotes are tried again, [`RETRY_PAUSE`] after the last has failed: at most
     /// [`RETRIES_MAX`].
     pub retries: u32,
@@ -175,6 +178,7 @@ impl Way {
             reply: Vec::new(),
             connect_timeout: None,
             inactivity_timeout: None,
+            proxy: None,
             retries: 0,
         }
     }

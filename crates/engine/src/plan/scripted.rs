@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use model::{BackendAddress, OnScriptError, Role, Spanned, Weight};
+use model::{BackendAddress, OnScriptError, ProxyVersion, Role, SendProxy, Spanned, Weight};
 
 use super::{Names, Pool};
 use crate::script::{Script, Scripts};
@@ -45,8 +45,13 @@ impl Scripted {
 }
 
 impl Pool {
-    /// A pool for one session: of this backend, whose name has these addresses.
-    pub(crate) fn of_remote(remote: &BackendAddress, addresses: &[IpAddr]) -> Self {
+    /// A pool for one session: of this backend, whose name has these addresses, and which is told
+    /// about the client so.
+    pub(crate) fn of_remote(
+        remote: &BackendAddress,
+        addresses: &[IpAddr],
+        proxy: Option<ProxyVersion>,
+    ) -> Self {
         let mut names = Names::new(&[]);
         if let BackendAddress::Name { host, .. } = remote {
             names.get(host).post(addresses.to_vec());
@@ -58,7 +63,10 @@ impl Pool {
             role: Role::Primary,
         };
         let name = Spanned::default_of(Self::OF_SCRIPT.to_owned());
-        let pool = model::Pool::new(name, vec![backend]);
+        let pool = model::Pool {
+            send_proxy: proxy.map(|version| Spanned::default_of(SendProxy::new(version))),
+            ..model::Pool::new(name, vec![backend])
+        };
         Self { is_passing: true, ..Self::compile(&pool, None, &mut names) }
     }
 

@@ -39,8 +39,11 @@ const WAYS_MAX: u32 = 16;
 /// Longest time that is spent on connecting for one client, all decisions together.
 const CONNECT_MAX: Duration = Duration::from_secs(300);
 
-/// How long a client may take for the last words that it is sent.
-const LEAVE_MAX: Duration = Duration::from_secs(5);
+/// How long a client may take for what a script sends it.
+const SAY_MAX: Duration = Duration::from_secs(5);
+
+/// How long it may take to end after the last of that.
+const LINGER_MAX: Duration = Duration::from_secs(1);
 
 /// Bytes that are still taken from it then.
 const LEAVE_BYTES_MAX: usize = 1024 * 1024;
@@ -402,7 +405,7 @@ impl Talk {
                 }
                 _ => Arc::default(),
             };
-            session.go_instead(Pool::of_remote(remote, &addresses).into(), way);
+            session.go_instead(Pool::of_remote(remote, &addresses, way.proxy).into(), way);
             result = session.connect(client, self.original, self.asks_for_tls).await;
             match &result {
                 Err(outcome) if is_of_backend(*outcome) && Tick::now() < self.until => {}
@@ -502,7 +505,7 @@ impl Session {
         if text.is_empty() {
             return Ok(());
         }
-        match self.unless_ordered(timeout(LEAVE_MAX, client.send_all(text))).await? {
+        match self.unless_ordered(timeout(SAY_MAX, client.send_all(text))).await? {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(hearing::reset(error)),
             Err(_) => Err(Outcome { reason: Reason::SniffTimeout, by: By::Replug }),
@@ -512,15 +515,20 @@ impl Session {
     /// The end of a session that its script closes.
     async fn take_leave(&mut self, client: &mut Socket, text: &[u8]) {
         client.close_in_order();
-        let mut outcome = failed();
-        if !text.is_empty() {
-            let leaving = timeout(LEAVE_MAX, client.take_leave(text, LEAVE_BYTES_MAX));
-            // Whether or not it is taken: the session is over.
-            if let Err(ordered) = self.unless_ordered(leaving).await {
-                outcome = ordered;
+        let (mut outcome, mut carried) = (failed(), Carried::default());
+        match self.say(client, text).await {
+            Ok(()) if !text.is_empty() => {
+                carried.delivered.1 = text.len() as u64;
+                // Whether or not it ends as well: the session is over.
+                let leaving = timeout(LINGER_MAX, client.take_leave(&[], LEAVE_BYTES_MAX));
+                if let Err(ordered) = self.unless_ordered(leaving).await {
+                    outcome = ordered;
+                }
             }
+            Ok(()) => {}
+            Err(gone) => outcome = gone,
         }
-        self.account(outcome, &Carried::default());
+        self.account(outcome, &carried);
     }
 
     /// Does `work`, unless there is an order to end.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use engine::script::{Decision, Failure, REMOTES_MAX, RETRIES_MAX, Way, Whither};
 use mlua::{Table, Value};
-use model::BackendAddress;
+use model::{BackendAddress, ProxyVersion};
 
 use super::machine::Entry;
 
@@ -121,10 +121,12 @@ impl Reader<'_> {
             (None, None, true) => Whither::Default,
             _ => return fault("`remote`, `pool` and `default` exclude each other"),
         };
-        if !matches!(self.get("proxy")?, Value::Nil | Value::Boolean(false)) {
-            return fault("`proxy` is not in this version: no PROXY header is sent");
+        let proxy = self.proxy()?;
+        if proxy.is_some() && !matches!(to, Whither::Remotes(_)) {
+            return fault("`proxy` goes with `remote`; a pool has `send_proxy` of its own");
         }
         Ok(Some(Way {
+            proxy,
             data: self.text("data")?,
             reply: self.text("reply")?.unwrap_or_default(),
             connect_timeout: self.time("connect_timeout")?,
@@ -132,6 +134,16 @@ impl Reader<'_> {
             retries: self.retries()?,
             ..Way::new(to)
         }))
+    }
+
+    /// The version of a PROXY header.
+    fn proxy(&self) -> Read<Option<ProxyVersion>> {
+        let Some(name) = self.text("proxy")? else { return Ok(None) };
+        let mut known = ProxyVersion::NAMES.into_iter();
+        match known.find(|(known, _)| known.as_bytes() == name) {
+            Some((_, version)) => Ok(Some(version)),
+            None => fault("`proxy` is \"v1\" or \"v2\""),
+        }
     }
 
     fn remotes(&self) -> Read<Option<Vec<BackendAddress>>> {
@@ -293,6 +305,8 @@ mod tests {
         assert_eq!(all.connect_timeout, Some(Duration::from_millis(500)));
         assert_eq!(all.inactivity_timeout, Some(Duration::from_secs(2)));
         assert_eq!(all.retries, 10);
+        assert_eq!(way("{remote = 'a:1', proxy = 'v2'}").proxy, Some(ProxyVersion::V2));
+        check_fault(Entry::Route, "{pool = 'a', proxy = 'v2'}", "goes with `remote`");
         assert_eq!(way("{pool = 'db'}"), Way::new(Whither::Pool("db".to_owned())));
         assert_eq!(way("{default = true}"), Way::new(Whither::Default));
         assert_eq!(way("{remote = 'a:1', close = true, noop = true}").retries, 0);
@@ -305,7 +319,8 @@ mod tests {
             ("retries = 0.5", "whole number"),
             ("retries = 101", "whole number"),
             ("data = {}", "not a text"),
-            ("proxy = 'v2'", "not in this version"),
+            ("proxy = 'v3'", "is \"v1\" or \"v2\""),
+            ("proxy = true", "not a text"),
             ("pool = 'b'", "exclude each other"),
             ("inactivity_timout = 1", "`inactivity_timout`, which means nothing"),
         ] {

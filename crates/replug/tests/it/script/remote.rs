@@ -46,6 +46,45 @@ fn who_cannot_be_reached_is_told_to_the_script_which_decides_anew() {
 }
 
 #[test]
+fn a_remote_is_told_who_the_client_is() {
+    let backend = Backend::bind();
+    let script =
+        format!("function route() return {{remote = '{}', proxy = 'v1'}} end", backend.address());
+    let scripted = Scripted::start(&script, "");
+    let client = scripted.connect();
+    client.send(b"hello");
+    let ports = (client.local_address().port(), scripted.forwarder.address().port());
+    let header = format!("PROXY TCP4 127.0.0.1 127.0.0.1 {} {}\r\n", ports.0, ports.1);
+    goes_on(&client, &backend, &[header.as_bytes(), b"hello"].concat());
+}
+
+#[test]
+fn a_script_may_ask_others_before_it_decides() {
+    let backend = Backend::bind();
+    let script = format!(
+        "function route(data, conn)
+            log('warning', 'asks for ' .. data)
+            local addresses = assert(dns(data))
+            shared.incr('asked', 1)
+            return {{remote = addresses[1] .. ':{}', reply = tostring(shared.get('asked'))}}
+        end",
+        backend.address().port()
+    );
+    let scripted = Scripted::start(&script, "");
+    for count in 1..=3 {
+        let client = scripted.connect();
+        client.send(b"localhost");
+        client.expect(count.to_string().as_bytes());
+        goes_on(&client, &backend, b"localhost");
+    }
+    scripted.forwarder.messages().expect("asks for localhost");
+    let client = scripted.connect();
+    client.send(b"no host");
+    client.expect_reset();
+    scripted.forwarder.messages().expect("route.lua:3: ");
+}
+
+#[test]
 fn a_client_is_told_why_it_is_not_served() {
     let dead = Closed::bind();
     let script = format!(
@@ -59,6 +98,7 @@ fn a_client_is_told_why_it_is_not_served() {
     assert_eq!(client.receive_to_fin(), format!("503 {}", dead.address()).into_bytes());
     let record = scripted.forwarder.record();
     assert_eq!((record.reason(), record.attempts().len()), ("script", 3));
+    assert!(record.bytes_to_client() > 4);
 }
 
 #[test]
