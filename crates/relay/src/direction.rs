@@ -3,12 +3,12 @@
 //! ```text
 //!            FIN received                held delivered, FIN sent
 //!   Open ─────────────────────▶ Fin ─────────────────────────────▶ Ended
-//!     │                                                              ▲
-//!     │ the receiving socket broke                                   │
-//!     └───────────────────────▶ Cut ─────────────────────────────────┘
+//!     │                          ▲ a cipher has told the end, behind which it broke
+//!     │ the receiving socket     │
+//!     └───── broke ──────────▶ Cut ──────────────────────────────▶ Lost
 //!                                     what was received is delivered
 //! ```
-//! `Last` stands between `Cut` and `Ended` while something is held.
+//! `Last` stands between `Cut` and `Lost` while something is held.
 //!
 //! What the receiver would not take is held, and nothing is read meanwhile: that
 //! is the back-pressure. Held bytes are at most one buffer or one pipe.
@@ -74,6 +74,7 @@ enum Phase {
     Fin,
     Cut,
     Last,
+    Lost,
     Ended,
 }
 
@@ -168,7 +169,7 @@ impl Direction {
 
     /// Whether there is nothing left to do.
     pub(crate) fn has_ended(&self) -> bool {
-        self.phase == Phase::Ended
+        matches!(self.phase, Phase::Lost | Phase::Ended)
     }
 
     /// What the rewriter has kept.
@@ -194,7 +195,7 @@ impl Direction {
     /// The sender's socket is broken: only what was received before is still delivered, and
     /// no FIN follows it.
     pub(crate) fn cut(&mut self) {
-        if !matches!(self.phase, Phase::Last | Phase::Ended) {
+        if !matches!(self.phase, Phase::Last | Phase::Lost | Phase::Ended) {
             self.phase = Phase::Cut;
         }
     }
@@ -203,7 +204,7 @@ impl Direction {
     pub(crate) fn abandon(&mut self) {
         self.held = None;
         self.treatment = None;
-        self.phase = Phase::Ended;
+        self.phase = Phase::Lost;
     }
 
     /// Goes on as far as it can. Ready when the direction has ended.
@@ -233,10 +234,11 @@ impl Direction {
                     self.phase = Phase::Ended;
                     return Poll::Ready(Ok(()));
                 }
-                Phase::Last | Phase::Ended => {
-                    self.phase = Phase::Ended;
+                Phase::Last | Phase::Lost => {
+                    self.phase = Phase::Lost;
                     return Poll::Ready(Ok(()));
                 }
+                Phase::Ended => return Poll::Ready(Ok(())),
             }
             if self.delivered >= turn_ends {
                 give_way(cx);
@@ -445,6 +447,7 @@ impl Direction {
         buffer::with(|buffer| {
             let buffer = &mut buffer[..limit.min(BUFFER_BYTES)];
             match from.receive_rest(buffer) {
+                Ok(0) | Err(_) if from.has_told_end() => Ok(Took::Fin),
                 Ok(0) | Err(_) => Ok(Took::Last),
                 Ok(received) => {
                     self.pass_on(to, &buffer[..received])?;

@@ -11,6 +11,9 @@
 //!             acknowledged; then the other peer is reset
 //! ```
 //!
+//! One that is encrypted may break behind the end of its stream, which its cipher has told. If
+//! the other direction had ended before, such a session has ended well.
+//!
 //! The wait for the acknowledgement matters: resetting a socket throws away
 //! what it has not sent yet, and a slow reader would lose bytes that its peer
 //! had sent in good order before the connection broke.
@@ -86,6 +89,8 @@ pub enum End {
 #[derive(Debug)]
 struct Breaking {
     side: Side,
+    /// Whether everything it was to get had been sent before.
+    had_all: bool,
     fault: Option<Fault>,
     look: Pin<Box<Sleep>>,
     pause: Duration,
@@ -248,9 +253,11 @@ impl Relay {
             Side::Backend => (&mut self.state.to_client, &mut self.state.to_backend),
         };
         from_it.cut();
+        let had_all = to_it.has_ended();
         to_it.abandon();
         self.state.breaking = Some(Box::new(Breaking {
             side,
+            had_all,
             fault: Some(fault),
             look: Box::pin(sleep(FLUSH_LOOKS.0)),
             pause: FLUSH_LOOKS.0,
@@ -261,7 +268,7 @@ impl Relay {
 
     fn poll_breaking(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         let Self { client, backend, state } = self;
-        let State { to_backend, to_client, breaking, last_activity, .. } = &mut **state;
+        let State { to_backend, to_client, breaking, last_activity, first_fin, .. } = &mut **state;
         let Some(breaking) = breaking else {
             return Poll::Pending;
         };
@@ -276,6 +283,12 @@ impl Relay {
                 // The survivor is gone as well: nobody is left to deliver to.
                 Poll::Ready(Err(_)) => return Poll::Ready(breaking.end()),
             }
+        }
+        // It has ended its stream, got the other, and then left without taking the end of that.
+        if breaking.had_all && direction.has_fin() {
+            from.close_in_order();
+            to.close_in_order();
+            return Poll::Ready(End::Done { first: first_fin.unwrap_or(breaking.side) });
         }
         loop {
             let unacknowledged = to.unacknowledged();

@@ -173,6 +173,11 @@ impl Sealed {
         }
     }
 
+    /// Whether all of the peer's stream was received, and its end.
+    pub(crate) fn has_told_end(&self) -> bool {
+        self.inbound == Inbound::Ended && self.opened.0.is_empty()
+    }
+
     /// Ready when receiving may find something, as far as can be told without it.
     pub(crate) fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let has_more =
@@ -228,7 +233,12 @@ impl Sealed {
             self.flush_now()?;
         }
         ready!(self.poll_flush(cx))?;
-        self.wire.poll_shutdown(cx)
+        match ready!(self.wire.poll_shutdown(cx)) {
+            // Its peer has taken the end for the end, and is gone. If it has cut its own stream by
+            // that, receiving will tell.
+            Err(error) if error.kind() == io::ErrorKind::NotConnected => Poll::Ready(Ok(())),
+            other => Poll::Ready(other),
+        }
     }
 
     /// As [`Socket::poll_broken`].

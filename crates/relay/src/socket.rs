@@ -314,6 +314,12 @@ impl Socket {
         }
     }
 
+    /// Whether it has received an end of stream that no break of the connection takes back: that of
+    /// a cipher.
+    pub(crate) fn has_told_end(&self) -> bool {
+        matches!(&self.state, State::Sealed(sealed) if sealed.has_told_end())
+    }
+
     /// Whether something was taken that the kernel does not have yet.
     pub(crate) fn is_flushing(&self) -> bool {
         matches!(&self.state, State::Sealed(sealed) if sealed.is_flushing())

@@ -1,7 +1,7 @@
 //! The same rules where one side or both are encrypted on the wire.
 
 use super::*;
-use crate::cipher::toy::{Ended, Peer, Toy};
+use crate::cipher::toy::{END, Ended, Peer, Toy};
 
 /// Which sides are sealed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -270,6 +270,35 @@ fn a_reset_of_either_side_reaches_the_other_behind_the_bytes() {
         });
         assert!(matches!(end, End::Reset { by: Side::Client, .. }), "{end:?}");
     });
+}
+
+#[test]
+fn who_has_told_its_end_and_got_the_other_may_leave_as_it_likes() {
+    for _ in 0..50 {
+        let (end, _) =
+            relayed_sealed(Sides::Client, both(Mechanism::Copy), |mut client, mut backend| {
+                backend.send(b"goodbye");
+                backend.end();
+                assert_eq!(client.read_all(), (b"goodbye".to_vec(), true));
+                // In one, so that nothing of it waits when the reset comes.
+                let mut last = client.sealed().sealed(b"bye");
+                last.extend([END, 0, 0]);
+                client.sealed().raw(&last);
+                client.reset();
+                assert_eq!(backend.read_all(), (b"bye".to_vec(), true));
+            });
+        assert!(matches!(end, End::Done { first: Side::Backend }), "{end:?}");
+    }
+    // With more on its way for it, it is one that was cut.
+    let (end, _) = relayed_sealed(Sides::Client, both(Mechanism::Copy), |mut client, backend| {
+        client.sealed().raw(&[END, 0, 0]);
+        client.reset();
+        let Any::Plain(stream) = backend else { panic!("it is plain") };
+        while (&stream).write_all(b"more").is_ok() {
+            thread::yield_now();
+        }
+    });
+    assert!(matches!(end, End::Reset { by: Side::Client, .. }), "{end:?}");
 }
 
 #[test]
