@@ -341,6 +341,13 @@ pub enum Notice {
         /// How often since the last such notice.
         times: u64,
     },
+    /// A client does not come to speak TLS.
+    NoTls {
+        /// The session's id.
+        id: u64,
+        /// What was wrong, for people.
+        why: String,
+    },
     /// A program has refused a client.
     ClientRefused {
         /// The session's id.
@@ -464,6 +471,7 @@ impl Notice {
             | Self::SessionWaits { .. }
             | Self::ClientLimited { .. }
             | Self::ClientRefused { .. }
+            | Self::NoTls { .. }
             | Self::RequestRefused { .. } => Level::Debug,
             Self::Listening { .. }
             | Self::BackendUp { .. }
@@ -537,6 +545,9 @@ impl fmt::Display for Notice {
             ),
             Self::Draining { sessions, within: None } => {
                 write!(f, "no new clients; {sessions} sessions may take as long as they need")
+            }
+            Self::NoTls { id, why } => {
+                write!(f, "session {id}: the TLS handshake has failed: {why}")
             }
             Self::RequestRefused { id, why } => {
                 write!(f, "session {id}: {why}; the rest of it is refused")

@@ -5,6 +5,7 @@
 //! | `accept` | who comes in, and which shard serves it |
 //! | `proxy_header` | whose connection it is, where a proxy tells that; and telling it to backends |
 //! | [`admit`] | whether the client may come |
+//! | `tls` | what both sides agree on, where the listener speaks TLS |
 //! | `sniff`, `hearing` | what the client says first, where a route depends on it |
 //! | `route` | which pool |
 //! | `connect`, `via` | which backend, and what to do when it does not answer; through a proxy, if the pool has one |
@@ -22,4 +23,5 @@ pub(crate) mod hearing;
 pub(crate) mod proxy_header;
 pub(crate) mod route;
 pub(crate) mod sniff;
+pub(crate) mod tls;
 pub(crate) mod via;

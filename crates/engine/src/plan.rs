@@ -362,7 +362,8 @@ impl Listener {
     /// Whether it may take a while until it is known where a session goes, if anywhere.
     pub(crate) fn takes_time(&self) -> bool {
         let decides = self.routing.sniffs || self.script.is_some();
-        self.proxy_protocol.is_some() || self.authorize.is_some() || decides
+        let speaks = self.proxy_protocol.is_some() || self.tls.is_some();
+        self.authorize.is_some() || decides || speaks
     }
 
     /// The pool that was chosen.

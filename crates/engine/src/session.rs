@@ -20,6 +20,7 @@ use std::time::{Duration, SystemTime};
 
 use model::{HttpRequests, OnRemoved, Refusal};
 use relay::{Delay, Direction, End, Relay, Rewrite, Side, Socket, Stamp, Tick};
+use wire::tls::ClientHello;
 
 use crate::balance::BackendIndex;
 use crate::ceiling::Permit;
@@ -196,7 +197,7 @@ impl Session {
     fn decide(&mut self, client: &Socket) -> Result<Option<Original>, Outcome> {
         self.admit()?;
         let original = self.original(client);
-        let routed = self.route(client, original);
+        let routed = self.route(client, original, None);
         self.settle(routed)?;
         Ok(original)
     }
@@ -260,9 +261,14 @@ impl Session {
     }
 
     /// Phase *route*, as far as it goes by what is known at once.
-    fn route(&self, client: &Socket, original: Option<Original>) -> Routed {
+    fn route(
+        &self,
+        client: &Socket,
+        original: Option<Original>,
+        agreed: Option<&ClientHello>,
+    ) -> Routed {
         let here = || self.came_to(client, original);
-        let told = self.introduction().and_then(|introduction| introduction.hello.as_ref());
+        let told = agreed.or_else(|| self.introduced_hello());
         let seen = Seen::of_stream(&[], Answered::default(), false).with_hello(told);
         self.listener
             .routing
@@ -365,7 +371,10 @@ impl Session {
     fn turn_away(&mut self, client: &mut Socket, outcome: Outcome) {
         // One that is cut short is reset.
         let is_cut = matches!(outcome.reason, Reason::Killed | Reason::Drained);
+        // One without a handshake was told why, which a reset would take back.
+        let is_told = outcome.reason == Reason::TlsError;
         match self.listener.refuse {
+            _ if is_told => client.close_in_order(),
             Refusal::Close if !is_cut => client.close_in_order(),
             Refusal::Reset | Refusal::Close => {}
         }

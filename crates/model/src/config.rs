@@ -280,6 +280,8 @@ impl Access {
 pub struct Timeouts {
     /// How long a client is listened to until its route is known, in all. Never unlimited.
     pub sniff: Duration,
+    /// The TLS handshake of a client, in all. Never unlimited.
+    pub tls: Duration,
     /// One attempt to connect to a backend. Never unlimited.
     pub connect: Duration,
     /// No byte in either direction; for a flow, no datagram.
@@ -294,6 +296,7 @@ impl Default for Timeouts {
     fn default() -> Self {
         Self {
             sniff: Duration::from_secs(3),
+            tls: Duration::from_secs(10),
             connect: Duration::from_secs(5),
             idle: Idle::Usual,
             half_closed: Some(Duration::from_secs(60)),

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use control::Scripts;
 use dialect::native;
 use dialect::render::{Colour, line, render};
-use model::{Code, Config, Diagnostic, Listener, Severity, Sources};
+use model::{Code, Config, Diagnostic, Severity, Sources};
 use script::load::{Loaded, Loader};
 use tls::Surroundings;
 
@@ -104,7 +104,6 @@ pub(crate) fn read_with(path: &Path, loader: &Loader) -> Reading {
             lists = reading.lists.iter().map(PathBuf::from).collect();
             diagnostics = reading.diagnostics;
             diagnostics.extend(tls::check(&reading.config, Surroundings::of_this_process()));
-            diagnostics.extend(reading.config.listeners.iter().filter_map(not_yet));
             Some(reading.config)
         }
         false => None,
@@ -122,13 +121,6 @@ pub(crate) fn read_with(path: &Path, loader: &Loader) -> Reading {
         config = config.filter(|_| is_sound(&diagnostics));
     }
     Reading { config, scripts, diagnostics, sources, files: read_from, lists }
-}
-
-/// This version reads what TLS needs, and cannot carry it out.
-fn not_yet(listener: &Listener) -> Option<Diagnostic> {
-    let tls = listener.tls.as_ref()?;
-    let fault = Diagnostic::new(Code::NotYet, tls.span, "`tls` is not in this version");
-    Some(fault.label("not in this version").help("leave it out; its files are looked at already"))
 }
 
 /// The scripts that `config` names, read and tried.

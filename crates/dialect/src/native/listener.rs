@@ -189,6 +189,8 @@ const TIMEOUTS: Schema = Schema {
             "How long a client is listened to until its route is known, in all; never without limit.",
         )
         .default("\"3s\""),
+        Key::new("tls", Takes::Time, "The TLS handshake of a client, in all; never without limit.")
+            .default("\"10s\""),
         Key::new(
             "connect",
             Takes::Time,
@@ -475,6 +477,12 @@ impl Reader<'_> {
         };
         if let Some(time) = self.duration(&table, "sniff", sniff) {
             timeouts.sniff = time;
+        }
+        let tls = |word: Word<'_>| {
+            value::duration_not_zero(word, "a handshake that goes on for ever holds its place")
+        };
+        if let Some(time) = self.duration(&table, "tls", tls) {
+            timeouts.tls = time;
         }
         let connect = |word: Word<'_>| {
             value::duration_not_zero(

@@ -125,6 +125,7 @@ impl Writer {
         self.limits("limits.", &listener.limits, "any number");
         let (times, usual) = (listener.timeouts, Timeouts::default());
         self.value("timeouts.sniff", &time(Some(times.sniff)), times.sniff == usual.sniff);
+        self.value("timeouts.tls", &time(Some(times.tls)), times.tls == usual.tls);
         self.value("timeouts.connect", &time(Some(times.connect)), times.connect == usual.connect);
         let idle = match times.idle {
             Idle::Usual => None,

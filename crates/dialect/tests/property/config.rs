@@ -122,13 +122,9 @@ fn listener() -> impl Strategy<Value = Listener> {
     let udp = ["udp://:53", "udp://:54", "udp://10.0.0.1:80", "udp://[::1]:7", "udp://:0"];
     let bind = select([&binds[..], &unix, &handed, &udp].concat());
     let bind = bind.prop_map(|text| unwritten(Bind::parse(text).expect("these are legal binds")));
-    let timeouts = ((time(), time()), idle(), option::of(time()), option::of(time()));
-    let timeouts = timeouts.prop_map(|((sniff, connect), idle, half_closed, lifetime)| Timeouts {
-        sniff,
-        connect,
-        idle,
-        half_closed,
-        lifetime,
+    let timeouts = ((time(), time(), time()), idle(), option::of(time()), option::of(time()));
+    let timeouts = timeouts.prop_map(|((sniff, tls, connect), idle, half_closed, lifetime)| {
+        Timeouts { tls, sniff, connect, idle, half_closed, lifetime }
     });
     let refuse = select(Refusal::NAMES.map(|(_, refuse)| refuse).to_vec());
     let access = (access(), option::of(authorize()), option::of(accept_proxy()));

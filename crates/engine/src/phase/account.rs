@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use relay::Side;
 use rustix::io::Errno;
 
 use wire::socks::v4::REJECTED;
@@ -297,6 +298,8 @@ pub enum Reason {
     Limited,
     /// The client has not shown its route in the time for that.
     SniffTimeout,
+    /// There was no handshake of TLS, or what came by it was cut or changed on its way.
+    TlsError,
     /// A script ended it, or failed.
     Script,
     /// What a peer has sent is not what its protocol allows.
@@ -371,10 +374,13 @@ impl Reason {
             (Self::HalfClosedIdle, _) => "sD",
             (Self::ConnectTimeout, _) => "sC",
             (Self::Refused | Self::Unreachable | Self::NoBackend, _) => "SC",
-            (Self::Denied | Self::BadRequest | Self::ProxyHeader | Self::Script, _) => "PR",
+            (Self::Limited | Self::TlsError, Phase::Data) => "PD",
+            (
+                Self::Denied | Self::BadRequest | Self::ProxyHeader | Self::Script | Self::TlsError,
+                _,
+            ) => "PR",
             (Self::Limited, Phase::Queue) => "sQ",
             (Self::Limited, Phase::Sniff | Phase::Connect) => "PC",
-            (Self::Limited, Phase::Data) => "PD",
             (Self::Drained | Self::Killed, Phase::Sniff) => "KR",
             (Self::Drained | Self::Killed, Phase::Queue) => "KQ",
             (Self::Drained | Self::Killed, Phase::Connect) => "KC",
@@ -399,6 +405,7 @@ impl Reason {
             Self::Denied => "denied",
             Self::Limited => "limited",
             Self::SniffTimeout => "sniff_timeout",
+            Self::TlsError => "tls_error",
             Self::Script => "script",
             Self::BadRequest => "bad_request",
             Self::ProxyHeader => "proxy_header",
@@ -458,6 +465,15 @@ impl By {
             Self::Client => "client",
             Self::Backend => "backend",
             Self::Replug => "replug",
+        }
+    }
+}
+
+impl From<Side> for By {
+    fn from(side: Side) -> Self {
+        match side {
+            Side::Client => Self::Client,
+            Side::Backend => Self::Backend,
         }
     }
 }

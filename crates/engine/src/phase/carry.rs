@@ -4,6 +4,8 @@
 //! is decided from what the relay shows (its stamps, how it ended), without a
 //! clock and without a socket.
 
+use std::io;
+
 use model::Timeouts;
 use relay::{End, Relay, Side, Stamp, Tick};
 use rustix::io::Errno;
@@ -77,6 +79,15 @@ impl Outcome {
                 ) =>
             {
                 (Reason::Internal, By::Replug)
+            }
+            // What no plain socket says: its stream was cut, or changed, on the way.
+            End::Reset { by, error }
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData
+                ) =>
+            {
+                (Reason::TlsError, By::from(*by))
             }
             End::Reset { by: Side::Client, .. } => (Reason::ClientReset, By::Client),
             End::Reset { by: Side::Backend, .. } => (Reason::BackendReset, By::Backend),

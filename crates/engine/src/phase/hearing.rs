@@ -10,7 +10,7 @@
 
 use std::cell::Cell;
 use std::future::poll_fn;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use relay::{End, Side, Socket, Tick};
@@ -90,27 +90,39 @@ impl Hearing<'_> {
         bytes: &mut Vec<u8>,
         most: usize,
     ) -> Result<Heard, Outcome> {
+        let room = most.saturating_sub(bytes.len());
+        let received = self.until(|cx| client.poll_append(cx, bytes, room)).await?;
+        self.hold(bytes.len())?;
+        match received {
+            None => Ok(Heard::Late),
+            Some(Ok(0)) => Ok(Heard::End),
+            Some(Ok(_)) => Ok(Heard::More),
+            Some(Err(error)) => Err(reset(error)),
+        }
+    }
+
+    /// Does `work` until it is ready. `None`: the time was over before.
+    ///
+    /// # Errors
+    /// An order to end has come.
+    pub(crate) async fn until<T>(
+        &self,
+        mut work: impl FnMut(&mut Context<'_>) -> Poll<T>,
+    ) -> Result<Option<T>, Outcome> {
         let Hall { shard, seat, .. } = self.hall;
-        let heard = poll_fn(|cx| {
+        poll_fn(|cx| {
             // Told to report, it has nothing to say yet.
             if let Some(Order::End(reason)) = shard.seats.order(seat) {
                 return Poll::Ready(Err(Outcome { reason, by: By::Replug }));
             }
             // Before what there may be to read: whoever sends without a pause is late as well.
             if Tick::now() >= self.due {
-                return Poll::Ready(Ok(Heard::Late));
+                return Poll::Ready(Ok(None));
             }
             shard.seats.wait(seat, cx, self.due);
-            let room = most.saturating_sub(bytes.len());
-            client.poll_append(cx, bytes, room).map(|received| match received {
-                Ok(0) => Ok(Heard::End),
-                Ok(_) => Ok(Heard::More),
-                Err(error) => Err(reset(error)),
-            })
+            work(cx).map(|done| Ok(Some(done)))
         })
-        .await?;
-        self.hold(bytes.len())?;
-        Ok(heard)
+        .await
     }
 
     /// Counts `bytes` that the client has said in all.

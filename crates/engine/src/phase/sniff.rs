@@ -37,7 +37,7 @@ const ALPN_BYTES_MAX: usize = 256;
 /// Whose route is looked for, and with what.
 pub(crate) struct Inquiry<'a> {
     pub(crate) hall: Hall<'a>,
-    /// The ClientHello that is known otherwise, if one is.
+    /// The ClientHello that is known otherwise, if one is; where TLS ends here, what was agreed on.
     pub(crate) told: Option<&'a ClientHello>,
     pub(crate) around: Around<'a>,
 }

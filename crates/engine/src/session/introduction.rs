@@ -8,6 +8,7 @@ use std::time::SystemTime;
 use model::ProxyTlv;
 use relay::Socket;
 use wire::proxy_header::Transport;
+use wire::tls::ClientHello;
 
 use super::Session;
 use crate::phase::account::{By, Reason};
@@ -51,6 +52,11 @@ impl Session {
     /// What a proxy has told of the client, until that has its backend.
     pub(super) fn introduction(&self) -> Option<&Introduction> {
         self.trail.as_deref()?.introduction.as_deref()
+    }
+
+    /// The ClientHello that a proxy has told of.
+    pub(super) fn introduced_hello(&self) -> Option<&ClientHello> {
+        self.introduction()?.hello.as_ref()
     }
 
     /// It has its backend for good: most of what was told is of no more use.

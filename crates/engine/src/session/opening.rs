@@ -8,6 +8,7 @@
 
 use model::OnError;
 use relay::{Side, Socket};
+use wire::tls::ClientHello;
 
 use super::{Session, this_moment};
 use crate::authority::Decision;
@@ -18,6 +19,7 @@ use crate::phase::hearing::Hall;
 use crate::phase::route::condition::Around;
 use crate::phase::route::{Chosen, Routed};
 use crate::phase::sniff::{self, Hello, Inquiry, Sniffed};
+use crate::phase::tls::{self, Agreed, Unagreed};
 use crate::socket;
 use crate::socket::original::Original;
 
@@ -44,9 +46,17 @@ impl Session {
         if self.listener.authorize.is_some() {
             Box::pin(self.authorize(client)).await?;
         }
+        let agreed = match self.listener.tls.clone() {
+            Some(server) => {
+                let early = std::mem::take(&mut early);
+                Some(Box::pin(self.agree(client, early, &server)).await?)
+            }
+            None => None,
+        };
+        let agreed = agreed.as_ref();
         let original = self.original(client);
-        let (routed, hello) = match self.route(client, original) {
-            Routed::Wait => self.sniff(client, early, original).await?,
+        let (routed, hello) = match self.route(client, original, agreed) {
+            Routed::Wait => self.sniff(client, early, original, agreed).await?,
             routed => (routed, Hello { early: early.into(), ..Hello::default() }),
         };
         if routed == Routed::None && self.listener.script.is_some() {
@@ -98,21 +108,48 @@ impl Session {
         client: &mut Socket,
         early: Vec<u8>,
         original: Option<Original>,
+        agreed: Option<&ClientHello>,
     ) -> Result<(Routed, Hello), Outcome> {
         let here = self.came_to(client, original);
         let here = || here;
         let inquiry = Inquiry {
             hall: self.hall(),
-            told: self.introduction().and_then(|it| it.hello.as_ref()),
+            told: agreed.or_else(|| self.introduced_hello()),
             around: Around::new(self.client_ip(), &here, &this_moment),
         };
         let Sniffed { routed, hello, spoken } = sniff::sniff(client, early, inquiry).await?;
         let chosen = if let Routed::Route(chosen) = routed { chosen } else { Chosen::default() };
         let is_told = self.listener.pool_of(chosen).send_proxy.is_some();
         let is_wanted = self.shard.journal.wants().records || self.listener.script.is_some();
-        if spoken != Spoken::default() && (is_told || is_wanted) {
+        // What was agreed on is known already.
+        if agreed.is_none() && spoken != Spoken::default() && (is_told || is_wanted) {
             self.trail.get_or_insert_default().spoken = spoken;
         }
         Ok((routed, hello))
+    }
+
+    /// The last step of phase *admit*: TLS with the client, on whatever comes behind `early`.
+    async fn agree(
+        &mut self,
+        client: &mut Socket,
+        early: Vec<u8>,
+        server: &::tls::Server,
+    ) -> Result<ClientHello, Outcome> {
+        match tls::agree(client, early, self.hall(), server).await {
+            Ok(Agreed { hello, spoken }) => {
+                if spoken != Spoken::default() {
+                    self.trail.get_or_insert_default().spoken = spoken;
+                }
+                Ok(hello)
+            }
+            Err(Unagreed::Ended(outcome)) => Err(outcome),
+            Err(Unagreed::Failed(cause)) => {
+                let journal = &self.shard.journal;
+                if journal.wants_notices(Level::Debug) {
+                    journal.notice(Notice::NoTls { id: self.id, why: cause.to_string() });
+                }
+                Err(cause.outcome())
+            }
+        }
     }
 }

@@ -16,6 +16,7 @@
 //! * What is written down, and where: [`record`], [`log`].
 //! * What happens when things run out: [`scarcity`].
 //! * [`file`] starts replug by a configuration file.
+//! * Encrypted: [`tls`], with [`tls_certificates`].
 //! * Programs that people use: [`clients`], some of them served by [`http`].
 
 mod access;
@@ -55,6 +56,7 @@ mod source;
 mod sticky;
 mod systemd;
 mod timeout;
+mod tls;
 mod tls_certificates;
 mod transparent;
 mod udp;

@@ -90,7 +90,7 @@ impl<'a> Seen<'a> {
         Self { carrier: Carrier::Datagram, ..seen }
     }
 
-    /// The ClientHello that a client begins with.
+    /// The ClientHello that a client begins with, or what has come of it.
     pub(crate) fn hello(&self) -> &Part<ClientHello> {
         match self.answered.bytes {
             0 => self.read_hello(),
