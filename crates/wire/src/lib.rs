@@ -6,6 +6,7 @@
 //! - [`git`]: the request of a client of `git://`;
 //! - [`http`]: requests of HTTP/1.x, as clients send them;
 //! - [`mavis`]: questions to programs that decide which clients may come, and their answers;
+//! - [`mqtt`]: the first message of an MQTT client;
 //! - [`pattern`]: regular expressions over the beginning of a stream;
 //! - [`postgres`]: the first message of a PostgreSQL client;
 //! - [`protocol`]: which protocol first bytes belong to;
@@ -13,6 +14,7 @@
 //! - [`ruby`]: questions to workers that run Ruby files, and their answers;
 //! - [`resp`]: commands and replies of Redis;
 //! - [`socks`]: asking a proxy by SOCKS 4, 4A and 5, and being asked;
+//! - [`ssh`]: what an SSH client says it is;
 //! - [`starttls`]: what is said in the clear until TLS begins;
 //! - [`tls`]: the ClientHello, with the name and the protocols it asks for.
 //!
@@ -29,6 +31,7 @@ pub mod git;
 pub mod http;
 mod line;
 pub mod mavis;
+pub mod mqtt;
 pub mod pattern;
 pub mod postgres;
 pub mod protocol;
@@ -36,6 +39,7 @@ pub mod proxy_header;
 pub mod resp;
 pub mod ruby;
 pub mod socks;
+pub mod ssh;
 pub mod starttls;
 pub mod tls;
 
