@@ -35,7 +35,7 @@ mod workers;
 use std::borrow::Cow;
 use std::fmt::{self, Display};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use engine::Lookups;
@@ -60,18 +60,25 @@ impl fmt::Debug for Library {
 }
 
 /// What a VM has around it.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Around {
     /// The folder of its script.
     pub folder: PathBuf,
+    /// What its script has loaded from there.
+    pub loaded: Loaded,
     /// Where its lines go.
     pub voice: Arc<dyn Voice>,
     /// Where it has names looked up.
     pub names: Lookups,
 }
 
+/// The files that a script has loaded. As long as these are kept, whoever loads one of them again gets
+/// what is there, even where the file itself is out of reach.
+#[derive(Clone, Debug, Default)]
+pub struct Loaded(Arc<Mutex<Vec<Arc<tables::File>>>>);
+
 /// Where lines of scripts go.
-pub trait Voice: Send + Sync {
+pub trait Voice: fmt::Debug + Send + Sync {
     /// Takes a line, without waiting.
     fn say(&self, line: Line);
 }

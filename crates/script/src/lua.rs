@@ -22,7 +22,7 @@ use engine::Lookups;
 use engine::journal::{Wants, journal};
 use engine::script::{Answers, Desk, Failure, Place, Script};
 
-use crate::library::{Around, Library};
+use crate::library::{Around, Library, Loaded};
 use crate::load::Read;
 use desk::LuaDesk;
 use machine::{Machine, Missing};
@@ -47,6 +47,8 @@ struct Text {
     limits: Limits,
     answers: Answers,
     fingerprint: u64,
+    /// The tables that it has loaded: their files may be out of reach for whoever loads them again.
+    tables: Loaded,
 }
 
 /// What a machine may take.
@@ -77,7 +79,8 @@ impl LuaScript {
         // What it says while it is tried was not said to anybody.
         let nobody =
             Place { shard: 0, lookups: Lookups::default(), journal: journal(Wants::QUIET).0 };
-        let around = around(&modules, &nobody);
+        let tables = Loaded::default();
+        let around = around(&modules, &nobody, &tables);
         loop {
             let missing = Missing::default();
             let known = Rc::new(modules.clone());
@@ -97,6 +100,7 @@ impl LuaScript {
                     fingerprint: hasher.finish(),
                     modules,
                     limits,
+                    tables,
                 });
                 Self { text, library: Arc::clone(library) }
             });
@@ -115,15 +119,18 @@ impl Script for LuaScript {
     }
 
     fn desk(&self, place: Place) -> Rc<dyn Desk> {
-        let around = around(&self.text.modules, &place);
+        let around = around(&self.text.modules, &place, &self.text.tables);
         Rc::new(LuaDesk::new(Arc::clone(&self.text), Arc::clone(&self.library), around))
     }
 }
 
 /// What a machine has around it.
-fn around(modules: &Modules, place: &Place) -> Around {
+fn around(modules: &Modules, place: &Place, tables: &Loaded) -> Around {
+    let folder = Path::new(&*modules.file).with_file_name("./");
     Around {
-        folder: Path::new(&*modules.file).with_file_name(""),
+        // The process may change its directory.
+        folder: std::path::absolute(&folder).unwrap_or(folder),
+        loaded: tables.clone(),
         voice: Arc::new(place.journal.clone()),
         names: place.lookups.clone(),
     }

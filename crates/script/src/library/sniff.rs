@@ -5,9 +5,9 @@
 
 use mlua::{IntoLua, Lua, LuaString, Result, Table, Value};
 use wire::protocol::{Carrier, Protocol, recognise};
-use wire::{Parse, Verdict, git, http, postgres, resp, tls};
+use wire::{Parse, Verdict, git, http, mqtt, postgres, resp, socks, ssh, tls};
 
-use super::blame;
+use super::{blame, number};
 
 /// The protocols that can be told by how they begin, in the order in which they are tried: the
 /// surest first.
@@ -41,6 +41,11 @@ pub(super) fn table(lua: &Lua) -> Result<Table> {
     add("http", request)?;
     add("postgres", first)?;
     add("git", repository)?;
+    add("socks4", socks4)?;
+    add("socks5", socks5)?;
+    add("socks5_request", socks5_request)?;
+    add("ssh", identification)?;
+    add("mqtt", connect)?;
     add("redis", command)?;
     let is = |lua: &Lua, (name, data): (LuaString, LuaString)| {
         let name = name.to_str()?;
@@ -75,7 +80,11 @@ fn protocol(lua: &Lua, data: &[u8]) -> Result<Value> {
 /// What a reader says, with what it has read as a table.
 fn told<T, F>(parse: Parse<T, F>, table: impl FnOnce(T) -> Result<Table>) -> Result<Value> {
     match parse {
-        Parse::Whole { value, .. } => table(value).map(Value::Table),
+        Parse::Whole { value, length } => {
+            let table = table(value)?;
+            table.set("length", number(length))?;
+            Ok(Value::Table(table))
+        }
         Parse::Partial => Ok(Value::Nil),
         Parse::Foreign(_) => Ok(Value::Boolean(false)),
     }
@@ -146,6 +155,65 @@ fn repository(lua: &Lua, data: &[u8]) -> Result<Value> {
     told(git::read_request(data), |request| {
         let table = lua.create_table()?;
         table.set("repository", lua.create_string(request.repository)?)?;
+        Ok(table)
+    })
+}
+
+fn socks4(lua: &Lua, data: &[u8]) -> Result<Value> {
+    told(socks::v4::read_request(data), |request| {
+        let table = proxied(lua, request.command, request.target)?;
+        table.set("user", lua.create_string(request.user)?)?;
+        Ok(table)
+    })
+}
+
+fn socks5(lua: &Lua, data: &[u8]) -> Result<Value> {
+    told(socks::v5::read_greeting(data), |methods| {
+        let table = lua.create_table()?;
+        table.set("open", methods.has(socks::v5::Method::Open))?;
+        table.set("password", methods.has(socks::v5::Method::Password))?;
+        Ok(table)
+    })
+}
+
+fn socks5_request(lua: &Lua, data: &[u8]) -> Result<Value> {
+    told(socks::v5::read_request(data), |(command, target)| proxied(lua, command, target))
+}
+
+/// What a proxy is asked for.
+fn proxied(lua: &Lua, command: socks::Command, target: socks::Target<'_>) -> Result<Table> {
+    let table = lua.create_table()?;
+    let command = match command {
+        socks::Command::Connect => "connect",
+        socks::Command::Bind => "bind",
+        socks::Command::UdpAssociate => "udp",
+        socks::Command::Other(_) => "other",
+    };
+    table.set("command", command)?;
+    let (host, port) = match target {
+        socks::Target::Ip(address) => (address.ip().to_string(), address.port()),
+        socks::Target::Name(host, port) => (host.to_owned(), port),
+    };
+    table.set("host", host)?;
+    table.set("port", port)?;
+    Ok(table)
+}
+
+fn identification(lua: &Lua, data: &[u8]) -> Result<Value> {
+    told(ssh::read_identification(data), |said| {
+        let table = lua.create_table()?;
+        table.set("version", lua.create_string(said.version)?)?;
+        table.set("software", lua.create_string(said.software)?)?;
+        Ok(table)
+    })
+}
+
+fn connect(lua: &Lua, data: &[u8]) -> Result<Value> {
+    told(mqtt::read_connect(data), |connect| {
+        let table = lua.create_table()?;
+        table.set("version", connect.version.to_string())?;
+        table.set("client", lua.create_string(connect.client)?)?;
+        table.set("user", text(lua, connect.user)?)?;
         Ok(table)
     })
 }

@@ -19,7 +19,7 @@ use mlua::{Lua, MetaMethod, Result, Table, UserData, UserDataMethods, Value};
 use relay::Tick;
 
 use super::workers::Workers;
-use super::{Around, Caller, Library, Line, Voice, blame, number};
+use super::{Around, Caller, Library, Line, Loaded, Voice, blame, number};
 
 /// Longest file, in bytes.
 const FILE_BYTES_MAX: u64 = 8 * 1024 * 1024;
@@ -40,6 +40,7 @@ pub(super) fn table(lua: &Lua, library: &Arc<Library>, around: &Around) -> Resul
     let load = move |lua: &Lua, name: String| {
         let file = within(&around.folder, &name).and_then(|path| library.files.open(&path));
         let file = file.map_err(|why| blame(lua, format!("tables.load: {name}: {why}")))?;
+        around.loaded.keep(&file);
         lua.create_userdata(Map {
             file,
             workers: library.workers.clone(),
@@ -98,8 +99,18 @@ pub(super) struct Files(Mutex<HashMap<PathBuf, Weak<File>>>);
 /// A value, or `None` for a key alone.
 type Entries = HashMap<Box<[u8]>, Option<Box<[u8]>>>;
 
+impl Loaded {
+    fn keep(&self, file: &Arc<File>) {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if !kept.iter().any(|known| Arc::ptr_eq(known, file)) {
+            kept.push(Arc::clone(file));
+        }
+    }
+}
+
 /// A file.
-struct File {
+#[derive(Debug)]
+pub(super) struct File {
     path: PathBuf,
     entries: ArcSwap<Entries>,
     /// What it was like when it was read; locked by whoever looks at it.

@@ -21,7 +21,7 @@ struct Machine {
     runtime: tokio::runtime::Runtime,
 }
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Lines(Mutex<Vec<Line>>);
 
 impl Voice for Lines {
@@ -53,7 +53,9 @@ impl Machine {
         let lines = Arc::new(Lines::default());
         let (lua, folder, names) = (Lua::new(), rig::Scratch::new(), Lookups::default());
         let voice: Arc<dyn Voice> = Arc::clone(&lines) as _;
-        let around = Around { folder: folder.path().to_owned(), voice, names: names.clone() };
+        let loaded = Loaded::default();
+        let around =
+            Around { folder: folder.path().to_owned(), loaded, voice, names: names.clone() };
         Arc::new(Library::default()).install(&lua, &around).expect("there is memory");
         lua.sandbox(true).expect("there is memory");
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -210,26 +212,47 @@ fn readers_of_first_bytes() {
     check(
         r"local data = 'GET /a HTTP/1.1\r\nHost: b\r\nX-One: 1\r\nx-one: 2\r\n\r\nmore'
           return sniff.http(data)",
-        r#"{headers={host="b" x-one="1"} host="b" method="GET" path="/a" version="1.1"}"#,
+        r#"{headers={host="b" x-one="1"} host="b" length=48 method="GET" path="/a" version="1.1"}"#,
     );
     check(
         &format!("data = hex.decode('{HELLO}') return sniff.tls(data)"),
-        r#"{alpn={"h2"} sni="a.test" version="1.3"}"#,
+        r#"{alpn={"h2"} length=83 sni="a.test" version="1.3"}"#,
     );
     check("for n = 0, #data - 1 do assert(sniff.tls(data:sub(1, n)) == nil) end", "");
     check("return sniff.tls('GET')", "false");
     check(r"return sniff.http('GET'), sniff.http('\22\3')", "nil false");
     check(
         r"return sniff.postgres('\0\0\0\8\4\210\22\47'), sniff.postgres('\0\0')",
-        r#"{kind="tls"} nil"#,
+        r#"{kind="tls" length=8} nil"#,
     );
     check(
         r"return sniff.postgres('\0\0\0\31\0\3\0\0user\0al\0database\0shop\0\0')",
-        r#"{database="shop" kind="startup" user="al"}"#,
+        r#"{database="shop" kind="startup" length=31 user="al"}"#,
     );
     check(
         r"return sniff.git('0026git-upload-pack /a b.git\0host=x:1\0')",
-        r#"{repository="/a b.git"}"#,
+        r#"{length=38 repository="/a b.git"}"#,
+    );
+    check(
+        r"return sniff.socks4('\4\1\0\80\192\0\2\7me\0more'), sniff.socks4('\4\1\0'), sniff.socks4('\5')",
+        r#"{command="connect" host="192.0.2.7" length=11 port=80 user="me"} nil false"#,
+    );
+    check(r"return sniff.socks4('\4\1\0\80\0\0\0\1\0a.test\0').host", r#""a.test""#);
+    check(
+        r"return sniff.socks5('\5\2\0\2'), sniff.socks5('\5\2\0'), sniff.socks5('\4')",
+        "{length=4 open=true password=true} nil false",
+    );
+    check(
+        r"return sniff.socks5_request('\5\1\0\3\6a.test\1\187')",
+        r#"{command="connect" host="a.test" length=13 port=443}"#,
+    );
+    check(
+        r"return sniff.ssh('SSH-2.0-OpenSSH_9.2p1 Debian\r\n'), sniff.ssh('SSH-2'), sniff.ssh('x')",
+        r#"{length=30 software="OpenSSH_9.2p1" version="2.0"} nil false"#,
+    );
+    check(
+        r"return sniff.mqtt('\16\18\0\4MQTT\4\128\0\60\0\2me\0\2al'), sniff.mqtt('\16'), sniff.mqtt('x')",
+        r#"{client="me" length=20 user="al" version="3.1.1"} nil false"#,
     );
     check(
         r"return sniff.redis('*2\r\n$3\r\nGET\r\n$1\r\nk\r\n'), sniff.redis('*2\r'), sniff.redis('+OK\r\n'),
@@ -399,7 +422,10 @@ fn maps_from_files() {
     });
     let lines = machine.lines();
     assert!(lines[0].text.ends_with("what was read before stands"), "{lines:?}");
-    machine.check("return map.alone", "true");
+    machine.check("map = nil", "");
+    machine.lua.gc_collect().expect("there is memory");
+    machine.lua.gc_collect().expect("there is memory");
+    machine.check("return tables.load('map.txt').alone", "true");
     for name in ["../map.txt", "/etc/passwd", "", "a/../../b"] {
         machine.check(
             &format!("tables.load('{name}')"),
