@@ -51,5 +51,6 @@ pub use engine::script::Scripts;
 pub use exit::{Exit, complain};
 pub use log::{show, tell_syslog};
 pub use manners::Manners;
+pub use names::Answering;
 pub use process::{Process, run};
 pub use reload::{Files, Reading};

@@ -133,6 +133,18 @@ impl Names {
     }
 }
 
+/// Answers what is looked up where no engine runs, as long as it is kept.
+pub struct Answering(#[expect(dead_code, reason = "ends with its tasks")] Names);
+
+impl Answering {
+    /// Begins, on the runtime this is called in, with what this system knows of names.
+    pub fn begin(lookups: &Lookups, journal: &Journal) -> Self {
+        let mut names = Names::follow::<engine::Name>(&[], Sources::system(), journal);
+        names.answer(lookups);
+        Self(names)
+    }
+}
+
 /// What one task works with.
 struct Follower<L> {
     name: Arc<L>,

@@ -9,6 +9,7 @@ mod doctor;
 mod explain;
 mod fmt;
 mod schema;
+mod script;
 
 use clap::Subcommand;
 use control::Exit;
@@ -30,6 +31,8 @@ pub(crate) enum Tool {
     Cert(cert::Cert),
     /// Print the JSON Schema of configuration files, for editors
     Schema(schema::Schema),
+    /// Try a script on bytes that a client might send
+    Script(script::Script),
 }
 
 impl Tool {
@@ -43,6 +46,7 @@ impl Tool {
             Self::Doctor(doctor) => doctor.run(),
             Self::Fmt(fmt) => fmt.run(),
             Self::Schema(schema) => schema.run(),
+            Self::Script(script) => script.run(),
         }
     }
 }

@@ -35,6 +35,7 @@ replug [OPTIONS] LISTEN[/SOURCE] TARGET...
        replug explain [CODE...]
        replug doctor transparent [--json] [-c FILE|DIR]
        replug schema
+       replug script test FILE --data BYTES [--split N] [--eof] [--json]
        replug reload [--dry-run]
        replug demo [--once]";
 

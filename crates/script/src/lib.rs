@@ -8,7 +8,8 @@
 //!   session's questions, `decision` what its answers mean;
 //! - [`pending`]: how a script waits for others while its shard goes on;
 //! - [`library`]: what a script is given beside its language;
-//! - [`ruby`]: Ruby files, which run in processes of their own.
+//! - [`ruby`]: Ruby files, which run in processes of their own;
+//! - [`trial`]: a decision without a session.
 //!
 //! A script may do what it likes within its VM and nothing without. Whatever it does, it ends with
 //! a decision or a failure of one session.
@@ -18,3 +19,4 @@ pub mod load;
 pub mod lua;
 pub mod pending;
 pub mod ruby;
+pub mod trial;

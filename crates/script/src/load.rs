@@ -58,8 +58,11 @@ impl Loader {
         loaded
     }
 
-    /// One script, or why it cannot run.
-    fn one(
+    /// One script. The files that were read, or were to be read, go into `files`.
+    ///
+    /// # Errors
+    /// Why it cannot run, with the place in its text where there is one.
+    pub fn one(
         &self,
         script: &Script,
         read: Read<'_>,

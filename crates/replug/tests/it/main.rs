@@ -49,6 +49,7 @@ mod reset;
 mod route;
 mod scarcity;
 mod script;
+mod script_library;
 mod signal;
 mod sniff;
 mod sockets;
