@@ -19,6 +19,7 @@ mod list;
 mod listener;
 mod log;
 mod pool;
+mod proxy;
 mod proxy_header;
 mod route;
 mod schema;

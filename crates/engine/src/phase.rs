@@ -7,6 +7,7 @@
 //! | [`admit`] | whether the client may come |
 //! | `tls` | what both sides agree on, where the listener speaks TLS |
 //! | `sniff`, `hearing` | what the client says first, where a route depends on it |
+//! | `asked` | where the client of a proxy wants to go, and what it is answered |
 //! | `route` | which pool |
 //! | `connect`, `via` | which backend, and what to do when it does not answer; through a proxy, if the pool has one |
 //! | `carry`, the phase *relay* | how the session ends, while the crate `relay` moves its bytes |
@@ -17,6 +18,7 @@
 pub(crate) mod accept;
 pub mod account;
 pub mod admit;
+pub(crate) mod asked;
 pub(crate) mod carry;
 pub(crate) mod connect;
 pub(crate) mod hearing;

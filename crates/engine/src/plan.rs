@@ -8,6 +8,7 @@
 
 mod routing;
 mod scripted;
+mod served;
 mod via;
 
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -41,6 +42,7 @@ use crate::socket::source::Sources;
 use crate::sticky::{BackendNumber, StickyTable};
 use routing::Routing;
 pub(crate) use scripted::Scripted;
+pub(crate) use served::{ByName, Served};
 pub use via::{Hop, Via};
 
 /// What was read for a configuration from files of their own.
@@ -102,6 +104,8 @@ pub struct Listener {
     pub when_full: WhenFull,
     /// How its clients are diverted to it that meant to go elsewhere.
     pub transparent: Option<Transparent>,
+    /// What it does if it is a proxy itself.
+    pub(crate) proxy: Option<Box<Served>>,
     /// Clients that could not be sent where they meant to go.
     pub(crate) astray: Seldom,
     /// Where it listens, as records show it: as configured; the first place, if there are several.
@@ -207,6 +211,8 @@ pub enum Target {
     Beyond,
     /// Where the client meant to go; by the proxies of its pool, if that has some.
     Original,
+    /// Where the client says that it wants to go, likewise.
+    Requested,
 }
 
 impl Target {
@@ -216,14 +222,15 @@ impl Target {
             BackendAddress::Name { host, port } => Self::Name(names.get(host), *port),
             BackendAddress::Unix(name) => Self::Unix(name.clone()),
             BackendAddress::Original => Self::Original,
+            BackendAddress::Requested => Self::Requested,
         }
     }
 }
 
 impl Backend {
-    /// Whether it is another one for each client: where that meant to go.
+    /// Whether it is another one for each client: where that meant to go, or wants to.
     pub(crate) fn is_original(&self) -> bool {
-        matches!(self.target, Target::Original)
+        matches!(self.target, Target::Original | Target::Requested)
     }
 
     /// Whether it can be reached with what is to be carried.
@@ -298,6 +305,7 @@ impl Plan {
                 refuse: listener.refuse,
                 when_full: listener.when_full,
                 transparent: listener.transparent.as_ref().map(|mode| mode.value),
+                proxy: listener.proxy.as_ref().map(|proxy| Served::new(&proxy.value)),
                 astray: Seldom::default(),
                 bind: shown(listener),
                 load: before.map_or_else(Arc::default, |before| Arc::clone(&before.load)),
@@ -313,9 +321,8 @@ impl Plan {
                 tls: tls.server(&listener.name).map(Arc::clone),
             })
         });
-        let listeners = listeners.collect();
         Self {
-            listeners,
+            listeners: listeners.collect(),
             names: names.all,
             authorities: authorities.all,
             splice: config.runtime.splice,
@@ -361,7 +368,7 @@ impl Listener {
 
     /// Whether it may take a while until it is known where a session goes, if anywhere.
     pub(crate) fn takes_time(&self) -> bool {
-        let decides = self.routing.sniffs || self.script.is_some();
+        let decides = self.routing.sniffs || self.script.is_some() || self.proxy.is_some();
         let speaks = self.proxy_protocol.is_some() || self.tls.is_some();
         self.authorize.is_some() || decides || speaks
     }

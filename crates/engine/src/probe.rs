@@ -112,7 +112,7 @@ fn families(config: &Config, listener: &Listener) -> BTreeSet<bool> {
     let family = |address: BackendAddress| match address {
         BackendAddress::Ip(SocketAddr::V4(_)) | BackendAddress::Name { .. } => Some(false),
         BackendAddress::Ip(SocketAddr::V6(_)) => Some(true),
-        BackendAddress::Unix(_) | BackendAddress::Original => None,
+        BackendAddress::Unix(_) | BackendAddress::Original | BackendAddress::Requested => None,
     };
     config.pools.iter().filter(is_used).flat_map(dialled).filter_map(family).collect()
 }

@@ -5,6 +5,7 @@
 //! Whatever happens, a session ends in one record: if its task dies, the record
 //! is written when the session is dropped.
 
+mod asked;
 pub(crate) mod data;
 pub(crate) mod introduction;
 mod opening;
@@ -32,6 +33,7 @@ use crate::phase::account::{
     By, ClientAddress, ConnectFailure, Counts, Denial, Event, Reached, Reason, Record, TcpFigures,
 };
 use crate::phase::admit::{self, Admission};
+use crate::phase::asked::Asked;
 use crate::phase::carry::{self, Outcome, Rest};
 use crate::phase::connect::{self, Connected, Search, Trail, Unreached};
 use crate::phase::route::condition::{Around, Moment};
@@ -296,29 +298,50 @@ impl Session {
         original: Option<Original>,
         hello: Hello,
     ) -> Option<Carry> {
-        match self.connect(&mut client, original, hello.asks_for_tls).await {
+        let Hello { early: hello, asks_for_tls, asked } = hello;
+        match self.connect_to(&mut client, original, asks_for_tls, asked.as_deref()).await {
             Ok((backend, early)) => {
                 self.forget_introduction();
+                if let Some(asked) = asked
+                    && let Err(outcome) = Box::pin(self.grant(&mut client, &asked)).await
+                {
+                    self.turn_away(&mut client, outcome);
+                    return None;
+                }
                 let rewriters = self.rewriters(&client, &backend, original);
-                let relay = self.join((client, hello.early), (backend, early), rewriters);
+                let relay = self.join((client, hello), (backend, early), rewriters);
                 if self.shard.journal.wants().start {
                     self.write(Event::Start, &Carried::default());
                 }
                 Some(Carry { session: Box::new(self), relay })
             }
             Err(outcome) => {
+                if let Some(asked) = asked {
+                    Box::pin(self.decline(&mut client, &asked, outcome)).await;
+                }
                 self.turn_away(&mut client, outcome);
                 None
             }
         }
     }
 
-    /// Phase *connect*. A client that has only sent its FIN still wants its answer.
+    /// Phase *connect*, for a client that does not say where it wants to go.
     async fn connect(
         &mut self,
         client: &mut Socket,
         original: Option<Original>,
         asks_for_tls: bool,
+    ) -> Result<(Socket, Box<[u8]>), Outcome> {
+        self.connect_to(client, original, asks_for_tls, None).await
+    }
+
+    /// Phase *connect*. A client that has only sent its FIN still wants its answer.
+    async fn connect_to(
+        &mut self,
+        client: &mut Socket,
+        original: Option<Original>,
+        asks_for_tls: bool,
+        asked: Option<&Asked>,
     ) -> Result<(Socket, Box<[u8]>), Outcome> {
         let header = self.header(client, original);
         let mut trail = self.trail.take().map(|trail| *trail).unwrap_or_default();
@@ -336,6 +359,7 @@ impl Session {
                 asks_for_tls,
                 client: self.client,
                 original,
+                asked,
                 id: self.id,
                 journal: &self.shard.journal,
                 ceiling: &self.shard.ceiling,

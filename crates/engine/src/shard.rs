@@ -293,7 +293,8 @@ impl Shard {
         self.desks.keep(scripted.map(|scripted| &scripted.script), &self.script_place());
         let timeouts = plan.listeners.iter().flat_map(|listener| {
             let Timeouts { sniff, idle, half_closed, lifetime, .. } = listener.timeouts;
-            let sniffs = listener.routing.sniffs || listener.script.is_some();
+            let sniffs =
+                listener.routing.sniffs || listener.script.is_some() || listener.proxy.is_some();
             let sniff = sniffs.then_some(sniff);
             let others = [half_closed, lifetime, sniff];
             [idle.of_session(), idle.of_flow()].into_iter().chain(others).flatten()

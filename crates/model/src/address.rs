@@ -65,6 +65,9 @@ pub enum BackendAddress {
     /// Where the client meant to go before it was diverted to us: of clients of a listener that
     /// is [transparent](crate::Transparent).
     Original,
+    /// Where the client says that it wants to go: of clients of a listener that is a
+    /// [proxy](crate::ProxyServer).
+    Requested,
 }
 
 /// A service on another machine.
@@ -201,6 +204,9 @@ impl BackendAddress {
     /// it for a host: whether it is one depends on the dialect.
     pub const ORIGINAL: &str = "original";
 
+    /// The text for [`BackendAddress::Requested`], likewise.
+    pub const REQUESTED: &str = "requested";
+
     /// Reads `host:port`, `host` (then with `default_port`), `[v6]:port`, `unix:/path`.
     ///
     /// # Errors
@@ -240,7 +246,7 @@ impl HostPort {
         match BackendAddress::parse(text, Some(default_port))? {
             BackendAddress::Ip(address) => Ok(Self::Ip(address)),
             BackendAddress::Name { host, port } => Ok(Self::Name { host, port }),
-            BackendAddress::Unix(_) | BackendAddress::Original => {
+            BackendAddress::Unix(_) | BackendAddress::Original | BackendAddress::Requested => {
                 Err(Fault::new(FaultKind::Host, 0..text.len()))
             }
         }
@@ -302,6 +308,7 @@ impl fmt::Display for BackendAddress {
             Self::Name { host, port } => write!(f, "{host}:{port}"),
             Self::Unix(name) => name.fmt(f),
             Self::Original => f.write_str(Self::ORIGINAL),
+            Self::Requested => f.write_str(Self::REQUESTED),
         }
     }
 }

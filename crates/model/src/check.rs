@@ -8,6 +8,7 @@ mod binds;
 mod ftp;
 mod http;
 mod loops;
+mod proxy;
 mod proxy_header;
 mod ranges;
 mod routes;
@@ -36,6 +37,7 @@ pub fn check(config: &Config) -> Vec<Diagnostic> {
     for listener in &config.listeners {
         binds::interface(listener, &mut faults);
         transparent::listener(listener, &mut faults);
+        proxy::check(config, listener, &mut faults);
         access(&listener.access, &mut faults);
         authorize(listener, &mut faults);
         http::check(listener, &mut faults);
@@ -46,6 +48,7 @@ pub fn check(config: &Config) -> Vec<Diagnostic> {
             if let Some(pool) = known.get(&*pool.value) {
                 streams_only(listener, pool, &mut faults);
                 transparent::pool(listener, pool, &mut faults);
+                proxy::pool(listener, pool, &mut faults);
                 ftp::check(listener, pool, &mut faults);
                 proxy_header::check(listener, pool, &mut faults);
                 continue;

@@ -15,6 +15,7 @@ use crate::ftp::Ftp;
 use crate::http::Http;
 use crate::log::Log;
 use crate::proxy::Proxy;
+use crate::proxy::server::ProxyServer;
 use crate::proxy_header::{AcceptProxy, SendProxy};
 use crate::route::Route;
 use crate::script::Script;
@@ -121,6 +122,8 @@ pub struct Listener {
     pub when_full: WhenFull,
     /// How it is known where a client meant to go; `None`: to this listener.
     pub transparent: Option<Spanned<Transparent>>,
+    /// Whether it is a proxy, which its clients tell where they want to go.
+    pub proxy: Option<Spanned<ProxyServer>>,
     /// What is done with the requests of clients that speak HTTP; `None`: nobody looks at them.
     pub http: Option<Spanned<Http>>,
     /// What its clients speak TLS with; `None`: they do not, or not with us.
@@ -160,6 +163,7 @@ impl Listener {
             refuse: Refusal::default(),
             when_full: WhenFull::default(),
             transparent: None,
+            proxy: None,
             http: None,
             tls: None,
             backlog: Backlog::default(),

@@ -183,6 +183,10 @@ codes! {
     UdpToUnix = "E0207" Error,
     /// The target `original` where nobody is diverted.
     Original = "E0208" Error,
+    /// The target `requested` where nobody asks for one.
+    Requested = "E0212" Error,
+    /// A proxy that anybody could use.
+    OpenProxy = "E0213" Error,
     /// A route whose conditions no session can meet.
     RouteImpossible = "E0210" Error,
     /// An address range has bits set beyond its length.

@@ -65,6 +65,11 @@ impl PortRange {
         Self::new(port(first)?, port(last)?)
     }
 
+    /// Whether it has this port.
+    pub fn has(self, port: u16) -> bool {
+        (self.first.get()..=self.last.get()).contains(&port)
+    }
+
     /// Each of them once, beginning with one that `start` chooses.
     pub fn each_from(self, start: usize) -> impl Iterator<Item = u16> {
         let (first, last) = (self.first.get(), self.last.get());

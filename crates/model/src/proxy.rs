@@ -1,4 +1,7 @@
-//! Proxies on the way to backends: how each is asked, and as whom.
+//! Proxies on the way to backends: how each is asked, and as whom. A listener that is a proxy
+//! itself: [`server`].
+
+pub mod server;
 
 use std::fmt;
 

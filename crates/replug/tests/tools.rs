@@ -66,6 +66,7 @@ fn the_files_that_documents_show_are_sound() {
     write(&scratch, "office.txt", "10.0.0.0/24\n");
     write(&scratch, "gate.secret", "secret\n");
     write(&scratch, "route.lua", "function route() end");
+    write(&scratch, "users", "bob:secret\n");
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
     for document in [
         "README.md",

@@ -347,6 +347,20 @@ cases! {
         File("[listener.web]\nbind = \":3129\"\nto = \"original\"\n") =>
         File("[listener.web]\nbind = \":3129\"\ntransparent = \"redirect\"\nto = \"original\"\n");
 
+    Requested:
+        "The target `requested` is where a client says that it wants to go. Only clients of a listener \
+         with `proxy` say so.",
+        File("[listener.gate]\nbind = \"127.0.0.1:1080\"\nto = \"requested\"\n") =>
+        File("[listener.gate]\nbind = \"127.0.0.1:1080\"\nproxy = {}\nto = \"requested\"\n");
+
+    OpenProxy:
+        "Whoever finds a proxy that serves everybody uses it, to hide where they come from. One that \
+         strangers can reach must know who its clients are: by their passwords (`users`), or by where \
+         they come from (`allow`).",
+        File("[listener.gate]\nbind = \":1080\"\nproxy = {}\nto = \"requested\"\n") =>
+        File("[listener.gate]\nbind = \":1080\"\nproxy = { users = [\"alice:secret\"] }\n\
+              to = \"requested\"\n");
+
     IncludeMissing:
         "An `include` that names no file, or one that cannot be read, includes nothing; what stands \
          around it is read all the same, as tcprelay does it.",

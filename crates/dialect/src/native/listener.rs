@@ -17,6 +17,7 @@ use super::ftp::FTP;
 use super::http::HTTP;
 use super::keys::{self, Key, Schema, Takes};
 use super::pool::POOL_KEYS;
+use super::proxy::PROXY;
 use super::proxy_header::PROXY_PROTOCOL;
 use super::route::ROUTE;
 use super::script::SCRIPT;
@@ -62,6 +63,12 @@ pub(super) const LISTENER: Schema = Schema {
             Takes::Choice(&keys::names(&Transparent::NAMES)),
             "How clients are diverted here that meant to go elsewhere: by `redirect` or `tproxy` of \
              nftables. `to = \"original\"` sends them on there, and routes go by it.",
+        ),
+        Key::new(
+            "proxy",
+            Takes::Table(&PROXY),
+            "The listener is a proxy: its clients say where they want to go, and `to = \"requested\"` \
+             sends them there.",
         ),
         Key::new(
             "to",
@@ -284,7 +291,7 @@ impl Reader<'_> {
         let pool = self.pool_of(name, table, &bind);
         let routes = self.routes(table);
         let interface = self.interface(table);
-        let transparent = self.transparent(table);
+        let (transparent, proxy) = (self.transparent(table), self.proxy(table));
         let (http, tls) = (self.http(table), self.server_tls(table));
         let script = self.script(table);
         let shown_as = self.shown_as(table);
@@ -309,6 +316,7 @@ impl Reader<'_> {
             refuse: refuse.unwrap_or_default(),
             when_full: when_full.unwrap_or_default(),
             transparent,
+            proxy,
             http,
             tls,
             backlog: backlog.unwrap_or_default(),

@@ -214,6 +214,7 @@ mod tests {
             ("listener.a", "on_silence") => {
                 "route = [{ when = { regex = \"a\" }, pool = \"web\" }]\n"
             }
+            ("listener.a", "proxy") => "allow = \"10.0.0.0/8\"\n",
             _ => "",
         }
     }

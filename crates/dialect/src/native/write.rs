@@ -5,6 +5,8 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use model::log::{Sample, SyslogLabel, SyslogProtocol};
+use model::proxy::Credentials;
+use model::proxy::server::{Destination, Private, ProxyServer, ServedProtocol, Users};
 use model::{
     Access, AllDown, Authorize, Backend, Backlog, Bandwidth, Bind, ByteSize, CertificateFiles,
     Children, ClientAuth, Compat, Config, Delay, Ftp, FtpModes, Http, HttpRequests, Idle, Language,
@@ -113,6 +115,8 @@ impl Writer {
         let transparent = listener.transparent.as_ref();
         let transparent = transparent.map(|mode| quoted(named(&Transparent::NAMES, mode.value)));
         self.optional("transparent", transparent, "clients meant to come here");
+        let proxy = listener.proxy.as_ref().map(|proxy| self.proxy(&proxy.value));
+        self.optional("proxy", proxy, "clients do not say where they want to go");
         match &listener.pool {
             Some(pool) => self.value("pool", &quoted(&pool.value), false),
             None => self.value("otherwise", &quoted("close"), false),
@@ -376,6 +380,43 @@ impl Writer {
         let send = pool.send_proxy.as_ref();
         let send = send.map(|send| proxy_header::shown_send(&send.value));
         self.optional("send_proxy", send, "none");
+    }
+
+    /// What a listener does that is a proxy.
+    fn proxy(&self, server: &ProxyServer) -> String {
+        let protocols = server.protocols.iter();
+        let protocols = list(protocols.map(|one| named(&ServedProtocol::NAMES, *one).to_owned()));
+        let users = list(server.users.iter().map(|users| match &users.value {
+            Users::File(path, _) => format!("file:{path}"),
+            Users::One(Credentials { user, password }) => {
+                let password = password.as_ref().map(|password| self.hide(password.reveal()));
+                format!("{user}:{}", password.unwrap_or_default())
+            }
+        }));
+        let shown =
+            |all: &[Spanned<Destination>]| list(all.iter().map(|one| one.value.to_string()));
+        let usual = ProxyServer::default();
+        let keys = [
+            ("protocols", protocols, server.protocols == usual.protocols),
+            ("users", users, server.users.is_empty()),
+            ("allow_to", shown(&server.allow_to), server.allow_to.is_empty()),
+            ("deny_to", shown(&server.deny_to), server.deny_to.is_empty()),
+            (
+                "private",
+                quoted(named(&Private::NAMES, server.private)),
+                server.private == usual.private,
+            ),
+        ];
+        // An empty list of users would be nobody.
+        let is_told = |(key, _, is_usual): &&(&str, String, bool)| {
+            !is_usual || self.defaults == Defaults::Show && *key != "users"
+        };
+        let keys: Vec<_> =
+            keys.iter().filter(is_told).map(|(key, value, _)| format!("{key} = {value}")).collect();
+        match keys.is_empty() {
+            true => "{}".to_owned(),
+            false => format!("{{ {} }}", keys.join(", ")),
+        }
     }
 
     /// A secret, as it may be shown.

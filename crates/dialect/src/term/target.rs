@@ -51,6 +51,7 @@ pub(crate) fn read_one(
     let read = match foreign(address) {
         Some(fault) => Err(fault),
         None if address.text == BackendAddress::ORIGINAL => Ok(Some(BackendAddress::Original)),
+        None if address.text == BackendAddress::REQUESTED => Ok(Some(BackendAddress::Requested)),
         None => read_address(address, port, false, Purpose::Backend),
     };
     let Terms { weight, max, role } = read_terms(parts, faults);

@@ -6,6 +6,7 @@ use std::time::Duration;
 use dialect::native;
 use dialect::render::{Colour, render};
 use model::log::{Facility, Sample, SyslogProtocol, SyslogSeverity, Tag};
+use model::proxy::server::{Destination, Private, ProxyServer, ServedProtocol, Users};
 use model::route::hours::Hours;
 use model::route::pattern::{HeaderPattern, NamePattern, Prefix, TextPattern};
 use model::{
@@ -49,6 +50,12 @@ fn hide_secrets(config: &mut Config) {
     for secret in certificates.flat_map(|files| &mut files.passphrase) {
         if let Secret::Text(words) = &mut secret.value {
             Password::HIDDEN.clone_into(words);
+        }
+    }
+    let servers = config.listeners.iter_mut().filter_map(|listener| listener.proxy.as_mut());
+    for users in servers.flat_map(|server| &mut server.value.users) {
+        if let Users::One(user) = &mut users.value {
+            user.password = Some(Password::new(Password::HIDDEN));
         }
     }
 }
@@ -132,7 +139,9 @@ fn listener() -> impl Strategy<Value = Listener> {
     let by = option::of(select(vec!["eth0", "br-lan.7"]));
     let transparent = option::of(select(Transparent::NAMES.map(|(_, mode)| mode).to_vec()));
     let shown = option::of(select(vec!["0:80", "a b:\"${X}"]));
-    let streams = (option::of(http()), delay(), option::of(ftp()), option::of(server_tls()));
+    let streams = (option::of(http()), delay(), option::of(ftp()));
+    let opened = (option::of(server_tls()), option::of(proxy_server()));
+    let streams = (streams, opened);
     let backlog = select(vec![1, 128, Backlog::USUAL, Backlog::MAX]);
     let sizes = Listener::SNIFF_BYTES_MIN..=Listener::SNIFF_BYTES_MAX;
     let sniffing = (option::of(0usize..3), option::of(0usize..3), sizes);
@@ -142,7 +151,7 @@ fn listener() -> impl Strategy<Value = Listener> {
         |(bind, routes, (access, authorize, accept), limits, timeouts, more)| {
             let (tcp, refuse, when_full, by, (shown_as, transparent), streams, numbers) = more;
             let (backlog, sniffing) = numbers;
-            let (http, delay, ftp, tls) = streams;
+            let ((http, delay, ftp), (tls, proxy)) = streams;
             let ((pool, on_silence, sniff_bytes), script) = sniffing;
             let pool_named = |pool| unwritten(format!("p-{pool}"));
             Listener {
@@ -161,6 +170,7 @@ fn listener() -> impl Strategy<Value = Listener> {
                 when_full,
                 http: http.map(unwritten),
                 tls: tls.map(unwritten),
+                proxy: proxy.map(unwritten),
                 backlog: Backlog::new(backlog).expect("a legal backlog"),
                 interface: by.map(|name| unwritten(interface(name))),
                 transparent: transparent.map(unwritten),
@@ -450,6 +460,7 @@ fn pool() -> impl Strategy<Value = Pool> {
         select(vec!["10.0.0.1:80", "[2001:db8::1]:22", "original:1", "unix:@x"])
             .prop_map(|text| BackendAddress::parse(text, None).expect("a legal address")),
         Just(BackendAddress::Original),
+        Just(BackendAddress::Requested),
     ];
     let max = option::of((1u32..=1000).prop_map(|max| max.try_into().expect("not zero")));
     let backend = (address, 1u32..=Weight::MAX, max, proptest::bool::ANY).prop_map(
@@ -530,6 +541,30 @@ fn proxy() -> impl Strategy<Value = Proxy> {
                 Credentials { user, password }
             });
             Proxy { address, protocol, credentials }
+        },
+    )
+}
+
+fn proxy_server() -> impl Strategy<Value = ProxyServer> {
+    let protocols = ServedProtocol::NAMES.map(|(_, protocol)| protocol).to_vec();
+    let names = select(vec!["alice", "b c", "é@", "file!"]).prop_map(str::to_owned);
+    let password = select(vec!["secret", "a:b", "file:x", "${X}\\\"", " "]).prop_map(Password::new);
+    let user = (names, password).prop_map(|(user, password)| {
+        unwritten(Users::One(Credentials { user, password: Some(password) }))
+    });
+    let to = vec!["*.a.example", "b.example:443", "*:25", "10.0.0.0/8:1-9", "[::1/128]:80", "::/0"];
+    let to = || {
+        let destination = |text: &str| Destination::parse(text).expect("a destination");
+        vec(select(to.clone()).prop_map(move |text| unwritten(destination(text))), 0..3)
+    };
+    let private = select(Private::NAMES.map(|(_, private)| private).to_vec());
+    (subsequence(protocols, 1..=3), vec(user, 0..3), to(), to(), private).prop_map(
+        |(protocols, users, allow_to, deny_to, private)| ProxyServer {
+            protocols,
+            users,
+            allow_to,
+            deny_to,
+            private,
         },
     )
 }

@@ -65,7 +65,7 @@ impl Link {
             }
             Target::Name(name, port) => (name, *port),
             // A checked configuration has none.
-            Target::Unix(_) | Target::Beyond | Target::Original => {
+            Target::Unix(_) | Target::Beyond | Target::Original | Target::Requested => {
                 return Err(Failure { address: None, failure: ConnectFailure::Unresolved });
             }
         };

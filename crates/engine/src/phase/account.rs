@@ -219,6 +219,8 @@ pub enum ConnectFailure {
     Undiverted,
     /// It is where the client meant to go, and that is one of our own listeners.
     Ourselves,
+    /// It is where the client wants to go, and the rules of the listener do not allow that.
+    Forbidden,
     /// Something of our own was exhausted (descriptors, ports, memory), with the system's error
     /// number. Says nothing about the backend.
     Ours(i32),
@@ -417,9 +419,9 @@ impl Reason {
 }
 
 impl ConnectFailure {
-    /// Whether the client is the reason, and what it was diverted from.
+    /// Whether the client is the reason, and where it meant to go.
     pub(crate) fn is_of_original(self) -> bool {
-        matches!(self, Self::Undiverted | Self::Ourselves)
+        matches!(self, Self::Undiverted | Self::Ourselves | Self::Forbidden)
     }
 
     /// The word in logs and metrics.
@@ -434,6 +436,7 @@ impl ConnectFailure {
             Self::Source(_) => "no_source",
             Self::Undiverted => "not_diverted",
             Self::Ourselves => "loop",
+            Self::Forbidden => "not_allowed",
             Self::Ours(_) => "out_of_resources",
             Self::Other(_) => "failed",
         }
@@ -452,7 +455,7 @@ impl ConnectFailure {
             | Self::Other(_) => Reason::Unreachable,
             Self::Refused | Self::Proxy(_) | Self::NoTls => Reason::Refused,
             Self::Unresolved | Self::Source(_) => Reason::NoBackend,
-            Self::Undiverted | Self::Ourselves => Reason::Denied,
+            Self::Undiverted | Self::Ourselves | Self::Forbidden => Reason::Denied,
             Self::Ours(_) => Reason::Internal,
         }
     }
@@ -506,6 +509,7 @@ impl fmt::Display for ConnectFailure {
             }
             Self::Undiverted => f.write_str("the client was not diverted"),
             Self::Ourselves => f.write_str("the client meant to go where replug listens"),
+            Self::Forbidden => f.write_str("the rules of the listener do not allow it"),
             Self::Ours(errno) | Self::Other(errno) => {
                 std::io::Error::from_raw_os_error(*errno).fmt(f)
             }

@@ -24,6 +24,7 @@ use crate::journal::{Journal, Level, Notice};
 use crate::mark::{Carries, Change};
 use crate::phase::accept::REST;
 use crate::phase::account::{Attempt, ClientAddress, ConnectFailure, Queued, Spoken};
+use crate::phase::asked::Asked;
 use crate::phase::proxy_header::{self, Introduction};
 use crate::phase::sniff;
 use crate::phase::via::{self, About, Goal, Reached, Refused};
@@ -120,6 +121,8 @@ pub(crate) struct Search<'a> {
     pub(crate) client: ClientAddress,
     /// Where it meant to go; `None`: to this listener.
     pub(crate) original: Option<Original>,
+    /// Where it says that it wants to go, if it came to a proxy.
+    pub(crate) asked: Option<&'a Asked>,
     pub(crate) id: u64,
     pub(crate) journal: &'a Journal,
     pub(crate) ceiling: &'a Ceiling,
@@ -260,6 +263,9 @@ impl Search<'_> {
     /// What records call a backend: its address, if that is where the client meant to go.
     pub(crate) fn label(&self, backend: &Backend) -> Arc<str> {
         match self.original.and_then(Original::address) {
+            _ if matches!(backend.target, Target::Requested) => {
+                self.asked.map_or_else(|| backend.label.clone(), |asked| asked.label.clone())
+            }
             Some(address) if backend.is_original() => address.to_string().into(),
             _ => backend.label.clone(),
         }
@@ -277,6 +283,15 @@ impl Search<'_> {
             self.journal.notice(Notice::Astray { listener, client, original, times });
         }
         Err(failure)
+    }
+
+    /// Where the client wants to go, if it can be sent there: at least one address.
+    pub(crate) async fn requested(&self) -> Result<Vec<SocketAddr>, ConnectFailure> {
+        let (Some(asked), Some(served)) = (self.asked, &self.listener.proxy) else {
+            // A checked configuration has such backends behind proxies only.
+            return Err(ConnectFailure::Unresolved);
+        };
+        asked.addresses(served, self.patience).await
     }
 
     /// What the connection to `backend`, or to the proxy before it, may leave from.
@@ -341,29 +356,38 @@ async fn reach(
         attempts.push(Attempt { backend: name, is_original, address, took, failure, phrase });
         about
     };
-    let target = match &backend.target {
+    let several = match &backend.target {
         Target::Name(name, port) => {
-            let mut addresses = timeout(patience, name.addresses()).await.unwrap_or_default();
-            if let Some(sources) = &search.pool.source {
-                addresses.retain(|address| sources.has_family(address.is_ipv6()));
-            }
-            let mut last = None;
-            for address in addresses {
-                let address = SocketAddr::new(address, *port);
-                match open(&address.into(), None, departure, search).await {
-                    Ok(reached) => return Ok((reached, Some(address))),
-                    Err(why) => last = Some(failed(Some(address), why)),
-                }
-            }
-            return Err(last.unwrap_or_else(|| failed(None, ConnectFailure::Unresolved.into())));
+            let addresses = timeout(patience, name.addresses()).await.unwrap_or_default();
+            let address = |ip| SocketAddr::new(ip, *port);
+            Some(Ok(addresses.into_iter().map(address).collect()))
         }
+        // Boxed: few listeners are proxies.
+        Target::Requested => Some(Box::pin(search.requested()).await),
+        _ => None,
+    };
+    if let Some(found) = several {
+        let mut addresses: Vec<_> = found.map_err(|failure| failed(None, failure.into()))?;
+        if let Some(sources) = &search.pool.source {
+            addresses.retain(|address| sources.has_family(address.is_ipv6()));
+        }
+        let mut last = None;
+        for address in addresses {
+            match open(&address.into(), None, departure, search).await {
+                Ok(reached) => return Ok((reached, Some(address))),
+                Err(why) => last = Some(failed(Some(address), why)),
+            }
+        }
+        return Err(last.unwrap_or_else(|| failed(None, ConnectFailure::Unresolved.into())));
+    }
+    let target = match &backend.target {
         Target::Original => search.original().map(SockAddr::from),
         Target::Ip(address) => Ok(SockAddr::from(*address)),
         Target::Unix(name) => {
             socket::unix_address(name).map_err(|error| socket::connect_failure(&error, true))
         }
-        // A pool without a proxy has no such backend; it would have no address.
-        Target::Beyond => Err(ConnectFailure::Unresolved),
+        // Several, or of a pool with a proxy before it.
+        Target::Name(..) | Target::Requested | Target::Beyond => Err(ConnectFailure::Unresolved),
     };
     let opened = match target {
         Ok(target) => open(&target, None, departure, search).await,
@@ -463,7 +487,8 @@ pub(crate) fn mark_down(
         | ConnectFailure::NoTls
         | ConnectFailure::Source(_)
         | ConnectFailure::Undiverted
-        | ConnectFailure::Ourselves => return,
+        | ConnectFailure::Ourselves
+        | ConnectFailure::Forbidden => return,
         ConnectFailure::Refused
         | ConnectFailure::Proxy(_)
         | ConnectFailure::Timeout

@@ -18,6 +18,7 @@ use wire::postgres::{First, REFUSED, TLS_ACCEPTED, TLS_REQUEST};
 use wire::tls::ClientHello;
 
 use crate::phase::account::{By, ConnectFailure, Reason, Spoken};
+use crate::phase::asked::Asked;
 use crate::phase::carry::Outcome;
 use crate::phase::hearing::{self, Hall, Heard};
 use crate::phase::route::Routed;
@@ -59,6 +60,8 @@ pub(crate) struct Hello {
     pub(crate) early: Box<[u8]>,
     /// Whether the client was told to go on with TLS, so that the backend has to be asked for it.
     pub(crate) asks_for_tls: bool,
+    /// Where the client wants to go, if the listener is a proxy.
+    pub(crate) asked: Option<Box<Asked>>,
 }
 
 /// How much work a client has made.
@@ -140,7 +143,7 @@ pub(crate) async fn sniff(
 
 fn decided(routed: Routed, mut bytes: Vec<u8>, answered: Answered, spoken: Spoken) -> Sniffed {
     bytes.drain(..answered.bytes);
-    let hello = Hello { early: bytes.into(), asks_for_tls: answered.is_tls };
+    let hello = Hello { early: bytes.into(), asks_for_tls: answered.is_tls, asked: None };
     Sniffed { routed, hello, spoken }
 }
 

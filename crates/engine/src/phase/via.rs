@@ -130,7 +130,7 @@ pub(crate) async fn reach(
 
 /// What the last proxy is asked for, to get to `backend`.
 async fn goals<'a>(
-    search: Search<'_>,
+    search: Search<'a>,
     backend: &Backend,
     via: &Via,
     label: &'a str,
@@ -149,6 +149,21 @@ async fn goals<'a>(
             }
             let goal = |address| Goal::Ip(SocketAddr::new(address, *port));
             addresses.into_iter().map(goal).collect()
+        }
+        Target::Requested => {
+            let is_told = via.last().protocol.takes_names();
+            if let (true, Some(asked), Some(served)) =
+                (is_told, search.asked, &search.listener.proxy)
+                && let Some(name) = asked.name(served)?
+            {
+                return Ok(vec![Goal::Name(name)]);
+            }
+            let mut addresses = Box::pin(search.requested()).await?;
+            addresses.retain(|to| to.is_ipv4() || via.last().protocol.takes_ipv6());
+            if addresses.is_empty() {
+                return Err(unresolved());
+            }
+            addresses.into_iter().map(Goal::Ip).collect()
         }
         // No proxy connects to those; a checked configuration has none.
         Target::Unix(_) => return Err(unresolved()),
@@ -182,7 +197,7 @@ async fn entrances(
             let address = |ip| entrance(SocketAddr::new(ip, *port));
             Ok(addresses.into_iter().map(address).collect())
         }
-        Target::Beyond | Target::Original => Err(unresolved()),
+        Target::Beyond | Target::Original | Target::Requested => Err(unresolved()),
     }
 }
 
@@ -221,7 +236,9 @@ async fn goal_of<'a>(proxy: &Hop, next: &'a Hop) -> Result<Goal<'a>, Refused> {
                 .ok_or_else(|| Refused::from(ConnectFailure::Unresolved).about(About::Way))?;
             Ok(Goal::Ip(SocketAddr::new(address, *port)))
         }
-        Target::Beyond | Target::Unix(_) | Target::Original => Ok(Goal::Name(&next.label)),
+        Target::Beyond | Target::Unix(_) | Target::Original | Target::Requested => {
+            Ok(Goal::Name(&next.label))
+        }
     }
 }
 

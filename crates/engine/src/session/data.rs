@@ -121,6 +121,7 @@ impl Session {
                 asks_for_tls: false,
                 client: self.client,
                 original: None,
+                asked: None,
                 id: self.id,
                 journal: &self.shard.journal,
                 ceiling: &self.shard.ceiling,

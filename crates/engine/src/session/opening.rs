@@ -54,7 +54,15 @@ impl Session {
             None => None,
         };
         let agreed = agreed.as_ref();
-        let original = self.original(client);
+        let asked = match self.listener.proxy.is_some() {
+            true => Box::pin(self.greet(client, &mut early)).await?,
+            false => None,
+        };
+        let original = match &asked {
+            // Routes go by where it wants to go.
+            Some(asked) => Some(Original::At(asked.address())),
+            None => self.original(client),
+        };
         let (routed, hello) = match self.route(client, original, agreed) {
             Routed::Wait => self.sniff(client, early, original, agreed).await?,
             routed => (routed, Hello { early: early.into(), ..Hello::default() }),
@@ -62,8 +70,13 @@ impl Session {
         if routed == Routed::None && self.listener.script.is_some() {
             return Ok((original, Opened::ByScript(hello)));
         }
-        self.settle(routed)?;
-        Ok((original, Opened::Routed(hello)))
+        if let Err(outcome) = self.settle(routed) {
+            if let Some(asked) = asked {
+                Box::pin(self.decline(client, &asked, outcome)).await;
+            }
+            return Err(outcome);
+        }
+        Ok((original, Opened::Routed(Hello { asked, ..hello })))
     }
 
     pub(super) fn hall(&self) -> Hall<'_> {

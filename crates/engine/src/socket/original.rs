@@ -61,7 +61,11 @@ fn translated(client: BorrowedFd<'_>, is_ipv4: bool) -> Option<SocketAddr> {
 }
 
 /// `is_local`: whether an address is this machine's.
-fn is_own(address: SocketAddr, own: &[SocketAddr], is_local: impl Fn(IpAddr) -> bool) -> bool {
+pub(crate) fn is_own(
+    address: SocketAddr,
+    own: &[SocketAddr],
+    is_local: impl Fn(IpAddr) -> bool,
+) -> bool {
     own.iter()
         .filter(|own| own.port() == address.port())
         .any(|own| own.ip() == address.ip() || own.ip().is_unspecified() && is_local(address.ip()))
@@ -69,7 +73,7 @@ fn is_own(address: SocketAddr, own: &[SocketAddr], is_local: impl Fn(IpAddr) -> 
 
 /// Whether what is sent to `ip` arrives on this machine: it would leave from there as well. No
 /// packet is sent to find out.
-fn is_local(ip: IpAddr) -> bool {
+pub(crate) fn is_local(ip: IpAddr) -> bool {
     let leaves_from = || -> io::Result<IpAddr> {
         let anywhere = match ip {
             IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),

@@ -124,7 +124,7 @@ fn port(address: &BackendAddress) -> Option<u16> {
     match address {
         BackendAddress::Ip(address) => Some(address.port()),
         BackendAddress::Name { port, .. } => Some(*port),
-        BackendAddress::Unix(_) | BackendAddress::Original => None,
+        BackendAddress::Unix(_) | BackendAddress::Original | BackendAddress::Requested => None,
     }
 }
 

@@ -199,7 +199,9 @@ fn leaving(config: &Config, pool: &Pool) -> BTreeSet<Family> {
     let reaches = |family: &Family| {
         dialled.iter().any(|address| match address {
             BackendAddress::Ip(address) => Family::of(address.ip()) == *family,
-            BackendAddress::Name { .. } | BackendAddress::Original => true,
+            BackendAddress::Name { .. } | BackendAddress::Original | BackendAddress::Requested => {
+                true
+            }
             BackendAddress::Unix(_) => false,
         })
     };
