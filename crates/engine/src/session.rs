@@ -21,7 +21,6 @@ use std::time::{Duration, SystemTime};
 
 use model::{HttpRequests, OnRemoved, Refusal};
 use relay::{Delay, Direction, End, Relay, Rewrite, Side, Socket, Stamp, Tick};
-use wire::tls::ClientHello;
 
 use crate::balance::BackendIndex;
 use crate::ceiling::Permit;
@@ -40,6 +39,7 @@ use crate::phase::route::condition::{Around, Moment};
 use crate::phase::route::seen::{Answered, Seen};
 use crate::phase::route::{Chosen, Routed};
 use crate::phase::sniff::Hello;
+use crate::phase::tls::Agreed;
 use crate::plan::{Listener, Pool};
 use crate::requests::{Aim, Requests, Told};
 use crate::seats::{Order, Seat};
@@ -267,15 +267,13 @@ impl Session {
         &self,
         client: &Socket,
         original: Option<Original>,
-        agreed: Option<&ClientHello>,
+        agreed: Option<&Agreed>,
     ) -> Routed {
         let here = || self.came_to(client, original);
-        let told = agreed.or_else(|| self.introduced_hello());
+        let told = agreed.map(|agreed| &agreed.hello).or_else(|| self.introduced_hello());
         let seen = Seen::of_stream(&[], Answered::default(), false).with_hello(told);
-        self.listener
-            .routing
-            .routes
-            .decide(&Around::new(self.client_ip(), &here, &this_moment), &seen)
+        let around = Around::new(self.client_ip(), &here, &this_moment).proven(agreed);
+        self.listener.routing.routes.decide(&around, &seen)
     }
 
     /// Takes the route that was found, if the session goes anywhere.

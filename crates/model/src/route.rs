@@ -51,6 +51,10 @@ pub struct When {
     pub alpn: Vec<String>,
     /// The newest version of TLS that it offers.
     pub tls_version: Vec<TlsVersion>,
+    /// What the common name in the certificate is that it has proven to be its own.
+    pub client_cert: Vec<TextPattern>,
+    /// One of the alternative names in it: a host, an address, a mail address, a URI.
+    pub san: Vec<TextPattern>,
     /// The host of its HTTP request.
     pub host: Vec<NamePattern>,
     /// The path of its HTTP request, without what stands behind a `?`.
@@ -101,6 +105,11 @@ impl When {
     /// Whether it asks for what a ClientHello says.
     pub fn asks_for_tls(&self) -> bool {
         !(self.sni.is_empty() && self.alpn.is_empty() && self.tls_version.is_empty())
+    }
+
+    /// Whether it asks for what the client has proven with a certificate.
+    pub fn asks_for_proof(&self) -> bool {
+        !(self.client_cert.is_empty() && self.san.is_empty())
     }
 
     /// Whether it asks for what an HTTP request says.

@@ -86,6 +86,9 @@ pub(super) fn each(record: &Record, field: Field<'_>) {
     field("route", text(record.route.as_deref()));
     field("sni", text(record.spoken.sni.as_deref()));
     field("alpn", text(record.spoken.alpn.as_deref()));
+    if let Some(name) = &record.spoken.client_cert {
+        field("client_cert", Value::Text(name));
+    }
     field("bytes_to_backend", Value::Number(record.bytes_to_backend));
     field("bytes_to_client", Value::Number(record.bytes_to_client));
     if let Some(Datagrams { to_backend, to_client, lost }) = record.datagrams {

@@ -71,7 +71,7 @@ pub(super) fn flow() -> Record {
 /// The same session, had its route shown in a ClientHello.
 pub(super) fn sniffed() -> Record {
     let (sni, alpn) = (Some("www.example.com".into()), Some("h2,http/1.1".into()));
-    Record { route: Some("2".into()), spoken: Spoken { sni, alpn }, ..plain() }
+    Record { route: Some("2".into()), spoken: Spoken { sni, alpn, client_cert: None }, ..plain() }
 }
 
 /// The same session, had a proxy brought it.
@@ -156,7 +156,11 @@ pub(super) fn hostile() -> Record {
     Record {
         listener: Arc::clone(&hostile),
         pool: Some(Arc::clone(&hostile)),
-        spoken: Spoken { sni: Some(Arc::clone(&hostile)), alpn: Some(Arc::clone(&hostile)) },
+        spoken: Spoken {
+            sni: Some(Arc::clone(&hostile)),
+            alpn: Some(Arc::clone(&hostile)),
+            client_cert: Some(Arc::clone(&hostile)),
+        },
         unique_id: Some([escape::tests::HOSTILE.as_bytes(), b"\xff\0"].concat().into()),
         backend: Some(Reached { backend: Arc::clone(&hostile), address: None }),
         attempts: vec![Attempt {

@@ -46,6 +46,18 @@ pub(super) const WHEN: Schema = Schema {
             "The newest version of TLS that it offers.",
         ),
         Key::new(
+            "client_cert",
+            Takes::Texts("billing*"),
+            "The common name of the certificate that it has shown, with `*` at the end for all that \
+             begin so; `*` for any certificate.",
+        ),
+        Key::new(
+            "san",
+            Takes::Texts("spiffe://example.com/*"),
+            "An alternative name of that certificate (a host, an address, a mail address, a URI), \
+             likewise.",
+        ),
+        Key::new(
             "host",
             Takes::Texts("*.example.com"),
             "The host of its HTTP request, without a port.",
@@ -119,6 +131,8 @@ impl Reader<'_> {
             sni: self.patterns(table, "sni", "a host", NamePattern::parse),
             alpn: self.patterns(table, "alpn", "a protocol", plain::<255>),
             tls_version: self.choices(table, "tls_version", &TlsVersion::NAMES),
+            client_cert: self.patterns(table, "client_cert", "a name", proven),
+            san: self.patterns(table, "san", "a name", proven),
             host: self.patterns(table, "host", "a host", NamePattern::parse),
             path: self.patterns(table, "path", "a path", path),
             method: self.patterns(table, "method", "a method", method),
@@ -287,6 +301,11 @@ fn method(text: &str) -> Result<String, PatternFault> {
         }
         None => Ok(text.to_owned()),
     }
+}
+
+fn proven(text: &str) -> Result<TextPattern, PatternFault> {
+    let help = "write a name as it stands in the certificate, or how it begins and a `*`";
+    TextPattern::parse(text).map_err(|fault| PatternFault { help, ..fault })
 }
 
 fn path(text: &str) -> Result<TextPattern, PatternFault> {

@@ -598,6 +598,8 @@ fn condition(when: &When) -> String {
         ("sni", shown(&when.sni)),
         ("alpn", shown(&when.alpn)),
         ("tls_version", choices(&TlsVersion::NAMES, &when.tls_version)),
+        ("client_cert", shown(&when.client_cert)),
+        ("san", shown(&when.san)),
         ("host", shown(&when.host)),
         ("path", shown(&when.path)),
         ("method", shown(&when.method)),

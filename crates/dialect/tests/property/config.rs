@@ -382,8 +382,10 @@ fn content() -> impl Strategy<Value = When> {
         Hours::parse(text).expect("legal hours")
     });
     let protocol = subsequence(protocols, 0..3);
-    (tls, http, database, bytes, (hours, protocol)).prop_map(
-        |(tls, http, (user, database), bytes, (time, mut protocol))| {
+    let proof = (some(&["*", "a b*", "${x}"], text), some(&["spiffe://a/*", "::1"], text));
+    (tls, http, database, bytes, (hours, protocol, proof)).prop_map(
+        |(tls, http, (user, database), bytes, (time, mut protocol, proof))| {
+            let (client_cert, san) = proof;
             let (sni, alpn, tls_version) = tls;
             let (host, path, method, header) = http;
             let (git_repository, prefix, regex) = bytes;
@@ -396,6 +398,8 @@ fn content() -> impl Strategy<Value = When> {
                 sni,
                 alpn,
                 tls_version,
+                client_cert,
+                san,
                 host,
                 path,
                 method,

@@ -105,6 +105,8 @@ pub struct Spoken {
     pub sni: Option<Arc<str>>,
     /// The protocols that it offers to speak within TLS, with commas between.
     pub alpn: Option<Arc<str>>,
+    /// Whom it has proven to be with a certificate.
+    pub client_cert: Option<Arc<str>>,
 }
 
 /// The datagrams of a flow.

@@ -180,7 +180,7 @@ impl Introduction {
         let text = |bytes: &Option<Box<[u8]>>| {
             bytes.as_deref().map(|bytes| String::from_utf8_lossy(bytes).into())
         };
-        Spoken { sni: text(&self.authority), alpn: text(&self.alpn) }
+        Spoken { sni: text(&self.authority), alpn: text(&self.alpn), client_cert: None }
     }
 }
 

@@ -161,6 +161,7 @@ fn spoken(seen: &Seen<'_>) -> Spoken {
     Spoken {
         sni: hello.server_name.as_deref().map(Arc::from),
         alpn: (!alpn.is_empty()).then(|| alpn.into()),
+        client_cert: None,
     }
 }
 

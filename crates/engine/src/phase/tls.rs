@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use relay::Socket;
 use relay::cipher::UNOPENED_MAX;
+use tls::Facts;
 use tls::session::{Failure, Version};
 use wire::protocol::{Carrier, Protocol, recognise};
 use wire::tls::{ClientHello, Foreign, read_client_hello};
@@ -27,14 +28,49 @@ use crate::phase::sniff::Looks;
 const NOT_HTTP: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\n\
     Content-Length: 40\r\nConnection: close\r\n\r\nThis port speaks TLS: ask with https://\n";
 
+/// How much of a client's name is recorded, in bytes.
+const SHOWN_BYTES_MAX: usize = 256;
+
 /// What both sides have agreed on.
 #[derive(Debug)]
 pub(crate) struct Agreed {
     /// As routes see it: the host that the client has asked for, and of the protocols and versions only
     /// those that are spoken.
     pub(crate) hello: ClientHello,
+    /// Who the client is, if it has proven that.
+    pub(crate) proven: Option<Proven>,
     /// What is worth recording.
     pub(crate) spoken: Spoken,
+}
+
+/// What a client has proven with a certificate.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Proven {
+    /// The common name of its subject; empty if it has none.
+    pub(crate) common_name: String,
+    /// Its alternative names.
+    pub(crate) names: Vec<String>,
+}
+
+impl Proven {
+    /// By its certificate, which was verified.
+    fn of(certificate: &tls::Certificate) -> Option<Self> {
+        let facts = Facts::read(certificate.as_der())?;
+        let names = facts.names.iter().map(ToString::to_string).collect();
+        Some(Self { common_name: facts.common_name.unwrap_or_default(), names })
+    }
+
+    /// What records call the client: its common name, or its first other one.
+    fn shown(&self) -> Arc<str> {
+        let name = match (&*self.common_name, self.names.first()) {
+            ("", Some(name)) => name.as_str(),
+            ("", None) => "-",
+            (common, _) => common,
+        };
+        let most = name.len().min(SHOWN_BYTES_MAX);
+        let end = (0..=most).rev().find(|end| name.is_char_boundary(*end));
+        name[..end.unwrap_or_default()].into()
+    }
 }
 
 /// Why there is no session.
@@ -158,18 +194,21 @@ fn is_http(said: &[u8]) -> bool {
 
 fn agreed(client: &Socket, hello: Option<ClientHello>) -> Agreed {
     let negotiated = client.cipher().and_then(tls::session::negotiated);
+    let certificate = negotiated.as_ref().and_then(|negotiated| negotiated.peer.first());
+    let proven = certificate.and_then(Proven::of);
     let alpn = negotiated.as_ref().and_then(|negotiated| negotiated.alpn.clone());
     let server_name = hello.and_then(|hello| hello.server_name);
     let spoken = Spoken {
         sni: server_name.as_deref().map(Arc::from),
         alpn: alpn.as_deref().map(|alpn| String::from_utf8_lossy(alpn).into()),
+        client_cert: proven.as_ref().map(Proven::shown),
     };
     let newest = match negotiated.map(|negotiated| negotiated.version) {
         Some(Version::Tls12) => wire::tls::Version::Tls12,
         Some(Version::Tls13) | None => wire::tls::Version::Tls13,
     };
     let hello = ClientHello { server_name, alpn: alpn.into_iter().collect(), newest };
-    Agreed { hello, spoken }
+    Agreed { hello, proven, spoken }
 }
 
 fn unagreed(error: io::Error) -> Unagreed {

@@ -8,7 +8,6 @@
 
 use model::OnError;
 use relay::{Side, Socket};
-use wire::tls::ClientHello;
 
 use super::{Session, this_moment};
 use crate::authority::Decision;
@@ -121,14 +120,14 @@ impl Session {
         client: &mut Socket,
         early: Vec<u8>,
         original: Option<Original>,
-        agreed: Option<&ClientHello>,
+        agreed: Option<&Agreed>,
     ) -> Result<(Routed, Hello), Outcome> {
         let here = self.came_to(client, original);
         let here = || here;
         let inquiry = Inquiry {
             hall: self.hall(),
-            told: agreed.or_else(|| self.introduced_hello()),
-            around: Around::new(self.client_ip(), &here, &this_moment),
+            told: agreed.map(|agreed| &agreed.hello).or_else(|| self.introduced_hello()),
+            around: Around::new(self.client_ip(), &here, &this_moment).proven(agreed),
         };
         let Sniffed { routed, hello, spoken } = sniff::sniff(client, early, inquiry).await?;
         let chosen = if let Routed::Route(chosen) = routed { chosen } else { Chosen::default() };
@@ -147,13 +146,13 @@ impl Session {
         client: &mut Socket,
         early: Vec<u8>,
         server: &::tls::Server,
-    ) -> Result<ClientHello, Outcome> {
+    ) -> Result<Agreed, Outcome> {
         match tls::agree(client, early, self.hall(), server).await {
-            Ok(Agreed { hello, spoken }) => {
-                if spoken != Spoken::default() {
-                    self.trail.get_or_insert_default().spoken = spoken;
+            Ok(agreed) => {
+                if agreed.spoken != Spoken::default() {
+                    self.trail.get_or_insert_default().spoken = agreed.spoken.clone();
                 }
-                Ok(hello)
+                Ok(agreed)
             }
             Err(Unagreed::Ended(outcome)) => Err(outcome),
             Err(Unagreed::Failed(cause)) => {

@@ -113,6 +113,8 @@ fn covers(wide: &When, narrow: &When) -> bool {
         && all_in(&wide.protocol, &narrow.protocol, PartialEq::eq)
         && all_in(&wide.alpn, &narrow.alpn, PartialEq::eq)
         && all_in(&wide.tls_version, &narrow.tls_version, PartialEq::eq)
+        && all_in(&wide.client_cert, &narrow.client_cert, |wide, narrow| wide.covers(narrow))
+        && all_in(&wide.san, &narrow.san, |wide, narrow| wide.covers(narrow))
         && all_in(&wide.path, &narrow.path, |wide, narrow| wide.covers(narrow))
         && all_in(&wide.method, &narrow.method, PartialEq::eq)
         && all_in(&wide.header, &narrow.header, |wide, narrow| wide.covers(narrow))

@@ -3,8 +3,18 @@
 use crate::config::Listener;
 use crate::diagnostic::{Code, Diagnostic};
 
-/// TLS is for streams, and of FTP it would hide one half only.
+/// TLS is for streams, and of FTP it would hide one half only. Who is not asked proves nothing.
 pub(super) fn check(listener: &Listener, faults: &mut Vec<Diagnostic>) {
+    let asks = listener.tls.as_ref().is_some_and(|tls| tls.value.clients.is_some());
+    let unasked = listener.routes.iter().filter(|route| route.when.value.asks_for_proof() && !asks);
+    for route in unasked {
+        let message = "no client of this listener proves who it is";
+        faults.push(
+            Diagnostic::new(Code::RouteImpossible, route.when.span, message)
+                .label("asks for a certificate of the client")
+                .help("have the listener ask for one: `tls = { ..., client_ca = \"PATH\" }`"),
+        );
+    }
     let Some(tls) = &listener.tls else { return };
     if let Some(udp) = listener.bind.iter().find(|bind| bind.value.is_udp()) {
         let mut fault = Diagnostic::new(Code::Conflict, tls.span, "TLS needs streams")

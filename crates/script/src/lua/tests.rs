@@ -43,7 +43,7 @@ fn about() -> About {
         client: ClientAddress::Ip("192.0.2.1:5000".parse().expect("an address")),
         local: "10.0.0.1:80".parse().ok(),
         listener: "web".into(),
-        spoken: Spoken { sni: Some("a.example".into()), alpn: None },
+        spoken: Spoken { sni: Some("a.example".into()), ..Spoken::default() },
     }
 }
 

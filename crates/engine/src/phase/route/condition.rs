@@ -13,12 +13,15 @@ use wire::tls::{ClientHello, Version};
 
 use super::names::{self, Names};
 use super::seen::{Part, Seen};
+use crate::phase::tls::{Agreed, Proven};
 use crate::ranges::Ranges;
 
 /// What is asked of a session besides what its client says. Each is found out once, if at all.
 pub(crate) struct Around<'a> {
     /// The client's address, if it has one.
     pub(crate) client: Option<IpAddr>,
+    /// Who the client is, if it has proven that.
+    proven: Option<&'a Proven>,
     here: &'a dyn Fn() -> Option<SocketAddr>,
     now: &'a dyn Fn() -> Moment,
     found: (OnceCell<Option<SocketAddr>>, OnceCell<Moment>),
@@ -53,7 +56,12 @@ impl<'a> Around<'a> {
         here: &'a dyn Fn() -> Option<SocketAddr>,
         now: &'a dyn Fn() -> Moment,
     ) -> Self {
-        Self { client, here, now, found: Default::default() }
+        Self { client, proven: None, here, now, found: Default::default() }
+    }
+
+    /// The same of a client that speaks TLS, by what was agreed on.
+    pub(crate) fn proven(self, agreed: Option<&'a Agreed>) -> Self {
+        Self { proven: agreed.and_then(|agreed| agreed.proven.as_ref()), ..self }
     }
 
     fn here(&self) -> Option<SocketAddr> {
@@ -81,6 +89,8 @@ enum Test {
     Sni(Names, Of),
     Alpn(Box<[Box<[u8]>]>, Of),
     TlsVersion(Box<[Version]>, Of),
+    ClientCert(Box<[TextPattern]>),
+    San(Box<[TextPattern]>),
     Host(Names),
     Path(Box<[TextPattern]>),
     Method(Box<[Box<[u8]>]>),
@@ -133,6 +143,8 @@ impl Condition {
         put(&mut tests, &when.port, |port| *port, Test::Port);
         put(&mut tests, &when.time, |hours| *hours, Test::Hours);
         put(&mut tests, &when.protocol, |known| protocol(*known), Test::Protocol);
+        put(&mut tests, &when.client_cert, TextPattern::clone, Test::ClientCert);
+        put(&mut tests, &when.san, TextPattern::clone, Test::San);
         put(&mut tests, &when.prefix, Prefix::clone, Test::Prefix);
         if !when.sni.is_empty() {
             tests.push(Test::Sni(Names::new(&when.sni), of));
@@ -217,6 +229,14 @@ impl Test {
                 let Moment { weekday, minute } = around.now();
                 all.iter().any(|hours| hours.contain(weekday, minute)).into()
             }
+            Self::ClientCert(all) => {
+                let name = |proven: &Proven| any_match(all, &proven.common_name);
+                around.proven.is_some_and(name).into()
+            }
+            Self::San(all) => {
+                let is_one = |proven: &Proven| proven.names.iter().any(|name| any_match(all, name));
+                around.proven.is_some_and(is_one).into()
+            }
             Self::Not(all) => !any_of(all, inner),
             Self::Any(all) => any_of(all, inner),
             Self::All(all) => all.iter().map(inner).fold(Verdict::Yes, Verdict::and),
@@ -298,6 +318,10 @@ impl Test {
 
 fn any_of<T>(items: &[T], test: impl FnMut(&T) -> Verdict) -> Verdict {
     items.iter().map(test).fold(Verdict::No, Verdict::or)
+}
+
+fn any_match(all: &[TextPattern], text: &str) -> bool {
+    all.iter().any(|pattern| pattern.matches(text.as_bytes()))
 }
 
 fn is_in(all: &[Box<[u8]>], item: &[u8]) -> bool {
@@ -400,6 +424,36 @@ mod tests {
         check(field("Upgrade: WebSocket"), GET, No, No);
         check(When { method: vec!["GET".into()], ..host(&["www.example.com"]) }, GET, Yes, Yes);
         check(When { method: vec!["get".into()], ..When::default() }, GET, No, No);
+    }
+
+    #[test]
+    fn what_clients_have_proven() {
+        let text = |texts: &[&str]| {
+            texts.iter().map(|text| TextPattern::parse(text).expect("legal")).collect::<Vec<_>>()
+        };
+        let names = ["a.example", "spiffe://prod/pay"].map(str::to_owned).to_vec();
+        let known = Proven { common_name: "Pay 7".to_owned(), names };
+        let nameless = Proven::default();
+        let holds = |when: &When, proven: Option<&Proven>| {
+            let around = Around::new(None, &|| None, &|| Moment { weekday: 0, minute: 0 });
+            let seen = Seen::of_stream(&[], Answered::default(), false);
+            Condition::new(when, Of::Tls).test(&Around { proven, ..around }, &seen)
+        };
+        let cert = |texts: &[&str]| When { client_cert: text(texts), ..When::default() };
+        let san = |texts: &[&str]| When { san: text(texts), ..When::default() };
+        for (when, expected) in [
+            (cert(&["Pay 7"]), [true, false, false]),
+            (cert(&["pay 7", "Pay"]), [false, false, false]),
+            (cert(&["x", "Pay*"]), [true, false, false]),
+            (cert(&["*"]), [true, true, false]),
+            (san(&["spiffe://prod/*"]), [true, false, false]),
+            (san(&["a.example"]), [true, false, false]),
+            (san(&["example"]), [false, false, false]),
+            (When { not: vec![cert(&["*"])], ..When::default() }, [false, false, true]),
+        ] {
+            let found = [Some(&known), Some(&nameless), None].map(|proven| holds(&when, proven));
+            assert_eq!(found, expected.map(Verdict::from), "{when:?}");
+        }
     }
 
     #[test]
