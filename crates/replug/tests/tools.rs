@@ -67,9 +67,11 @@ fn the_files_that_documents_show_are_sound() {
     write(&scratch, "gate.secret", "secret\n");
     write(&scratch, "route.lua", "function route() end");
     write(&scratch, "users", "bob:secret\n");
+    write(&scratch, "route.rb", "proxy { nil }");
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
     for document in [
         "README.md",
+        "docs/coming-from-proxymachine.md",
         "docs/configuration.md",
         "docs/proxies.md",
         "docs/proxy-protocol.md",
@@ -78,10 +80,12 @@ fn the_files_that_documents_show_are_sound() {
     ] {
         let text = fs::read_to_string(format!("{root}/{document}")).expect("the document reads");
         // A script says in its first line what it is called.
-        for script in text.split("```lua\n-- ").skip(1) {
-            let (name, rest) = script.split_once(": ").expect("the name of a file");
-            let text = rest.split("```").next().unwrap_or_default();
-            write(&scratch, name, &format!("-- {text}"));
+        for begins in ["```lua\n-- ", "```ruby\n# "] {
+            for script in text.split(begins).skip(1) {
+                let (name, rest) = script.split_once(": ").expect("the name of a file");
+                let text = rest.split_once('\n').map_or("", |(_, text)| text);
+                write(&scratch, name, text.split("```").next().unwrap_or_default());
+            }
         }
         let files = text.split("```toml\n").skip(1);
         let files: Vec<_> = files.filter_map(|rest| rest.split("```").next()).collect();

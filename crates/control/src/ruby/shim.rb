@@ -168,7 +168,7 @@ module Replug
       ready
     rescue SystemExit => e
       fatal("it has called exit(#{e.status})")
-    rescue Exception => e # rubocop:disable Lint/RescueException
+    rescue Exception => e
       at = e.is_a?(SyntaxError) ? '' : " (#{e.backtrace&.first})"
       fatal("#{e.class}: #{e.message}#{at}")
     end
@@ -244,7 +244,7 @@ module Replug
       end
     rescue StandardError, LocalJumpError, UncaughtThrowError => e
       failed(id, e)
-    rescue Exception => e # rubocop:disable Lint/RescueException
+    rescue Exception => e
       # What is left of the process is not to be trusted; the next one begins afresh.
       failed(id, e)
       $stdout.flush

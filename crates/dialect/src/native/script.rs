@@ -37,8 +37,9 @@ pub(super) const SCRIPT: Schema = Schema {
         Key::new(
             "deadline",
             Takes::Time,
-            "How long the script may work at one decision, from `1ms` to `1s`; `10ms` if it \
-             is left out. Time of the processor, in which nobody else of the shard is served.",
+            "How long the script may work at one decision. Lua: from `1ms` to `1s`, `10ms` if it is \
+             left out, of the processor's time, in which nobody else of the shard is served. Ruby: \
+             from `1ms` to `1m`, `5s` if it is left out, and others are served meanwhile.",
         ),
         Key::new(
             "memory",

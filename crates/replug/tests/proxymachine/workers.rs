@@ -208,3 +208,23 @@ fn pm74_in_a_native_file() {
         backend.accept().expect(sent);
     }
 }
+
+/// What docs/scripts.md shows does what it says.
+#[test]
+fn pm74_the_file_that_a_document_shows() {
+    let (one, two) = (Backend::bind(), Backend::bind());
+    let document = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/scripts.md");
+    let document = fs::read_to_string(document).expect("the document reads");
+    let file = document.split("```ruby\n").nth(1).and_then(|rest| rest.split("```").next());
+    let file = file.expect("it shows a file in Ruby");
+    let file = file.replace("10.0.0.21:9418", "ONE").replace("10.0.0.22:9418", "TWO");
+    let tool = Proxymachine::start(&naming(&file, &[&one, &two]));
+    for (owner, backend) in [("mojombo", &one), ("defunkt", &two)] {
+        let request = format!("0032git-upload-pack /{owner}/bert.git\0host=git.example\0");
+        let (begin, rest) = request.split_at(30);
+        let client = tool.connect();
+        client.send(begin.as_bytes());
+        client.send(rest.as_bytes());
+        backend.accept().expect(request.as_bytes());
+    }
+}
