@@ -222,7 +222,7 @@ fn who_may_sign_in() {
     let client = Peer::connect(gate.address());
     client.send(connect("basic Ym9iOmI6b2I=").as_bytes());
     client.expect(CONNECTED);
-    let shown = format!("{:?} {:?}", gate.records(8), gate.messages().so_far());
+    let shown = format!("{:?} {:?}", gate.records(10), gate.messages().so_far());
     assert!(!shown.contains("w0rd") && !shown.contains("b:ob"), "{shown}");
 }
 
