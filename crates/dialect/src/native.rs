@@ -8,6 +8,7 @@
 
 mod access;
 mod authorize;
+mod backend_tls;
 mod bandwidth;
 mod delay;
 mod difference;

@@ -416,6 +416,17 @@ fn ip(text: &str, at: usize) -> Result<Option<IpAddr>, Fault> {
 }
 
 /// A host name as RFC 1123 section 2.1 has it, with `_` allowed as DNS does.
+/// Reads a host name without a port; an address is none.
+///
+/// # Errors
+/// The fault of the text.
+pub(crate) fn host(text: &str) -> Result<String, Fault> {
+    match ip(text, 0)? {
+        Some(_) => Err(Fault::new(FaultKind::Host, 0..text.len())),
+        None => host_name(text),
+    }
+}
+
 fn host_name(text: &str) -> Result<String, Fault> {
     let name = text.strip_suffix('.').unwrap_or(text);
     let label_is_legal = |label: &str| {

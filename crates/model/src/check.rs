@@ -4,6 +4,7 @@
 //! other. All faults are returned, in the order in which they were written.
 //! Lists of ten thousand items are held against each other without trying all pairs.
 
+mod backend_tls;
 mod binds;
 mod ftp;
 mod http;
@@ -51,6 +52,7 @@ pub fn check(config: &Config) -> Vec<Diagnostic> {
                 proxy::pool(listener, pool, &mut faults);
                 ftp::check(listener, pool, &mut faults);
                 proxy_header::check(listener, pool, &mut faults);
+                backend_tls::listener(listener, pool, &mut faults);
                 continue;
             }
             let message = format!("there is no pool `{}`", pool.value);
@@ -68,6 +70,7 @@ pub fn check(config: &Config) -> Vec<Diagnostic> {
         members(pool, &mut faults);
         source(pool, &mut faults);
         via::check(pool, &mut faults);
+        backend_tls::pool(pool, &mut faults);
         if !used.contains(&*pool.name.value) && !has_scripts {
             faults.push(unused(pool));
         }

@@ -10,6 +10,7 @@ use crate::address::pattern::Clients;
 use crate::address::source::{Interface, Source};
 use crate::address::{BackendAddress, Bind, UnixName};
 use crate::authorize::Authorize;
+use crate::backend_tls::BackendTls;
 use crate::delay::Delay;
 use crate::ftp::Ftp;
 use crate::http::Http;
@@ -385,6 +386,8 @@ pub struct Pool {
     pub via: Vec<Spanned<Proxy>>,
     /// The header of the PROXY protocol that a backend gets first; `None`: none.
     pub send_proxy: Option<Spanned<SendProxy>>,
+    /// How the backends are spoken to in TLS; `None`: in the clear, or as clients speak to them.
+    pub tls: Option<Spanned<BackendTls>>,
 }
 
 impl Pool {
@@ -407,6 +410,7 @@ impl Pool {
             source: None,
             via: Vec::new(),
             send_proxy: None,
+            tls: None,
         }
     }
 }

@@ -167,6 +167,8 @@ codes! {
     Script = "E0123" Error,
     /// A certificate, a key, or a list of them that cannot be used.
     Certificate = "E0131" Error,
+    /// The digest of a public key that is not one.
+    Pin = "E0130" Error,
     /// Two binds that exclude each other.
     BindConflict = "E0201" Error,
     /// A listener whose pool does not exist.
@@ -207,6 +209,8 @@ codes! {
     CertificateDate = "W0341" Warning,
     /// A file of certificates that others can read, or do not take.
     CertificateFile = "W0342" Warning,
+    /// Backends of which nobody verifies who they are.
+    Unverified = "W0320" Warning,
     /// A word of an old tool that is taken and does nothing.
     Ignored = "W0331" Warning,
     /// A value that is not what it looks like to most.

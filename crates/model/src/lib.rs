@@ -19,6 +19,7 @@
 //! - [`delay`](mod@delay): bytes that are made to come late;
 //! - [`ftp`](mod@ftp): control connections, and those that they speak of;
 //! - [`tls`](mod@tls): who a listener is to its clients, and who they are to it;
+//! - [`backend_tls`]: TLS towards backends; [`starttls`]: what comes before it;
 //! - [`check`]: what a configuration must satisfy as a whole.
 //!
 //! Absent on purpose: files, sockets, clocks, name lookups, rendering. Nothing
@@ -26,6 +27,7 @@
 
 pub mod address;
 pub mod authorize;
+pub mod backend_tls;
 pub mod check;
 pub mod config;
 pub mod delay;
@@ -38,6 +40,7 @@ pub mod proxy_header;
 pub mod route;
 pub mod script;
 pub mod source;
+pub mod starttls;
 pub mod tcp;
 pub mod tls;
 pub mod unit;
@@ -46,6 +49,7 @@ pub use address::pattern::{AddressPattern, Clients};
 pub use address::source::{Interface, Source, SourceAddress};
 pub use address::{BackendAddress, Bind, HostPort, UnixName};
 pub use authorize::{Authorize, Children, OnError, Program};
+pub use backend_tls::{BackendTls, Pin, ServerName, Verify, VerifyExtent};
 pub use config::{
     Access, Admin, AllDown, Backend, Backlog, Balance, Bandwidth, Config, Idle, Limits, Listener,
     OnRemoved, Pool, Queue, Refusal, Role, Runtime, Sticky, StickyKey, Timeouts, Transparent,
@@ -64,6 +68,7 @@ pub use proxy_header::{AcceptProxy, ProxyOthers, ProxyTlv, ProxyVersion, SendPro
 pub use route::{Protocol, Route, TlsVersion, When};
 pub use script::{Compat, Language, OnScriptError, Script};
 pub use source::{SourceId, Sources, Span, Spanned};
+pub use starttls::StartTls;
 pub use tcp::{Congestion, Dscp, Mptcp, Tcp};
 pub use tls::{
     CertificateFiles, ClientAuth, ClientProof, MinVersion, Secret, ServerTls, UnknownName,

@@ -325,6 +325,27 @@ cases! {
         Shell("ls -l /etc/replug/site.key    # -rw-r--r--") =>
         Shell("chmod 600 /etc/replug/site.key");
 
+    Pin:
+        "A public key is named by the SHA-256 of its `SubjectPublicKeyInfo`, in Base64, as in RFC \
+         7469. It stays the same when a certificate is renewed for the same key. curl's \
+         `--pinnedpubkey` takes the same.",
+        File("[listener.db]\nbind = \":5432\"\npool = \"db\"\n\n\
+              [pool.db]\nbackends = [\"10.0.0.21:5432\"]\n\
+              tls = { verify = \"pin\", pin = \"e3b0c442\" }\n") =>
+        File("[listener.db]\nbind = \":5432\"\npool = \"db\"\n\n\
+              [pool.db]\nbackends = [\"10.0.0.21:5432\"]\n\
+              tls = { verify = \"pin\", \
+              pin = \"sha256/47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=\" }\n");
+
+    Unverified:
+        "TLS towards somebody who may be anybody keeps nothing secret: whoever is between replug \
+         and the backend can take its place. `verify = \"none\"` is there to find out whether it is \
+         the certificate that is at fault. Name the authority that has signed it, or its key.",
+        File("[listener.db]\nbind = \":5432\"\npool = \"db\"\n\n\
+              [pool.db]\nbackends = [\"10.0.0.21:5432\"]\ntls = { verify = \"none\" }\n") =>
+        File("[listener.db]\nbind = \":5432\"\npool = \"db\"\n\n\
+              [pool.db]\nbackends = [\"10.0.0.21:5432\"]\ntls = { ca = \"/etc/replug/ca.pem\" }\n");
+
     Ignored:
         "The old tool takes this word and does nothing with it, or nothing that is left to do. It is \
          taken here too, so that scripts go on working.",

@@ -6,6 +6,7 @@ use model::{
 };
 use toml::de::DeValue;
 
+use super::backend_tls::BACKEND_TLS;
 use super::keys::{self, Key, Schema, Takes};
 use super::proxy_header::SEND_PROXY;
 use super::table::Table;
@@ -89,15 +90,23 @@ pub(super) const POOL_KEYS: &[Key] = &[
 
 pub(super) const POOL: Schema = Schema {
     place: "a pool",
-    keys: &[Key::new(
-        "backends",
-        Takes::Texts("10.0.0.11:80 weight=2"),
-        "`host:port`, `[v6]:port`, `unix:/path` or `original`, and behind it `weight=N`, `max=N` \
-             (sessions) and `backup` (only in need).",
-    )
-    .required()],
+    keys: &[
+        Key::new(
+            "backends",
+            Takes::Texts("10.0.0.11:80 weight=2"),
+            "`host:port`, `[v6]:port`, `unix:/path` or `original`, and behind it `weight=N`, \
+             `max=N` (sessions) and `backup` (only in need).",
+        )
+        .required(),
+        // On a listener the same word is for its clients, so a pool that has it has a table.
+        Key::new(
+            "tls",
+            Takes::Table(&BACKEND_TLS),
+            "Backends are spoken to in TLS; in the clear, or as clients speak, if it is left out.",
+        ),
+    ],
     also: POOL_KEYS,
-    later: &["tls", "health", "on_down", "limits"],
+    later: &["health", "on_down", "limits"],
 };
 
 const QUEUE: Schema = Schema {
@@ -159,7 +168,8 @@ impl Reader<'_> {
             }
             let backends = self.backends(&table, "backends", DefaultPort::None);
             let name = Spanned::at(entry.name().to_owned(), entry.span());
-            let pool = self.pool_with(name, &table, backends);
+            let tls = self.backend_tls(&table);
+            let pool = Pool { tls, ..self.pool_with(name, &table, backends) };
             self.config.pools.push(pool);
         }
     }

@@ -228,6 +228,7 @@ mod tests {
             others.map(|other| format!("{} = {}, ", other.name, another(other))).collect();
         match key.name {
             "client_auth" | "crl" => others + "client_ca = \"ca.pem\", ",
+            "key" | "passphrase" if !others.contains("cert") => others + "cert = \"a.pem\", ",
             _ => others,
         }
     }

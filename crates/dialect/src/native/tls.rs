@@ -92,13 +92,13 @@ const CERT: Key = Key::new(
      names that stand in it.",
 );
 
-const KEY: Key = Key::new(
+pub(super) const KEY: Key = Key::new(
     "key",
     Takes::Text("/etc/replug/site.key"),
     "A file with its private key in PEM; in the same file if it is left out.",
 );
 
-const PASSPHRASE: Key = Key::new(
+pub(super) const PASSPHRASE: Key = Key::new(
     "passphrase",
     Takes::Text("file:/run/secrets/site"),
     "Where the passphrase of an encrypted key is: `file:PATH`, `env:NAME`, or `text:WORDS` itself.",
@@ -174,7 +174,7 @@ impl Reader<'_> {
     }
 
     /// Keys beside `certificates` that belong to a `cert`, which is not there.
-    fn stray(&mut self, table: &Table<'_>) {
+    pub(super) fn stray(&mut self, table: &Table<'_>) {
         for key in [KEY, PASSPHRASE, OCSP] {
             if let Some(entry) = table.get(key.name) {
                 let message = format!("`{}` belongs to no certificate", key.name);
@@ -187,7 +187,7 @@ impl Reader<'_> {
         }
     }
 
-    fn certificate(&mut self, table: &Table<'_>) -> Option<CertificateFiles> {
+    pub(super) fn certificate(&mut self, table: &Table<'_>) -> Option<CertificateFiles> {
         let file = |reader: &mut Self, key: Key| {
             let text = reader.text(table, key.name)?;
             reader.path(&text.value, text.span)
@@ -199,7 +199,7 @@ impl Reader<'_> {
     }
 
     /// A path, as it is from here: those that are not whole begin at the folder of their file.
-    fn path(&mut self, text: &str, span: Span) -> Option<Spanned<String>> {
+    pub(super) fn path(&mut self, text: &str, span: Span) -> Option<Spanned<String>> {
         if text.is_empty() || text.contains('\0') {
             self.faults.push(
                 Diagnostic::new(Code::Path, span, "this cannot be a file")
@@ -225,8 +225,7 @@ impl Reader<'_> {
                 Diagnostic::new(
                     Code::Choice,
                     table.get("passphrase")?.span(),
-                    "`passphrase` does not \
-                     say where the passphrase is",
+                    "`passphrase` does not say where the passphrase is",
                 )
                 .label("file:, env: or text:")
                 .help(
@@ -271,7 +270,7 @@ impl Reader<'_> {
         texts.iter().filter_map(|text| self.path(&text.value, text.span)).collect()
     }
 
-    fn alpn(&mut self, table: &Table<'_>) -> Vec<String> {
+    pub(super) fn alpn(&mut self, table: &Table<'_>) -> Vec<String> {
         let texts = self.texts(table, "alpn").unwrap_or_default();
         let mut names = Vec::new();
         for (index, text) in texts.iter().enumerate() {

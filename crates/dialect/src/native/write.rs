@@ -1,5 +1,7 @@
 //! A [`Config`] as native TOML.
 
+mod backend_tls;
+
 use std::fmt::Write as _;
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -334,6 +336,7 @@ impl Writer {
     fn pool(&mut self, pool: &Pool) {
         self.header(&format!("pool.{}", quoted(&pool.name.value)));
         self.value("backends", &list(pool.backends.iter().map(backend)), false);
+        self.backend_tls(pool.tls.as_ref().map(|tls| &tls.value));
         let balance = BALANCES.iter().find(|(_, balance)| *balance == pool.balance);
         let (name, balance) = balance.expect("each way to pick has a name in the table");
         self.value("balance", &quoted(name), *balance == Default::default());

@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use dialect::native;
 use dialect::render::{Colour, render};
+use model::backend_tls::{BackendTls, Pin, ServerName, Verify};
 use model::log::{Facility, Sample, SyslogProtocol, SyslogSeverity, Tag};
 use model::proxy::server::{Destination, Private, ProxyServer, ServedProtocol, Users};
 use model::route::hours::Hours;
 use model::route::pattern::{HeaderPattern, NamePattern, Prefix, TextPattern};
+use model::starttls::StartTls;
 use model::{
     AcceptProxy, Access, AddressPattern, Admin, AllDown, Authorize, Backend, BackendAddress,
     Backlog, Balance, Bandwidth, Bind, ByteRate, ByteSize, CertificateFiles, Children, ClientAuth,
@@ -47,6 +49,9 @@ fn hide_secrets(config: &mut Config) {
     }
     let servers = config.listeners.iter_mut().flat_map(|listener| &mut listener.tls);
     let certificates = servers.flat_map(|tls| &mut tls.value.certificates);
+    let backends = config.pools.iter_mut().filter_map(|pool| pool.tls.as_mut());
+    let certificates =
+        certificates.chain(backends.filter_map(|tls| tls.value.certificate.as_mut()));
     for secret in certificates.flat_map(|files| &mut files.passphrase) {
         if let Secret::Text(words) = &mut secret.value {
             Password::HIDDEN.clone_into(words);
@@ -499,7 +504,8 @@ fn pool() -> impl Strategy<Value = Pool> {
     let tries = option::of((1u32..1000).prop_map(|tries| tries.try_into().expect("not zero")));
     let failing = (retry, tries, select(AllDown::NAMES.map(|(_, all_down)| all_down).to_vec()));
     let via = vec(proxy().prop_map(unwritten), 0..3);
-    let ways = (source, via, option::of(send_proxy()));
+    let tls = option::of(backend_tls().prop_map(unwritten));
+    let ways = (source, via, option::of(send_proxy()), tls);
     (vec(backend, 1..5), balance, sticky, failing, rare, ways).prop_map(
         |(
             backends,
@@ -507,7 +513,7 @@ fn pool() -> impl Strategy<Value = Pool> {
             sticky,
             (retry_down, tries, all_down),
             (slow_start, on_removed, queue),
-            (source, via, send),
+            (source, via, send, tls),
         )| Pool {
             on_removed,
             queue,
@@ -520,6 +526,7 @@ fn pool() -> impl Strategy<Value = Pool> {
             source,
             via,
             send_proxy: send.map(unwritten),
+            tls,
             ..Pool::new(unwritten(String::new()), backends)
         },
     )
@@ -569,6 +576,43 @@ fn proxy_server() -> impl Strategy<Value = ProxyServer> {
             allow_to,
             deny_to,
             private,
+        },
+    )
+}
+
+fn backend_tls() -> impl Strategy<Value = BackendTls> {
+    let path =
+        || select(vec!["ca.pem", "/etc/a b/${X}\"\\"]).prop_map(|path| unwritten(path.into()));
+    let pins = vec(proptest::array::uniform32(proptest::num::u8::ANY).prop_map(Pin::new), 1..3);
+    let verify = (option::of(path()), pins, 0..5).prop_map(|(ca, pins, which)| match (which, ca) {
+        (0, ca) => Verify::Full { ca, pins: Vec::new() },
+        (1, ca) => Verify::Full { ca, pins },
+        (2, Some(ca)) => Verify::Authority { ca, pins },
+        (2 | 3, _) => Verify::Pins(pins),
+        _ => Verify::None,
+    });
+    let name = select(vec!["db.example", "10.0.0.1", "::1"]);
+    let name =
+        option::of(name.prop_map(|name| unwritten(ServerName::parse(name).expect("a legal name"))));
+    let secret = select(vec!["file:/x y", "env:PASS", "text:p w\\${A}"]);
+    let secret = option::of(
+        secret.prop_map(|secret| unwritten(Secret::parse(secret).expect("a legal secret"))),
+    );
+    let certificate =
+        option::of((path(), option::of(path()), secret).prop_map(|(cert, key, passphrase)| {
+            CertificateFiles { key, passphrase, ..CertificateFiles::new(cert) }
+        }));
+    let alpn = vec(select(vec!["h2", "http/1.1", "\"x\u{1}"]).prop_map(str::to_owned), 0..3);
+    let min_version = select(MinVersion::NAMES.map(|(_, version)| version).to_vec());
+    let starttls = option::of(select(StartTls::NAMES.map(|(_, protocol)| protocol).to_vec()));
+    (verify, name, certificate, alpn, min_version, starttls).prop_map(
+        |(verify, name, certificate, alpn, min_version, starttls)| BackendTls {
+            verify,
+            name,
+            certificate,
+            alpn,
+            min_version,
+            starttls,
         },
     )
 }
