@@ -9,7 +9,7 @@
 //! | `sniff`, `hearing` | what the client says first, where a route depends on it |
 //! | `asked` | where the client of a proxy wants to go, and what it is answered |
 //! | `route` | which pool |
-//! | `connect`, `via` | which backend, and what to do when it does not answer; through a proxy, if the pool has one |
+//! | `connect`, `via`, `originate` | which backend, and what to do when it does not answer; through a proxy and in TLS, if the pool has that |
 //! | `carry`, the phase *relay* | how the session ends, while the crate `relay` moves its bytes |
 //! | [`account`] | what is written down |
 //!
@@ -22,6 +22,7 @@ pub(crate) mod asked;
 pub(crate) mod carry;
 pub(crate) mod connect;
 pub(crate) mod hearing;
+pub(crate) mod originate;
 pub(crate) mod proxy_header;
 pub(crate) mod route;
 pub(crate) mod sniff;

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use model::{
     AllDown, BackendAddress, Config, Delay, HttpRequests, Interface, Limits, OnRemoved, Program,
-    Refusal, Role, Tcp, Timeouts, Transparent, UnixName, WhenFull,
+    Refusal, Role, ServerName, StartTls, Tcp, Timeouts, Transparent, UnixName, WhenFull,
 };
 use relay::Tick;
 use tls::{Loaded, Server};
@@ -177,6 +177,8 @@ pub struct Pool {
     pub via: Option<Via>,
     /// The header that they get first; `None`: none.
     pub send_proxy: Option<Sends>,
+    /// What is said to them in the clear before TLS, if they are spoken to in that.
+    pub(crate) starttls: Option<StartTls>,
     /// Whether it was made for one session, and is forgotten with it.
     pub(crate) is_passing: bool,
 }
@@ -196,6 +198,8 @@ pub struct Backend {
     pub datagram_mark: Arc<Mark>,
     /// What it carries.
     pub load: Arc<Load>,
+    /// How it is spoken to in TLS, if it is.
+    pub(crate) tls: Option<tls::Backend>,
 }
 
 /// Where a backend is reached.
@@ -267,7 +271,7 @@ impl Plan {
             before.map(|pool| (&*pool.name, &**pool)).collect();
         let pools = config.pools.iter().map(|pool| {
             let before = pools_before.get(&*pool.name.value).copied();
-            Arc::new(Pool::compile(pool, before, &mut names))
+            Arc::new(Pool::compile(pool, tls.backends(&pool.name.value), before, &mut names))
         });
         let pools: Vec<_> = pools.collect();
         let by_name: HashMap<_, _> =
@@ -380,7 +384,12 @@ impl Listener {
 }
 
 impl Pool {
-    fn compile(pool: &model::Pool, previous: Option<&Self>, names: &mut Names<'_>) -> Self {
+    fn compile(
+        pool: &model::Pool,
+        tls: Option<&tls::Backends>,
+        previous: Option<&Self>,
+        names: &mut Names<'_>,
+    ) -> Self {
         let members = |role: Role| {
             let members = (0..).map(BackendIndex).zip(&pool.backends);
             let members = members.filter(|(_, backend)| backend.role == role);
@@ -399,7 +408,8 @@ impl Pool {
             load.take_on(backend.max);
             let before = pool.via.last().map(|via| via.value.protocol);
             let target = Target::behind(&backend.address.value, before, names);
-            Backend { label, target, number, mark, datagram_mark, load }
+            let tls = tls.map(|tls| tls.backend(host(&backend.address.value).as_ref()));
+            Backend { label, target, number, mark, datagram_mark, load, tls }
         });
         let backends: Box<[_]> = backends.collect();
         let mut numbers: Box<[_]> =
@@ -436,6 +446,7 @@ impl Pool {
             source: pool.source.as_ref().map(|source| Sources::new(&source.value)),
             via,
             send_proxy: pool.send_proxy.as_ref().map(|send| Sends::new(&send.value)),
+            starttls: pool.tls.as_ref().and_then(|tls| tls.value.starttls),
             is_passing: false,
         }
     }
@@ -467,6 +478,15 @@ impl Pool {
     pub fn numbered(&self, number: BackendNumber) -> Option<BackendIndex> {
         let at = self.numbers.binary_search_by_key(&number, |(number, _)| *number).ok()?;
         Some(self.numbers[at].1)
+    }
+}
+
+/// Who the certificate of a backend is for, unless its pool says so.
+fn host(address: &BackendAddress) -> Option<ServerName> {
+    match address {
+        BackendAddress::Ip(address) => Some(ServerName::Ip(address.ip())),
+        BackendAddress::Name { host, .. } => Some(ServerName::Host(host.clone())),
+        BackendAddress::Unix(_) | BackendAddress::Original | BackendAddress::Requested => None,
     }
 }
 

@@ -4,9 +4,11 @@
 //! that brings its own use of rustls is given the same cryptography by [`install`].
 //!
 //! [`Server`] is how a listener speaks it: its certificates and keys from files, which are read
-//! again when they change, and how its clients prove who they are. [`Facts`] is what a certificate
+//! again when they change, and how its clients prove who they are. [`Backends`] is how those of a
+//! pool are spoken to, and how it is known who they are. [`Facts`] is what a certificate
 //! says; [`self_signed()`] makes one. [`session`] is what stands between a socket and its bytes.
 
+mod backends;
 mod certificates;
 mod clients;
 mod der;
@@ -20,6 +22,7 @@ pub mod session;
 mod testing;
 mod tickets;
 mod time;
+mod verify;
 mod x509;
 
 use std::fmt;
@@ -28,8 +31,10 @@ use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 
+pub use backends::{Backend, Backends, Cause, Distrust};
 pub use self_signed::{NoChance, SelfSigned, self_signed};
 pub use server::{Held, Loaded, Renewal, Server, Surroundings, check};
+pub use session::Failure;
 pub use x509::{Facts, KeyKind, Name};
 
 /// A certificate, in DER.

@@ -17,6 +17,7 @@ use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
 use rustls::server::danger::ClientCertVerifier;
 
+use crate::backends::Backends;
 use crate::certificates::Certificates;
 use crate::clients::{self, Boundary};
 use crate::disk::{self, Disk};
@@ -149,6 +150,7 @@ impl Server {
 #[derive(Clone, Debug, Default)]
 pub struct Loaded {
     servers: HashMap<String, Arc<Server>>,
+    backends: HashMap<String, Backends>,
 }
 
 impl Loaded {
@@ -169,10 +171,21 @@ impl Loaded {
             let server = Server::load(&tls.value, around, before, &mut faults);
             servers.extend(server.map(|server| (listener.name.clone(), Arc::new(server))));
         }
+        let mut backends = HashMap::new();
+        for pool in &config.pools {
+            let Some(tls) = &pool.tls else { continue };
+            let loaded = Backends::load(tls, around, &mut faults);
+            backends.extend(loaded.map(|loaded| (pool.name.value.clone(), loaded)));
+        }
         match faults.iter().any(|fault| fault.severity() == Severity::Error) {
             true => Err(faults),
-            false => Ok((Self { servers }, faults)),
+            false => Ok((Self { servers, backends }, faults)),
         }
+    }
+
+    /// How the backends of this pool are spoken to in it, if they are.
+    pub fn backends(&self, pool: &str) -> Option<&Backends> {
+        self.backends.get(pool)
     }
 
     /// How this listener speaks it, if it does.
@@ -270,7 +283,7 @@ fn config(
     config
 }
 
-fn passphrase(
+pub(crate) fn passphrase(
     secret: &Spanned<Secret>,
     around: Surroundings<'_>,
     faults: &mut Vec<Diagnostic>,

@@ -30,7 +30,7 @@ const RECORD_HEAD: usize = 5;
 
 /// Why there is no connection, or no more of it: in the words of who has found that out.
 #[derive(Debug)]
-pub struct Failure(rustls::Error);
+pub struct Failure(pub(crate) rustls::Error);
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -4,6 +4,8 @@
 //! wants them, others come before it. All are plain data; the formats are made from them by
 //! `control`, outside the data path.
 
+mod backend_tls;
+
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -16,6 +18,8 @@ use wire::socks::v4::REJECTED;
 use wire::socks::v5::Reply;
 
 use crate::plan::{Backend, Listener, Pool};
+
+pub use backend_tls::TlsFailure;
 
 /// One session, at its end or on the way.
 #[derive(Clone, Debug)]
@@ -214,6 +218,8 @@ pub enum ConnectFailure {
     Proxy(ProxyFailure),
     /// It was asked for TLS, as its client had asked for it, and refused.
     NoTls,
+    /// It was reached and there is no TLS with it, as its pool has it.
+    Tls(TlsFailure),
     /// The connection cannot leave from the client's own address, with the system's error number.
     /// Says nothing about the backend.
     Source(i32),
@@ -377,7 +383,8 @@ impl Reason {
             // Mostly it is the client that has said all, and the backend that does not answer.
             (Self::HalfClosedIdle, _) => "sD",
             (Self::ConnectTimeout, _) => "sC",
-            (Self::Refused | Self::Unreachable | Self::NoBackend, _) => "SC",
+            (Self::Refused | Self::Unreachable | Self::NoBackend, _)
+            | (Self::TlsError, Phase::Connect) => "SC",
             (Self::Limited | Self::TlsError, Phase::Data) => "PD",
             (
                 Self::Denied | Self::BadRequest | Self::ProxyHeader | Self::Script | Self::TlsError,
@@ -409,10 +416,10 @@ impl Reason {
             Self::Denied => "denied",
             Self::Limited => "limited",
             Self::SniffTimeout => "sniff_timeout",
-            Self::TlsError => "tls_error",
             Self::Script => "script",
             Self::BadRequest => "bad_request",
             Self::ProxyHeader => "proxy_header",
+            Self::TlsError => "tls_error",
             Self::Drained => "drained",
             Self::Killed => "killed",
             Self::Internal => "internal",
@@ -435,6 +442,7 @@ impl ConnectFailure {
             Self::Unresolved => "unresolved",
             Self::Proxy(_) => "proxy_refused",
             Self::NoTls => "no_tls",
+            Self::Tls(failure) => failure.as_str(),
             Self::Source(_) => "no_source",
             Self::Undiverted => "not_diverted",
             Self::Ourselves => "loop",
@@ -456,6 +464,7 @@ impl ConnectFailure {
             ))
             | Self::Other(_) => Reason::Unreachable,
             Self::Refused | Self::Proxy(_) | Self::NoTls => Reason::Refused,
+            Self::Tls(_) => Reason::TlsError,
             Self::Unresolved | Self::Source(_) => Reason::NoBackend,
             Self::Undiverted | Self::Ourselves | Self::Forbidden => Reason::Denied,
             Self::Ours(_) => Reason::Internal,
@@ -502,6 +511,7 @@ impl fmt::Display for ConnectFailure {
             Self::Unresolved => f.write_str("its name has no address"),
             Self::NoTls => f.write_str("it does not speak TLS"),
             Self::Proxy(failure) => failure.fmt(f),
+            Self::Tls(failure) => failure.fmt(f),
             Self::Source(errno) if *errno == NO_SUCH_FAMILY => {
                 f.write_str("the client has no address of that family to leave from")
             }
@@ -560,6 +570,7 @@ mod tests {
             Reason::Script,
             Reason::BadRequest,
             Reason::ProxyHeader,
+            Reason::TlsError,
             Reason::Drained,
             Reason::Killed,
             Reason::Internal,

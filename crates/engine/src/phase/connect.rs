@@ -26,8 +26,8 @@ use crate::phase::accept::REST;
 use crate::phase::account::{Attempt, ClientAddress, ConnectFailure, Queued, Spoken};
 use crate::phase::asked::Asked;
 use crate::phase::proxy_header::{self, Introduction};
-use crate::phase::sniff;
 use crate::phase::via::{self, About, Goal, Reached, Refused};
+use crate::phase::{originate, sniff};
 use crate::pick::{Pick, Place};
 use crate::plan::{Backend, Listener, Pool, Target, Via};
 use crate::queue::{LOOK_EVERY, Queue};
@@ -349,6 +349,7 @@ async fn reach(
 ) -> Result<(Reached, Option<SocketAddr>), About> {
     let patience = search.patience;
     let (label, departure) = (search.label(backend), search.departure(backend));
+    let tls = backend.tls.as_ref();
     let begin = Instant::now();
     let mut failed = |address, Refused { failure, phrase, about }| {
         let (name, is_original) = (label.clone(), backend.is_original());
@@ -373,7 +374,7 @@ async fn reach(
         }
         let mut last = None;
         for address in addresses {
-            match open(&address.into(), None, departure, search).await {
+            match open(&address.into(), None, tls, departure, search).await {
                 Ok(reached) => return Ok((reached, Some(address))),
                 Err(why) => last = Some(failed(Some(address), why)),
             }
@@ -390,17 +391,19 @@ async fn reach(
         Target::Name(..) | Target::Requested | Target::Beyond => Err(ConnectFailure::Unresolved),
     };
     let opened = match target {
-        Ok(target) => open(&target, None, departure, search).await,
+        Ok(target) => open(&target, None, tls, departure, search).await,
         Err(failure) => Err(failure.into()),
     };
     opened.map(|reached| (reached, None)).map_err(|why| failed(None, why))
 }
 
 /// Connects to one address, and, if there are proxies on the way, through the one there and those
-/// behind it to what they are asked for; all of it within the listener's connect timeout.
+/// behind it to what they are asked for; and begins with TLS, if there is to be any. All of it
+/// within the listener's connect timeout.
 pub(crate) async fn open(
     target: &SockAddr,
     way: Option<(&Via, Goal<'_>)>,
+    tls: Option<&tls::Backend>,
     departure: Departure<'_>,
     search: Search<'_>,
 ) -> Result<Reached, Refused> {
@@ -428,6 +431,10 @@ pub(crate) async fn open(
         let reached = match search.header {
             None => reached,
             Some(header) => Box::pin(proxy_header::send(reached, header)).await?,
+        };
+        let reached = match tls {
+            None => reached,
+            Some(tls) => Box::pin(originate::begin(reached, tls, search.pool.starttls)).await?,
         };
         match search.asks_for_tls {
             false => Ok(reached),
@@ -493,6 +500,7 @@ pub(crate) fn mark_down(
         | ConnectFailure::Proxy(_)
         | ConnectFailure::Timeout
         | ConnectFailure::Unreachable
+        | ConnectFailure::Tls(_)
         | ConnectFailure::Other(_) => {}
     }
     if backend.mark(carries).failed(Tick::now(), pool.retry_down) == Change::Changed {

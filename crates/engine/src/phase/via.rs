@@ -111,11 +111,11 @@ pub(crate) async fn reach(
         Ok(entrances) => entrances,
         Err(refused) => return Err(failed(None, refused)),
     };
-    let departure = search.departure(backend);
+    let (departure, tls) = (search.departure(backend), backend.tls.as_ref());
     let mut last = About::Nothing;
     for goal in goals {
         for (target, address) in &entrances {
-            match connect::open(target, Some((via, goal)), departure, search).await {
+            match connect::open(target, Some((via, goal)), tls, departure, search).await {
                 Ok(reached) => return Ok((reached, *address)),
                 Err(refused) => last = failed(*address, refused),
             }

@@ -67,13 +67,13 @@ impl Pool {
             send_proxy: proxy.map(|version| Spanned::default_of(SendProxy::new(version))),
             ..model::Pool::new(name, vec![backend])
         };
-        Self { is_passing: true, ..Self::compile(&pool, None, &mut names) }
+        Self { is_passing: true, ..Self::compile(&pool, None, None, &mut names) }
     }
 
     /// A pool without backends, of a listener that has none but its script.
     pub(super) fn of_nobody() -> Self {
         let name = Spanned::default_of(Self::OF_SCRIPT.to_owned());
-        Self::compile(&model::Pool::new(name, Vec::new()), None, &mut Names::new(&[]))
+        Self::compile(&model::Pool::new(name, Vec::new()), None, None, &mut Names::new(&[]))
     }
 
     /// What records call the pool of a remote that a script has named.

@@ -129,7 +129,7 @@ impl Session {
             let target = SockAddr::from(to);
             let goal = asked.parse().map_or(Goal::Name(&asked), Goal::Ip);
             let through = pool.via.as_ref().map(|via| (via, goal));
-            let opening = connect::open(&target, through, departure, search);
+            let opening = connect::open(&target, through, None, departure, search);
             self.attend(came, way.came(), opening).await?
         };
         // It is one more of the backend's, whatever that may have: the control connection is let in.

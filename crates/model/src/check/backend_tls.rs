@@ -28,7 +28,7 @@ pub(super) fn pool(pool: &Pool, faults: &mut Vec<Diagnostic>) {
     for backend in &pool.backends {
         let what = match &backend.address.value {
             BackendAddress::Unix(_) => "a unix socket has no name",
-            BackendAddress::Original => "another host for each client",
+            BackendAddress::Original | BackendAddress::Requested => "another host for each client",
             BackendAddress::Ip(_) | BackendAddress::Name { .. } => continue,
         };
         let message =

@@ -3,7 +3,7 @@
 //! * [`path`]: the ways a stream can take: direct TCP as the oracle, by copy, by splice.
 //! * What a stream promises: [`half_close`], [`reset`], [`bytes`], [`urgent`], [`timeout`].
 //! * Where sessions go: [`route`], [`balance`], [`failover`], [`sticky`], [`queue`]; through a
-//!   proxy: [`via`], [`proxies`], or as requests to one: [`requests`].
+//!   proxy: [`via`], [`proxies`], or as requests to one: [`requests`]; in TLS: [`tls_backend`].
 //!   [`named`] has the backends that say who they are.
 //!   A [`script`] may decide it.
 //! * Datagrams instead of streams: [`udp`]. Addresses within streams: [`ftp`].
@@ -58,6 +58,7 @@ mod sticky;
 mod systemd;
 mod timeout;
 mod tls;
+mod tls_backend;
 mod tls_certificates;
 mod transparent;
 mod udp;

@@ -32,7 +32,7 @@ fn certificate(scratch: &Scratch, name: &str) -> [String; 2] {
 }
 
 /// nginx with sites in plain text and within TLS, each of which says its own name.
-fn nginx(scratch: &Scratch) -> (Program, [Address; 2]) {
+pub(crate) fn nginx(scratch: &Scratch) -> (Program, [Address; 2]) {
     let reserved = [(); 2].map(|()| Closed::bind());
     let [plain, tls] = reserved.each_ref().map(|port| port.address().clone());
     let mut sites = String::new();
@@ -64,7 +64,7 @@ fn nginx(scratch: &Scratch) -> (Program, [Address; 2]) {
 }
 
 /// PostgreSQL with TLS and a database for each user. It does not run as root.
-fn postgres(scratch: &Scratch) -> (Program, Address) {
+pub(crate) fn postgres(scratch: &Scratch) -> (Program, Address) {
     const BIN: &str = "/usr/lib/postgresql/15/bin";
     const NOBODY: u32 = 65_534;
     let data = scratch.join("data");
@@ -116,7 +116,7 @@ fn mariadb(scratch: &Scratch) -> (Program, Address) {
 }
 
 /// What a client of PostgreSQL gets for its question.
-fn ask_postgres(forwarder: &Forwarder, words: &str) -> Vec<String> {
+pub(crate) fn ask_postgres(forwarder: &Forwarder, words: &str) -> Vec<String> {
     let port = forwarder.address().port();
     let question = "select current_user, ssl from pg_stat_ssl where pid = pg_backend_pid()";
     let to = format!("hostaddr=127.0.0.1 port={port} dbname=postgres connect_timeout=20 {words}");

@@ -1,0 +1,14 @@
+//! Backends that are spoken to in TLS, `tls = { ... }` of a pool.
+//!
+//! * [`certificates`]: authorities, and who they know; [`servers`] that show them.
+//! * [`trust`]: who is believed, and what becomes of a session whose backend is not.
+//! * [`streams`]: what a stream promises, within TLS as without.
+//! * [`openings`]: what is said in the clear before.
+//! * [`programs`] that people use.
+
+mod certificates;
+mod openings;
+mod programs;
+mod servers;
+mod streams;
+mod trust;

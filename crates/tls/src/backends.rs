@@ -1,0 +1,243 @@
+//! TLS as the backends of a pool are spoken to: everything that a handshake with one of them needs.
+//!
+//! The files are read once; a reload reads them again, and nothing that was trusted before lasts
+//! over it: sessions are resumed only with the backend they began with, by what was configured then.
+
+use std::sync::Arc;
+
+use model::tls::{CertificateFiles, MinVersion};
+use model::{BackendTls, Code, Diagnostic, ServerName, Severity, Spanned, Verify, VerifyExtent};
+use relay::Cipher;
+use rustls::client::{ClientConfig, ResolvesClientCert, Resumption};
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::pki_types;
+use rustls::sign::SingleCertAndKey;
+use rustls::{CertificateError, RootCertStore};
+
+use crate::identity::{self, Files, Identity};
+use crate::server::{Surroundings, passphrase};
+use crate::session::{self, Failure};
+use crate::verify::{Authorities, OtherKey, Verifier};
+
+/// Sessions with one backend that can be resumed, at the most: one name, of which rustls keeps
+/// up to so many tickets of some hundred bytes.
+const RESUMABLE_MAX: usize = 8;
+
+/// How the backends of a pool are spoken to.
+#[derive(Clone, Debug)]
+pub struct Backends {
+    config: Arc<ClientConfig>,
+    /// Who all of them are, if that was said.
+    name: Option<ServerName>,
+}
+
+/// How one backend is spoken to.
+#[derive(Clone, Debug)]
+pub struct Backend {
+    config: Arc<ClientConfig>,
+    name: pki_types::ServerName<'static>,
+}
+
+impl Backends {
+    /// Reads the files of `tls`. Faults of them are put into `faults`; there is nobody to speak to
+    /// if one is an error.
+    pub fn load(
+        tls: &Spanned<BackendTls>,
+        around: Surroundings<'_>,
+        faults: &mut Vec<Diagnostic>,
+    ) -> Option<Self> {
+        let before = faults.len();
+        let BackendTls { verify, name, certificate, alpn, min_version, starttls: _ } = &tls.value;
+        let authorities = authorities(verify, tls, around, faults);
+        let identity =
+            certificate.as_ref().map(|certificate| identity(certificate, around, faults));
+        let has_failed = faults[before..].iter().any(|fault| fault.severity() == Severity::Error);
+        let identity = match identity {
+            Some(None) => return None,
+            Some(Some(identity)) => Some(identity),
+            None => None,
+        };
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let verifier = Verifier {
+            extent: verify.extent(),
+            authorities: authorities.filter(|_| !has_failed)?,
+            pins: verify.pins().to_vec(),
+            algorithms: provider.signature_verification_algorithms,
+        };
+        let mut config = config(provider, verifier, *min_version, identity);
+        config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
+        let name = name.as_ref().map(|name| name.value.clone());
+        Some(Self { config: Arc::new(config), name })
+    }
+
+    /// How the one is spoken to that is configured as `host`: it has sessions of its own to resume.
+    /// One that has no host, and was given no name, is not asked for any, and only what is verified
+    /// without a name holds.
+    pub fn backend(&self, host: Option<&ServerName>) -> Backend {
+        let mut config = ClientConfig::clone(&self.config);
+        config.resumption = Resumption::in_memory_sessions(RESUMABLE_MAX);
+        let name = match self.name.as_ref().or(host) {
+            Some(ServerName::Host(name)) => pki_types::ServerName::try_from(name.clone()).ok(),
+            Some(ServerName::Ip(address)) => Some(pki_types::ServerName::from(*address)),
+            None => None,
+        };
+        // No certificate is for the unspecified address.
+        let nobody = || pki_types::ServerName::from(std::net::IpAddr::from([0, 0, 0, 0]));
+        Backend { config: Arc::new(config), name: name.unwrap_or_else(nobody) }
+    }
+}
+
+fn config(
+    provider: Arc<CryptoProvider>,
+    verifier: Verifier,
+    min_version: MinVersion,
+    identity: Option<Identity>,
+) -> ClientConfig {
+    let versions: &[&rustls::SupportedProtocolVersion] = match min_version {
+        MinVersion::Tls12 => &[&rustls::version::TLS13, &rustls::version::TLS12],
+        MinVersion::Tls13 => &[&rustls::version::TLS13],
+    };
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(versions)
+        .expect("the provider has suites for both versions")
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(verifier));
+    match identity {
+        None => config.with_no_client_auth(),
+        Some(identity) => {
+            let certificate: Arc<dyn ResolvesClientCert> =
+                Arc::new(SingleCertAndKey::from(identity.certified));
+            config.with_client_cert_resolver(certificate)
+        }
+    }
+}
+
+/// Who is believed, if anybody has to be.
+fn authorities(
+    verify: &Verify,
+    tls: &Spanned<BackendTls>,
+    around: Surroundings<'_>,
+    faults: &mut Vec<Diagnostic>,
+) -> Option<Authorities> {
+    let mut roots = RootCertStore::empty();
+    let mut known = Vec::new();
+    match (verify.extent(), verify.ca()) {
+        (VerifyExtent::Pins | VerifyExtent::None, _) => {}
+        (VerifyExtent::Full | VerifyExtent::Authority, Some(ca)) => {
+            known = identity::authorities(ca, around.disk, faults)?;
+            let (_, unread) = roots.add_parsable_certificates(known.iter().cloned());
+            if unread > 0 {
+                let message = format!("{unread} of its certificates cannot be read");
+                faults.push(identity::fault(ca, &message).help(format!(
+                    "look at them: `openssl storeutl -noout -text -certs {}`",
+                    ca.value
+                )));
+                return None;
+            }
+        }
+        (VerifyExtent::Full | VerifyExtent::Authority, None) => {
+            let found = crate::authorities().map_err(|error| {
+                faults.push(
+                    Diagnostic::new(Code::Certificate, tls.span, error.to_string())
+                        .label("believes the authorities of this machine")
+                        .help("name the one that has signed the backends: `ca = \"PATH\"`"),
+                );
+            });
+            let found = found.ok()?;
+            let found = found.iter().map(|found| pki_types::CertificateDer::from(found.as_der()));
+            roots.add_parsable_certificates(found);
+        }
+    }
+    Some(Authorities { roots: Arc::new(roots), known })
+}
+
+fn identity(
+    certificate: &CertificateFiles,
+    around: Surroundings<'_>,
+    faults: &mut Vec<Diagnostic>,
+) -> Option<Identity> {
+    let passphrase = match &certificate.passphrase {
+        Some(secret) => Some(passphrase(secret, around, faults)?),
+        None => None,
+    };
+    let files = Files {
+        cert: &certificate.cert,
+        key: certificate.key.as_ref(),
+        passphrase: passphrase.as_ref(),
+        ocsp: None,
+    };
+    Identity::load(files, around.disk, around.now, faults)
+}
+
+impl Backend {
+    /// Begins to speak to it.
+    ///
+    /// # Errors
+    /// When it cannot be spoken to with what is configured.
+    pub fn session(&self) -> Result<Box<dyn Cipher>, Failure> {
+        session::connect(Arc::clone(&self.config), self.name.clone())
+    }
+}
+
+/// Why a handshake with a backend came to nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Cause {
+    /// It is not who it should be.
+    Distrust(Distrust),
+    /// It said so, by this alert (RFC 8446, 6).
+    Alert(u8),
+    /// What it sends is no TLS, or both have nothing in common.
+    Broken,
+}
+
+impl Cause {
+    /// Why there is this failure.
+    pub fn of(failure: &Failure) -> Self {
+        match &failure.0 {
+            rustls::Error::AlertReceived(alert) => Self::Alert((*alert).into()),
+            error => Distrust::of(error).map_or(Self::Broken, Self::Distrust),
+        }
+    }
+}
+
+/// What is wrong with a backend, by its certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Distrust {
+    /// Nobody who is believed has signed it.
+    UnknownAuthority,
+    /// It is for another name.
+    OtherName,
+    /// It has expired.
+    Expired,
+    /// It is not valid yet.
+    NotValidYet,
+    /// Its key is none of those that were named.
+    OtherKey,
+    /// It is an authority's, and does not stand among those that are believed.
+    Authority,
+    /// It is not sound, or not for servers.
+    Unsound,
+}
+
+impl Distrust {
+    /// What an error of a handshake says about a certificate, if it is about one.
+    fn of(error: &rustls::Error) -> Option<Self> {
+        let rustls::Error::InvalidCertificate(error) = error else { return None };
+        Some(match error {
+            CertificateError::UnknownIssuer => Self::UnknownAuthority,
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+                Self::OtherName
+            }
+            CertificateError::Expired | CertificateError::ExpiredContext { .. } => Self::Expired,
+            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+                Self::NotValidYet
+            }
+            CertificateError::Other(other) if other.0.is::<OtherKey>() => Self::OtherKey,
+            // It has no name that could be held against it.
+            CertificateError::Other(other) if other.to_string().contains("CaUsedAsEndEntity") => {
+                Self::Authority
+            }
+            _ => Self::Unsound,
+        })
+    }
+}
