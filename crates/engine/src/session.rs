@@ -393,8 +393,9 @@ impl Session {
     fn turn_away(&mut self, client: &mut Socket, outcome: Outcome) {
         // One that is cut short is reset.
         let is_cut = matches!(outcome.reason, Reason::Killed | Reason::Drained);
-        // One without a handshake was told why, which a reset would take back.
-        let is_told = outcome.reason == Reason::TlsError;
+        // One without a handshake was told why, which a reset would take back. Where it is the
+        // backend that has none, nobody has told the client anything.
+        let is_told = outcome.reason == Reason::TlsError && outcome.by != By::Backend;
         match self.listener.refuse {
             _ if is_told => client.close_in_order(),
             Refusal::Close if !is_cut => client.close_in_order(),
