@@ -10,6 +10,7 @@
 
 mod access;
 mod anywhere;
+mod certificate;
 mod lex;
 mod map;
 mod mavis;

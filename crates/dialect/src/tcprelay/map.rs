@@ -128,7 +128,10 @@ impl Parts<'_> {
             let who = (access, self.authorize(first, faults));
             let listener = self.listener(NAME, bind, who, first);
             let (interface, backlog) = (None, Backlog::default());
-            return vec![Listener { interface, backlog, ..listener }];
+            faults.extend(first.and_then(|first| first.psk).map(no_psk));
+            let tls = first.and_then(|first| first.tls.as_ref());
+            let tls = tls.and_then(|tls| self.relay.certificate.server(tls, faults));
+            return vec![Listener { interface, backlog, tls, ..listener }];
         }
         let mut names = HashSet::new();
         let mut listeners = Vec::new();
@@ -149,7 +152,9 @@ impl Parts<'_> {
             unserved(listen, faults);
             faults.extend(listen.haproxy.map(believes_all));
             let who = (access.clone(), self.authorize(Some(listen), faults));
-            listeners.push(self.listener(&name, bind, who, Some(listen)));
+            let tls = listen.tls.as_ref();
+            let tls = tls.and_then(|tls| self.relay.certificate.server(tls, faults));
+            listeners.push(Listener { tls, ..self.listener(&name, bind, who, Some(listen)) });
         }
         listeners
     }
@@ -315,7 +320,9 @@ impl Parts<'_> {
         left(spawn.exec.is_some(), "exec: there are no worker processes");
         left(self.relay.retire.is_some(), "retire limit: there are no worker processes");
         left(self.relay.rebalance.is_some(), "rebalance: what is down is tried again after 2 s");
-        left(self.relay.certificate.is_some(), "certificates: no listener has TLS");
+        let has_tls = self.spawnd.listens.iter().any(|listen| listen.tls.is_some());
+        let is_idle = self.relay.certificate.is_there() && !has_tls;
+        left(is_idle, "certificates: no listener has TLS");
         left(process.bind_retry.is_some(), "bind retry delay: all addresses or none");
     }
 }
@@ -346,22 +353,18 @@ fn bind(listen: &Listen, faults: &mut Vec<Diagnostic>) -> Option<Spanned<Bind>> 
 
 /// What a listener asks for that we do not have.
 fn unserved(listen: &Listen, faults: &mut Vec<Diagnostic>) {
-    let mut asked = |span: Option<Span>, message: &str, help: &str| {
-        if span.is_some() {
-            faults.push(not_yet(span, message, help));
-        }
-    };
-    asked(
-        listen.tls,
-        "TLS is not in this version",
-        "leave `tls` out, or keep tcprelay for this one",
-    );
+    faults.extend(listen.psk.map(no_psk));
     let unix = matches!(&listen.address, Some(address) if matches!(address.value, Local::Unix(_)));
-    asked(
-        listen.rights.filter(|_| unix),
-        "the owner and mode of a unix socket cannot be set",
-        "leave it out, and protect the folder that the socket is in",
-    );
+    if let Some(span) = listen.rights.filter(|_| unix) {
+        let message = "the owner and mode of a unix socket cannot be set";
+        let help = "leave it out, and protect the folder that the socket is in";
+        faults.push(not_yet(Some(span), message, help));
+    }
+}
+
+fn no_psk(span: Span) -> Diagnostic {
+    let message = "keys that both sides know already are not in this version";
+    not_yet(Some(span), message, "leave `psk` out: clients know who this is by its certificate")
 }
 
 fn tcp(keepalive: Keepalive) -> Tcp {

@@ -7,6 +7,7 @@ use model::{Backend, BackendAddress, Code, Diagnostic, Span, Spanned, Weight};
 
 use super::Surroundings;
 use super::anywhere::Anywhere;
+use super::certificate::Certificate;
 use super::lex::{Kind, Token};
 use super::mavis::Module;
 use super::parse::{Block, Cursor};
@@ -25,8 +26,8 @@ pub(super) struct Relay {
     pub(super) rebalance: Option<Spanned<u32>>,
     pub(super) idle: Option<Duration>,
     pub(super) retire: Option<Spanned<u32>>,
-    /// Whether anything is said about certificates.
-    pub(super) certificate: Option<Span>,
+    /// Who its listeners with TLS are.
+    pub(super) certificate: Certificate,
     /// Who decides about clients.
     pub(super) module: Option<Module>,
     pub(super) anywhere: Anywhere,
@@ -104,14 +105,7 @@ impl Relay {
                 }
                 self.retire = cursor.integer();
             }
-            "tls" | "ssl" => {
-                const WORDS: [&str; 6] =
-                    ["cert", "cert-file", "certfile", "key-file", "keyfile", "passphrase"];
-                if cursor.keyword(&WORDS).is_some() {
-                    cursor.pass();
-                    self.certificate = Some(token.span);
-                }
-            }
+            "tls" | "ssl" => self.certificate.directive(cursor),
             "mavis" => self.mavis(cursor, token.span),
             name => self.anywhere.directive(cursor, name),
         }

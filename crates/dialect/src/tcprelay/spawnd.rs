@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use model::{Backlog, Code, Diagnostic, Dscp, Interface, Span, Spanned};
+use model::{Backlog, Code, Diagnostic, Dscp, Interface, MinVersion, Span, Spanned};
 
 use super::Surroundings;
 use super::access::{self, Rule};
@@ -43,7 +43,10 @@ pub(super) struct Listen {
     pub(super) span: Option<Span>,
     pub(super) address: Option<Spanned<Local>>,
     pub(super) port: Option<Spanned<u16>>,
-    pub(super) tls: Option<Span>,
+    /// Whether clients speak TLS, and the oldest version of it.
+    pub(super) tls: Option<Spanned<MinVersion>>,
+    /// Whether TLS is to do without certificates.
+    pub(super) psk: Option<Span>,
     /// What questions to a program call it.
     pub(super) realm: Option<Spanned<String>>,
     /// Clients come through a proxy, which tells whose connections they are.
@@ -307,32 +310,36 @@ impl Listen {
         if next.kind == Kind::Bare && next.text == "psk" {
             cursor.take();
             if is(cursor.boolean()) {
-                self.tls = Some(token.span);
+                self.psk = Some(token.span);
             }
             return;
         }
         if next.kind != Kind::Equals {
-            self.tls = Some(token.span);
+            self.tls = Some(Spanned::at(MinVersion::default(), token.span));
             return;
         }
         let Some(value) = cursor.value() else { return };
         let off = matches!(&*value.text, "no" | "false" | "deny");
-        let version = |text: &str| {
+        let is_version = |text: &str| {
             let number = text.strip_prefix("DTLSv").or_else(|| text.strip_prefix("TLSv"));
             number.is_some_and(|number| number.starts_with("1."))
         };
         if !off
             && !matches!(&*value.text, "yes" | "true" | "permit" | "auto")
-            && !version(&value.text)
+            && !is_version(&value.text)
         {
             let known =
                 ["TLSv1.2", "TLSv1.3", "auto", "deny", "false", "no", "permit", "true", "yes"];
             cursor.expected(&known, &value);
         }
+        let is_newest = |text: &str| text == "TLSv1.3";
+        let mut are_newest = is_newest(&value.text);
         while cursor.took(Kind::Comma) {
-            cursor.pass();
+            let Some(next) = cursor.value() else { return };
+            are_newest &= is_newest(&next.text);
         }
-        self.tls = Some(value.span).filter(|_| !off);
+        let oldest = if are_newest { MinVersion::Tls13 } else { MinVersion::default() };
+        self.tls = Some(Spanned::at(oldest, value.span)).filter(|_| !off);
     }
 }
 

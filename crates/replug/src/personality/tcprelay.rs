@@ -16,7 +16,7 @@ use control::manners::{Ask, Lenient, Manners, PidfileHolds, Signals, Words};
 use control::{Exit, Process};
 use dialect::convert::Converted;
 use dialect::tcprelay::{self, Options, Order, Reading, Surroundings, Verdict, Wish};
-use model::{Bind, Code, Diagnostic, SourceId, Sources};
+use model::{Bind, Code, Diagnostic, Severity, SourceId, Sources};
 
 use super::Call;
 use crate::fetch::{self, Visit};
@@ -83,6 +83,11 @@ pub(super) fn run(call: &Call<'_>) -> ExitCode {
     options.inetd = order.wish == Wish::Run && files::is_given_a_listener();
     match read(&order.config, &options, &mut sources) {
         Ok(reading) => {
+            let reading = match order.wish {
+                // It may be for another machine.
+                Wish::Explain => reading,
+                _ => with_certificates(reading),
+            };
             if !control::is_launched() {
                 crate::tell(&crate::shown(&reading.diagnostics, &sources));
             }
@@ -118,6 +123,18 @@ fn read(path: &str, options: &Options, sources: &mut Sources) -> Result<Reading,
     within(path, sources, |file, sources, surroundings| {
         tcprelay::read(file, options, sources, surroundings)
     })
+}
+
+/// Looks at the certificates that it names.
+fn with_certificates(mut reading: Reading) -> Reading {
+    if reading.verdict == Verdict::Sound {
+        let faults = tls::check(&reading.config, tls::Surroundings::of_this_process());
+        if faults.iter().any(|fault| fault.severity() == Severity::Error) {
+            reading.verdict = Verdict::Faulty;
+        }
+        reading.diagnostics.extend(faults);
+    }
+    reading
 }
 
 /// The words behind `replug convert --from tcprelay`, which are those of tcprelay, as native TOML.

@@ -9,6 +9,7 @@
 //! * [`balance`] (6 to 8, 10): whose turn it is, who is down, who comes back.
 //! * [`process`] (13, 14, 18): pid file, signals, daemon.
 //! * [`stream`] (9, 12, 19, 21): bytes, ends, and the bugs that are not copied.
+//! * [`tls`] (17): listeners with TLS.
 //! * [`log`] (2.9, 2.11): its lines, to syslog and to the terminal.
 //! * [`url`] (2.2): configurations from elsewhere.
 //! * [`start`]: starts tcprelay.
@@ -20,5 +21,6 @@ mod log;
 mod process;
 mod start;
 mod stream;
+mod tls;
 mod url;
 mod words;

@@ -118,8 +118,7 @@ fn t15_nothing_to_do() {
 /// 17: not in this version, and not ignored.
 #[test]
 fn t17_what_is_missing_is_refused() {
-    let asked = ["tls = yes", "ssl", "haproxy = yes", "protocol = SCTP"];
-    for asked in asked {
+    for asked in ["tls psk = yes", "protocol = SCTP"] {
         let spawnd = format!("id = spawnd {{ listen = {{ port = 28080 {asked} }} }}\n{RELAY}");
         check(&[], &spawnd, 78, &["not in this version"]);
     }
