@@ -16,6 +16,11 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
             Parse::Foreign(_) => break,
         }
     }
+    match ask::read_greeting(opening, data) {
+        Parse::Whole { length, .. } => assert!(length <= data.len()),
+        Parse::Partial => assert!(data.len() < ask::ANSWER_BYTES_MAX),
+        Parse::Foreign(_) => {}
+    }
     let (mut answered, _) = answer::Answer::new(opening);
     let mut rest = data;
     for _ in 0..=answer::LINES_MAX {

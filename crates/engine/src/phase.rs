@@ -5,7 +5,7 @@
 //! | `accept` | who comes in, and which shard serves it |
 //! | `proxy_header` | whose connection it is, where a proxy tells that; and telling it to backends |
 //! | [`admit`] | whether the client may come |
-//! | `tls` | what both sides agree on, where the listener speaks TLS |
+//! | `tls`, `starttls` | what both sides agree on, where the listener speaks TLS, and what is said before |
 //! | `sniff`, `hearing` | what the client says first, where a route depends on it |
 //! | `asked` | where the client of a proxy wants to go, and what it is answered |
 //! | `route` | which pool |
@@ -26,5 +26,6 @@ pub(crate) mod originate;
 pub(crate) mod proxy_header;
 pub(crate) mod route;
 pub(crate) mod sniff;
+pub(crate) mod starttls;
 pub(crate) mod tls;
 pub(crate) mod via;

@@ -35,6 +35,7 @@ use crate::name::Name;
 use crate::phase::admit::{Access, Rules};
 use crate::phase::proxy_header::{Accepts, Sends};
 use crate::phase::route::Chosen;
+use crate::phase::starttls::Clear;
 use crate::queue::Queue;
 use crate::script::Scripts;
 use crate::seldom::Seldom;
@@ -124,6 +125,8 @@ pub struct Listener {
     pub(crate) ftp: Option<Ftp>,
     /// How it speaks TLS, if it does.
     pub tls: Option<Arc<Server>>,
+    /// What its clients say before TLS, if they begin in the clear.
+    pub(crate) starttls: Option<Clear>,
 }
 
 /// What is done with requests of HTTP.
@@ -274,9 +277,8 @@ impl Plan {
             Arc::new(Pool::compile(pool, tls.backends(&pool.name.value), before, &mut names))
         });
         let pools: Vec<_> = pools.collect();
-        let by_name: HashMap<_, _> =
-            pools.iter().map(|pool| (Arc::clone(&pool.name), Arc::clone(pool))).collect();
-        let by_name = Arc::new(by_name);
+        let by_name = pools.iter().map(|pool| (Arc::clone(&pool.name), Arc::clone(pool)));
+        let by_name: Arc<HashMap<_, _>> = Arc::new(by_name.collect());
         let bandwidth = Shared::new(config.limits.bandwidth, previous.map(|plan| &plan.bandwidth));
         // The sessions of the whole process are counted by their ceiling.
         let process = Limits { sessions: None, ..config.limits };
@@ -323,6 +325,7 @@ impl Plan {
                 interface: listener.interface.as_ref().map(|name| name.value.clone()),
                 ftp: listener.ftp.as_ref().map(|ftp| Ftp::new(ftp.value)),
                 tls: tls.server(&listener.name).map(Arc::clone),
+                starttls: listener.tls.as_ref().and_then(|tls| Clear::new(&tls.value)),
             })
         });
         Self {

@@ -53,6 +53,7 @@ pub fn check(config: &Config) -> Vec<Diagnostic> {
                 ftp::check(listener, pool, &mut faults);
                 proxy_header::check(listener, pool, &mut faults);
                 backend_tls::listener(listener, pool, &mut faults);
+                tls::pool(listener, pool, &mut faults);
                 continue;
             }
             let message = format!("there is no pool `{}`", pool.value);

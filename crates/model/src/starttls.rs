@@ -21,4 +21,26 @@ impl StartTls {
         ("imap", Self::Imap),
         ("pop3", Self::Pop3),
     ];
+
+    /// The name of this one.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Postgres => "postgres",
+            Self::Smtp => "smtp",
+            Self::Imap => "imap",
+            Self::Pop3 => "pop3",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_has_its_name() {
+        for (name, protocol) in StartTls::NAMES {
+            assert_eq!(protocol.name(), name);
+        }
+    }
 }

@@ -6,6 +6,7 @@ use std::fmt;
 
 use crate::proxy::Password;
 use crate::source::Spanned;
+use crate::starttls::StartTls;
 
 /// Clients speak TLS, which ends here.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +24,8 @@ pub struct ServerTls {
     pub min_version: MinVersion,
     /// Whether clients may resume sessions by tickets.
     pub tickets: bool,
+    /// What is said in the clear before; `None`: nothing.
+    pub starttls: Option<StartTls>,
 }
 
 impl ServerTls {
@@ -38,6 +41,7 @@ impl ServerTls {
             alpn: Vec::new(),
             min_version: MinVersion::default(),
             tickets: true,
+            starttls: None,
         }
     }
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use model::{
     CertificateFiles, ClientAuth, ClientProof, Code, Diagnostic, MinVersion, Secret, ServerTls,
-    Span, Spanned, UnknownName,
+    Span, Spanned, StartTls, UnknownName,
 };
 
 use super::Reader;
@@ -73,6 +73,11 @@ pub(super) const TLS: Schema = Schema {
             "Whether clients may resume sessions, which saves most of a handshake.",
         )
         .default("true"),
+        Key::new(
+            "starttls",
+            Takes::Choice(&keys::names(&StartTls::NAMES)),
+            "The protocol in which clients ask for TLS first; they begin with TLS if it is left out.",
+        ),
     ],
     also: &[],
     later: &["acme"],
@@ -127,6 +132,7 @@ impl Reader<'_> {
                 .choice(&table, "min_version", &MinVersion::NAMES, &[])
                 .unwrap_or_default(),
             tickets: self.boolean(&table, "tickets").unwrap_or(true),
+            starttls: self.choice(&table, "starttls", &StartTls::NAMES, &[]),
             certificates,
         };
         Some(Spanned::at(tls, entry.span()))

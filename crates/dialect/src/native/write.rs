@@ -194,6 +194,8 @@ impl Writer {
         self.value("tls.alpn", &list(tls.alpn.iter().cloned()), tls.alpn.is_empty());
         self.choice("tls.min_version", tls.min_version, &MinVersion::NAMES);
         self.value("tls.tickets", &tls.tickets.to_string(), tls.tickets);
+        let starttls = tls.starttls.map(|protocol| quoted(protocol.name()));
+        self.optional("tls.starttls", starttls, "TLS from the first byte");
     }
 
     /// A certificate as an inline table.

@@ -305,17 +305,22 @@ fn server_tls() -> impl Strategy<Value = ServerTls> {
     let unknown = select(UnknownName::NAMES.map(|(_, unknown)| unknown).to_vec());
     let version = select(MinVersion::NAMES.map(|(_, version)| version).to_vec());
     let alpn = vec(select(vec!["h2", "${A}\u{1}"]).prop_map(str::to_owned), 0..3);
-    let rest = (unknown, version, alpn, proptest::bool::ANY);
+    let rest = (unknown, version, alpn, proptest::bool::ANY, starttls());
     (vec(certificate, 1..3), option::of(clients), rest).prop_map(
-        |(certificates, clients, (unknown_name, min_version, alpn, tickets))| ServerTls {
+        |(certificates, clients, (unknown_name, min_version, alpn, tickets, starttls))| ServerTls {
             certificates,
             unknown_name,
             clients,
             alpn,
             min_version,
             tickets,
+            starttls,
         },
     )
+}
+
+fn starttls() -> impl Strategy<Value = Option<StartTls>> {
+    option::of(select(StartTls::NAMES.map(|(_, protocol)| protocol).to_vec()))
 }
 
 fn ftp() -> impl Strategy<Value = Ftp> {
@@ -604,8 +609,7 @@ fn backend_tls() -> impl Strategy<Value = BackendTls> {
         }));
     let alpn = vec(select(vec!["h2", "http/1.1", "\"x\u{1}"]).prop_map(str::to_owned), 0..3);
     let min_version = select(MinVersion::NAMES.map(|(_, version)| version).to_vec());
-    let starttls = option::of(select(StartTls::NAMES.map(|(_, protocol)| protocol).to_vec()));
-    (verify, name, certificate, alpn, min_version, starttls).prop_map(
+    (verify, name, certificate, alpn, min_version, starttls()).prop_map(
         |(verify, name, certificate, alpn, min_version, starttls)| BackendTls {
             verify,
             name,

@@ -218,6 +218,8 @@ pub enum ConnectFailure {
     Proxy(ProxyFailure),
     /// It was asked for TLS, as its client had asked for it, and refused.
     NoTls,
+    /// It did not greet its client, as its protocol has it, and the client was not told anything.
+    NoGreeting,
     /// It was reached and there is no TLS with it, as its pool has it.
     Tls(TlsFailure),
     /// The connection cannot leave from the client's own address, with the system's error number.
@@ -442,6 +444,7 @@ impl ConnectFailure {
             Self::Unresolved => "unresolved",
             Self::Proxy(_) => "proxy_refused",
             Self::NoTls => "no_tls",
+            Self::NoGreeting => "no_greeting",
             Self::Tls(failure) => failure.as_str(),
             Self::Source(_) => "no_source",
             Self::Undiverted => "not_diverted",
@@ -463,7 +466,7 @@ impl ConnectFailure {
                 Reply::NetworkUnreachable | Reply::HostUnreachable,
             ))
             | Self::Other(_) => Reason::Unreachable,
-            Self::Refused | Self::Proxy(_) | Self::NoTls => Reason::Refused,
+            Self::Refused | Self::Proxy(_) | Self::NoTls | Self::NoGreeting => Reason::Refused,
             Self::Tls(_) => Reason::TlsError,
             Self::Unresolved | Self::Source(_) => Reason::NoBackend,
             Self::Undiverted | Self::Ourselves | Self::Forbidden => Reason::Denied,
@@ -510,6 +513,7 @@ impl fmt::Display for ConnectFailure {
             Self::Unreachable => f.write_str("unreachable"),
             Self::Unresolved => f.write_str("its name has no address"),
             Self::NoTls => f.write_str("it does not speak TLS"),
+            Self::NoGreeting => f.write_str("it does not greet as `starttls` says"),
             Self::Proxy(failure) => failure.fmt(f),
             Self::Tls(failure) => failure.fmt(f),
             Self::Source(errno) if *errno == NO_SUCH_FAMILY => {

@@ -27,7 +27,7 @@ use crate::phase::account::{Attempt, ClientAddress, ConnectFailure, Queued, Spok
 use crate::phase::asked::Asked;
 use crate::phase::proxy_header::{self, Introduction};
 use crate::phase::via::{self, About, Goal, Reached, Refused};
-use crate::phase::{originate, sniff};
+use crate::phase::{originate, sniff, starttls};
 use crate::pick::{Pick, Place};
 use crate::plan::{Backend, Listener, Pool, Target, Via};
 use crate::queue::{LOOK_EVERY, Queue};
@@ -436,6 +436,10 @@ pub(crate) async fn open(
             None => reached,
             Some(tls) => Box::pin(originate::begin(reached, tls, search.pool.starttls)).await?,
         };
+        let reached = match search.listener.starttls {
+            None => reached,
+            Some(clear) => Box::pin(starttls::skip_greeting(reached, clear)).await?,
+        };
         match search.asks_for_tls {
             false => Ok(reached),
             true => Box::pin(sniff::ask_for_tls(reached)).await,
@@ -500,6 +504,7 @@ pub(crate) fn mark_down(
         | ConnectFailure::Proxy(_)
         | ConnectFailure::Timeout
         | ConnectFailure::Unreachable
+        | ConnectFailure::NoGreeting
         | ConnectFailure::Tls(_)
         | ConnectFailure::Other(_) => {}
     }

@@ -12,6 +12,7 @@ use wire::starttls::Opening;
 use wire::starttls::ask::{self, ANSWER_BYTES_MAX, Ask, Foreign, Next};
 
 use crate::phase::account::{ConnectFailure, TlsFailure};
+use crate::phase::starttls::opening;
 use crate::phase::via::{Reached, Refused};
 use crate::socket;
 
@@ -34,16 +35,6 @@ pub(crate) async fn begin(
     socket.seal(cipher, early);
     socket.handshake().await.map_err(|error| failed(&error))?;
     Ok(Reached { socket, early: said.into() })
-}
-
-/// How a protocol begins in the clear.
-pub(crate) fn opening(protocol: StartTls) -> Opening {
-    match protocol {
-        StartTls::Postgres => Opening::Postgres,
-        StartTls::Smtp => Opening::Smtp,
-        StartTls::Imap => Opening::Imap,
-        StartTls::Pop3 => Opening::Pop3,
-    }
 }
 
 /// Asks for TLS. `early` is what was received before; gives the greeting, as clients may see it.

@@ -23,6 +23,7 @@ use crate::phase::account::{By, Reason, Spoken};
 use crate::phase::carry::Outcome;
 use crate::phase::hearing::{self, Hall, Heard, Hearing};
 use crate::phase::sniff::Looks;
+use crate::phase::starttls::{self, Opened};
 
 /// What a client gets that speaks HTTP to a port of TLS.
 const NOT_HTTP: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\n\
@@ -91,6 +92,13 @@ pub(crate) enum Cause {
     Gone,
     /// The client speaks something else.
     Foreign,
+    /// The client speaks something else than the protocol in which it asks for TLS.
+    OtherProtocol,
+    /// The client has not asked for TLS.
+    Unasked,
+    /// The client has said more in the clear behind its request than it may, which would be taken for
+    /// said within TLS.
+    OutOfTurn,
     /// The client speaks HTTP.
     Http,
     /// The two sides do not agree, or one of them does not keep to the protocol.
@@ -119,6 +127,11 @@ impl fmt::Display for Cause {
             Self::Late => f.write_str("it took too long"),
             Self::Gone => f.write_str("the client has left"),
             Self::Foreign => f.write_str("the client does not speak TLS"),
+            Self::OtherProtocol => {
+                f.write_str("the client speaks another protocol than `starttls` says")
+            }
+            Self::Unasked => f.write_str("the client has not asked for it"),
+            Self::OutOfTurn => f.write_str("the client said more before TLS than it may"),
             Self::Http => f.write_str("the client speaks HTTP without TLS"),
             Self::TooLong => f.write_str("the client says too much"),
             Self::Failed(failure) | Self::Ours(failure) => failure.fmt(f),
@@ -138,15 +151,26 @@ impl From<Cause> for Unagreed {
     }
 }
 
-/// Speaks TLS with the client; `early` came from it before, and was not used.
+/// Speaks TLS with the client; `early` came from it before, and was not used. `None`: it has said in
+/// the clear what may be said so, which is in `early`.
 pub(crate) async fn agree(
     client: &mut Socket,
-    early: Vec<u8>,
+    early: &mut Vec<u8>,
     hall: Hall<'_>,
     server: &tls::Server,
-) -> Result<Agreed, Unagreed> {
+) -> Result<Option<Agreed>, Unagreed> {
     let mut hearing = hall.hear(hall.listener.timeouts.tls, early.len())?;
-    let (hello, said) = listen(client, early, &mut hearing).await?;
+    let mut said = std::mem::take(early);
+    if let Some(clear) = hall.listener.starttls {
+        match starttls::open(client, said, &mut hearing, clear).await? {
+            Opened::Tls(behind) => said = behind,
+            Opened::Plain(behind) => {
+                *early = behind;
+                return Ok(None);
+            }
+        }
+    }
+    let (hello, said) = listen(client, said, &mut hearing).await?;
     let is_tls = !matches!(hello, Err(Foreign::NotTls));
     if !is_tls && is_http(&said) {
         // It has to take what it can get; if it does not, it does not.
@@ -158,7 +182,7 @@ pub(crate) async fn agree(
     client.seal(cipher, said);
     match hearing.until(|cx| client.poll_handshake(cx)).await? {
         None => Err(Cause::Late.into()),
-        Some(Ok(())) => Ok(agreed(client, hello.ok())),
+        Some(Ok(())) => Ok(Some(agreed(client, hello.ok()))),
         Some(Err(_)) if !is_tls => Err(Cause::Foreign.into()),
         Some(Err(error)) => Err(unagreed(error)),
     }

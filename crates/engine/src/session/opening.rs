@@ -46,10 +46,7 @@ impl Session {
             Box::pin(self.authorize(client)).await?;
         }
         let agreed = match self.listener.tls.clone() {
-            Some(server) => {
-                let early = std::mem::take(&mut early);
-                Some(Box::pin(self.agree(client, early, &server)).await?)
-            }
+            Some(server) => Box::pin(self.agree(client, &mut early, &server)).await?,
             None => None,
         };
         let agreed = agreed.as_ref();
@@ -140,19 +137,21 @@ impl Session {
         Ok((routed, hello))
     }
 
-    /// The last step of phase *admit*: TLS with the client, on whatever comes behind `early`.
+    /// The last step of phase *admit*: TLS with the client, on whatever comes behind `early`. `None`:
+    /// it goes on in the clear.
     async fn agree(
         &mut self,
         client: &mut Socket,
-        early: Vec<u8>,
+        early: &mut Vec<u8>,
         server: &::tls::Server,
-    ) -> Result<Agreed, Outcome> {
+    ) -> Result<Option<Agreed>, Outcome> {
         match tls::agree(client, early, self.hall(), server).await {
-            Ok(agreed) => {
+            Ok(None) => Ok(None),
+            Ok(Some(agreed)) => {
                 if agreed.spoken != Spoken::default() {
                     self.trail.get_or_insert_default().spoken = agreed.spoken.clone();
                 }
-                Ok(agreed)
+                Ok(Some(agreed))
             }
             Err(Unagreed::Ended(outcome)) => Err(outcome),
             Err(Unagreed::Failed(cause)) => {

@@ -1,9 +1,10 @@
 //! What listeners that speak TLS must satisfy.
 
-use crate::config::Listener;
+use crate::config::{Listener, Pool};
 use crate::diagnostic::{Code, Diagnostic};
 
-/// TLS is for streams, and of FTP it would hide one half only. Who is not asked proves nothing.
+/// TLS is for streams, and of FTP it would hide one half only. Who is not asked proves nothing. What
+/// is said before TLS is not what clients of a proxy say.
 pub(super) fn check(listener: &Listener, faults: &mut Vec<Diagnostic>) {
     let asks = listener.tls.as_ref().is_some_and(|tls| tls.value.clients.is_some());
     let unasked = listener.routes.iter().filter(|route| route.when.value.asks_for_proof() && !asks);
@@ -35,4 +36,36 @@ pub(super) fn check(listener: &Listener, faults: &mut Vec<Diagnostic>) {
         }
         faults.push(fault);
     }
+    if let (Some(protocol), Some(proxy)) = (tls.value.starttls, &listener.proxy) {
+        let message =
+            format!("clients of a proxy do not ask for TLS as `{}` does", protocol.name());
+        let mut fault = Diagnostic::new(Code::Conflict, tls.span, message)
+            .label("with `starttls`")
+            .help("leave `starttls` out, or `proxy`");
+        if let Some(span) = proxy.span {
+            fault = fault.related(span, "the listener is a proxy");
+        }
+        faults.push(fault);
+    }
+}
+
+/// Both sides of a session speak the same protocol before TLS as within.
+pub(super) fn pool(listener: &Listener, pool: &Pool, faults: &mut Vec<Diagnostic>) {
+    let (Some(here), Some(there)) = (&listener.tls, &pool.tls) else { return };
+    let (Some(protocol), Some(other)) = (here.value.starttls, there.value.starttls) else { return };
+    if protocol == other {
+        return;
+    }
+    let message = format!(
+        "clients of `{}` would get to backends that speak `{}`",
+        protocol.name(),
+        other.name()
+    );
+    let mut fault = Diagnostic::new(Code::Conflict, here.span, message)
+        .label(format!("`starttls` is `{}`", protocol.name()))
+        .help("write the same `starttls` on both sides");
+    if let Some(span) = there.span {
+        fault = fault.related(span, format!("and that of pool `{}` is not", pool.name.value));
+    }
+    faults.push(fault);
 }

@@ -16,7 +16,7 @@
 //! * What is written down, and where: [`record`], [`log`].
 //! * What happens when things run out: [`scarcity`].
 //! * [`file`] starts replug by a configuration file.
-//! * Encrypted: [`tls`], with [`tls_certificates`].
+//! * Encrypted: [`tls`], with [`tls_certificates`], and [`starttls`] before it.
 //! * Programs that people use: [`clients`], some of them served by [`http`].
 
 mod access;
@@ -54,6 +54,7 @@ mod signal;
 mod sniff;
 mod sockets;
 mod source;
+mod starttls;
 mod sticky;
 mod systemd;
 mod timeout;

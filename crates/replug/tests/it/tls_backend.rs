@@ -6,9 +6,9 @@
 //! * [`openings`]: what is said in the clear before.
 //! * [`programs`] that people use.
 
-mod certificates;
+pub(crate) mod certificates;
 mod openings;
 mod programs;
-mod servers;
+pub(crate) mod servers;
 mod streams;
 mod trust;

@@ -176,6 +176,20 @@ fn pop3(bytes: &[u8]) -> Parse<bool, ()> {
     }
 }
 
+/// Reads the greeting of a server that is not asked for TLS, to clients that had one from somebody
+/// else. More may stand behind it.
+pub fn read_greeting(opening: Opening, bytes: &[u8]) -> Parse<(), Foreign> {
+    if !opening.has_greeting() {
+        return Parse::Whole { value: (), length: 0 };
+    }
+    match Ask::new(opening).0.answer(bytes) {
+        Parse::Whole { value: true, length } => Parse::Whole { value: (), length },
+        Parse::Whole { value: false, .. } => Parse::Foreign(Foreign::Refused),
+        Parse::Partial if bytes.len() < ANSWER_BYTES_MAX => Parse::Partial,
+        Parse::Partial | Parse::Foreign(()) => Parse::Foreign(Foreign::Malformed),
+    }
+}
+
 /// What a client that does not know of TLS is told of the greeting of its server, which is whole.
 ///
 /// An IMAP server may say there what it can do, and that is not true any more: that TLS may begin,
@@ -316,6 +330,29 @@ mod tests {
         assert_eq!(within(Opening::Imap, "* ok [capability x]\r\n"), "* OK \r\n");
         assert_eq!(within(Opening::Imap, "* OK [ALERT] mx\r\n"), "* OK [ALERT] mx\r\n");
         assert_eq!(within(Opening::Smtp, "220 mx\r\n"), "220 mx\r\n");
+    }
+
+    #[test]
+    fn greetings_end_where_they_end() {
+        for (opening, greeting, behind) in [
+            (Opening::Smtp, "220-mx\r\n220 ready\r\n", "250 x"),
+            (Opening::Imap, "* OK [CAPABILITY IMAP4rev1] mx\r\n", "* 1 EXISTS"),
+            (Opening::Pop3, "+OK <1@mx>\r\n", "-ERR"),
+            (Opening::Postgres, "", "R"),
+        ] {
+            let whole = Parse::Whole { value: (), length: greeting.len() };
+            for end in 0..greeting.len() {
+                assert_eq!(read_greeting(opening, &greeting.as_bytes()[..end]), Parse::Partial);
+            }
+            assert_eq!(read_greeting(opening, greeting.as_bytes()), whole);
+            assert_eq!(read_greeting(opening, [greeting, behind].concat().as_bytes()), whole);
+        }
+        let read = |opening, text: &str| read_greeting(opening, text.as_bytes());
+        assert_eq!(read(Opening::Smtp, "554 no\r\n"), Parse::Foreign(Foreign::Refused));
+        assert_eq!(read(Opening::Imap, "* BYE full\r\n"), Parse::Foreign(Foreign::Refused));
+        assert_eq!(read(Opening::Pop3, "220 mx\r\n"), Parse::Foreign(Foreign::Malformed));
+        let endless = "220-x\r\n".repeat(ANSWER_BYTES_MAX);
+        assert_eq!(read(Opening::Smtp, &endless), Parse::Foreign(Foreign::Malformed));
     }
 
     proptest! {

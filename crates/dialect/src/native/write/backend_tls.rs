@@ -1,7 +1,7 @@
 //! `tls` of a pool, written.
 
 use model::backend_tls::{BackendTls, VerifyExtent};
-use model::{MinVersion, Spanned, StartTls};
+use model::{MinVersion, Spanned};
 
 use super::{Defaults, Writer, list, named, quoted};
 
@@ -32,7 +32,7 @@ impl Writer {
         }
         self.value("tls.alpn", &list(alpn.iter().cloned()), alpn.is_empty());
         self.choice("tls.min_version", *min_version, &MinVersion::NAMES);
-        let starttls = starttls.map(|protocol| quoted(named(&StartTls::NAMES, protocol)));
+        let starttls = starttls.map(|protocol| quoted(protocol.name()));
         self.optional("tls.starttls", starttls, "TLS from the first byte");
     }
 }

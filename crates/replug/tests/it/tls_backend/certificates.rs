@@ -11,12 +11,12 @@ const OPENSSL: &str = "[req]\ndistinguished_name = dn\n[dn]\n\
 
 /// A folder of certificates: `NAME.pem` with `NAME.key`. There are two authorities, `ca` and
 /// `other`.
-pub(super) struct Certificates {
-    pub(super) scratch: Scratch,
+pub(crate) struct Certificates {
+    pub(crate) scratch: Scratch,
 }
 
 impl Certificates {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let certificates = Self { scratch: Scratch::new() };
         fs::write(certificates.path("openssl.cnf"), OPENSSL).expect("a file in a new folder");
         for name in ["ca", "other"] {
@@ -32,7 +32,7 @@ impl Certificates {
 
     /// One for `names` (`DNS:a.example,IP:127.0.0.1`) by an authority, valid for `days` from now;
     /// fewer than none have it expired.
-    pub(super) fn make(&self, name: &str, names: &str, by: &str, days: i32) {
+    pub(crate) fn make(&self, name: &str, names: &str, by: &str, days: i32) {
         let [pem, key, request] =
             ["pem", "key", "csr"].map(|end| self.path(&format!("{name}.{end}")));
         let mut command = self.openssl(&["req", "-subj", &format!("/CN={name}")], names);
@@ -46,16 +46,16 @@ impl Certificates {
     }
 
     /// One for `db.example` that both sides of a test take for good.
-    pub(super) fn good(&self) {
+    pub(crate) fn good(&self) {
         self.make("db", "DNS:db.example", "ca", 2);
     }
 
-    pub(super) fn path(&self, name: &str) -> String {
+    pub(crate) fn path(&self, name: &str) -> String {
         self.scratch.join(name)
     }
 
     /// What a pool calls the key of a certificate.
-    pub(super) fn pin(&self, name: &str) -> String {
+    pub(crate) fn pin(&self, name: &str) -> String {
         let pem = self.path(&format!("{name}.pem"));
         let text = "openssl x509 -pubkey -noout -in \"$0\" | openssl pkey -pubin -outform der \
                     | openssl dgst -sha256 -binary | openssl base64";

@@ -8,15 +8,15 @@ use super::certificates::Certificates;
 use crate::file;
 
 /// A server of `servers.py`; killed when it is dropped.
-pub(super) struct Server {
-    pub(super) program: Program,
-    pub(super) address: Address,
+pub(crate) struct Server {
+    pub(crate) program: Program,
+    pub(crate) address: Address,
 }
 
 impl Server {
     /// One that shows the certificate `name`.
     #[track_caller]
-    pub(super) fn start(kind: &str, of: &Certificates, name: &str, options: &[&str]) -> Self {
+    pub(crate) fn start(kind: &str, of: &Certificates, name: &str, options: &[&str]) -> Self {
         const SCRIPT: &str =
             concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/tls_backend/servers.py");
 
@@ -33,11 +33,11 @@ impl Server {
 
 /// replug before `backends` (a list of TOML), with `tls` for them, and more keys of the pool.
 #[track_caller]
-pub(super) fn before(backends: &str, tls: &str, more: &str) -> Forwarder {
+pub(crate) fn before(backends: &str, tls: &str, more: &str) -> Forwarder {
     file::start(&configured(backends, tls, more), 1)
 }
 
-pub(super) fn configured(backends: &str, tls: &str, more: &str) -> String {
+pub(crate) fn configured(backends: &str, tls: &str, more: &str) -> String {
     format!(
         "[listener.in]\nbind = \"127.0.0.1:0\"\npool = \"out\"\n\
          [pool.out]\nbackends = {backends}\ntls = {{ {tls} }}\n{more}\n"
@@ -45,11 +45,11 @@ pub(super) fn configured(backends: &str, tls: &str, more: &str) -> String {
 }
 
 /// The list of one backend.
-pub(super) fn only(server: &Server) -> String {
+pub(crate) fn only(server: &Server) -> String {
     format!("\"{}\"", server.address)
 }
 
 /// `ca = ..., name = "db.example"`.
-pub(super) fn trusting(certificates: &Certificates) -> String {
+pub(crate) fn trusting(certificates: &Certificates) -> String {
     format!("ca = \"{}\", name = \"db.example\"", certificates.path("ca.pem"))
 }
