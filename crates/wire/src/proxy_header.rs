@@ -21,7 +21,7 @@ mod v2;
 use std::net::SocketAddr;
 
 use crate::{Parse, Verdict, begins_with};
-pub use tlv::{Kind, Ssl, Tlv, TlvBuffer, Tlvs, TooLong};
+pub use tlv::{Kind, Ssl, Tlv, TlvBuffer, Tlvs, TooLong, ssl_value};
 pub use v1::write as write_v1;
 pub use v2::{Checksum, write as write_v2};
 

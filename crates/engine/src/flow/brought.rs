@@ -64,6 +64,7 @@ impl Flow {
             transport: Transport::Datagram,
             client: ClientAddress::Ip(self.of()),
             server: server.or_else(|| self.inlet.here(self.local)),
+            ended: None,
             introduction,
             spoken: None,
             unique_id: self.unique_id.as_deref(),

@@ -8,6 +8,8 @@
 //! Nothing is guessed. Whoever is believed must send a header, whole and in time; nobody else's first
 //! bytes are looked at for one.
 
+mod ended;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,6 +32,7 @@ use crate::phase::route::names;
 use crate::phase::via::{Reached, Refused};
 use crate::seldom::Seldom;
 use crate::socket;
+pub(crate) use ended::Ended;
 
 /// Bytes that are taken at once: nearly always more than a header has. One that is longer gets room
 /// for as much as there may be.
@@ -254,6 +257,8 @@ pub(crate) struct About<'a> {
     /// Where it has connected to.
     pub(crate) server: Option<SocketAddr>,
     pub(crate) introduction: Option<&'a Introduction>,
+    /// What was agreed on in TLS that ends here, before which nothing else counts.
+    pub(crate) ended: Option<&'a Ended>,
     pub(crate) spoken: Option<&'a Spoken>,
     pub(crate) unique_id: Option<&'a [u8]>,
 }
@@ -299,15 +304,28 @@ impl Sends {
     }
 
     fn tlvs<'a>(&'a self, about: &About<'a>) -> impl Iterator<Item = (Kind, &'a [u8])> {
-        let introduction = about.introduction;
+        let (introduction, ended) = (about.introduction, about.ended);
         let value = |tlv: &ProxyTlv| match tlv {
-            ProxyTlv::Alpn => Some((Kind::ALPN, introduction?.alpn.as_deref()?)),
+            ProxyTlv::Alpn => Some((
+                Kind::ALPN,
+                match ended {
+                    Some(ended) => ended.alpn.as_deref()?,
+                    None => introduction?.alpn.as_deref()?,
+                },
+            )),
             ProxyTlv::Authority => {
                 let told = introduction.and_then(|introduction| introduction.authority.as_deref());
-                let asked = || Some(about.spoken?.sni.as_deref()?.as_bytes());
-                Some((Kind::AUTHORITY, told.or_else(asked)?))
+                let asked = about.spoken.and_then(|spoken| Some(spoken.sni.as_deref()?.as_bytes()));
+                let value = if ended.is_some() { asked.or(told) } else { told.or(asked) };
+                Some((Kind::AUTHORITY, value?))
             }
-            ProxyTlv::Ssl => Some((Kind::SSL, introduction?.ssl.as_deref()?)),
+            ProxyTlv::Ssl => Some((
+                Kind::SSL,
+                match ended {
+                    Some(ended) => &*ended.ssl,
+                    None => introduction?.ssl.as_deref()?,
+                },
+            )),
             ProxyTlv::UniqueId => Some((Kind::UNIQUE_ID, about.unique_id?)),
             ProxyTlv::Crc32c => None,
         };

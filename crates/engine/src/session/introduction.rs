@@ -14,7 +14,7 @@ use super::Session;
 use crate::phase::account::{By, Reason};
 use crate::phase::carry::Outcome;
 use crate::phase::connect::Trail;
-use crate::phase::proxy_header::{self, About, Introduction, NOT_LISTED, Standing};
+use crate::phase::proxy_header::{self, About, Ended, Introduction, NOT_LISTED, Standing};
 use crate::socket;
 use crate::socket::original::Original;
 
@@ -91,11 +91,13 @@ impl Session {
             trail.unique_id.get_or_insert_with(|| name.into_bytes().into());
         }
         let trail = self.trail.as_deref();
+        let ended = Ended::of(client);
         Some(sends.header(&About {
             transport: Transport::Stream,
             client: self.client,
             server: self.came_to(client, original),
             introduction: self.introduction(),
+            ended: ended.as_ref(),
             spoken: trail.map(|trail| &trail.spoken),
             unique_id: trail.and_then(|trail| trail.unique_id.as_deref()),
         }))

@@ -4,6 +4,7 @@
 //! curl write and read them.
 
 mod accept;
+mod ended;
 mod flows;
 mod programs;
 mod send;

@@ -163,14 +163,16 @@ impl TlvBuffer {
     /// # Errors
     /// As for [`TlvBuffer::push`].
     pub fn push_ssl(&mut self, client: u8, verify: u32, fields: &Self) -> Result<(), TooLong> {
-        let mut value = vec![client];
-        value.extend_from_slice(&verify.to_be_bytes());
-        value.extend_from_slice(&fields.0);
-        self.push(Kind::SSL, &value)
+        self.push(Kind::SSL, &ssl_value(client, verify, fields))
     }
 
     /// As they stand in a header.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
+}
+
+/// The value of a [`Kind::SSL`], of which [`Ssl`] says what is in it.
+pub fn ssl_value(client: u8, verify: u32, fields: &TlvBuffer) -> Vec<u8> {
+    [&[client][..], &verify.to_be_bytes(), fields.as_bytes()].concat()
 }
