@@ -274,7 +274,7 @@ impl Plan {
             before.map(|pool| (&*pool.name, &**pool)).collect();
         let pools = config.pools.iter().map(|pool| {
             let before = pools_before.get(&*pool.name.value).copied();
-            Arc::new(Pool::compile(pool, tls.backends(&pool.name.value), before, &mut names))
+            Arc::new(Pool::compile(pool, Some(tls), before, &mut names))
         });
         let pools: Vec<_> = pools.collect();
         let by_name = pools.iter().map(|pool| (Arc::clone(&pool.name), Arc::clone(pool)));
@@ -389,7 +389,7 @@ impl Listener {
 impl Pool {
     fn compile(
         pool: &model::Pool,
-        tls: Option<&tls::Backends>,
+        loaded: Option<&Loaded>,
         previous: Option<&Self>,
         names: &mut Names<'_>,
     ) -> Self {
@@ -404,6 +404,7 @@ impl Pool {
             Policy::new(pool.balance, &members.map(member).collect::<Vec<_>>())
         };
         let mut known = Known::of(previous);
+        let tls = loaded.and_then(|loaded| loaded.backends(&pool.name.value));
         let backends = pool.backends.iter().map(|backend| {
             let label: Arc<str> = backend.address.value.to_string().into();
             let (number, marks, load) = known.take(&label);
@@ -423,7 +424,8 @@ impl Pool {
             primaries.resume(&previous.primaries);
             backups.resume(&previous.backups);
         }
-        let via = Via::compile(&pool.via, names);
+        let proxies = loaded.map_or(&[][..], |loaded| loaded.proxies(&pool.name.value));
+        let via = Via::compile(&pool.via, proxies, names);
         let memory = |sticky| {
             let known = previous.and_then(|pool| pool.sticky.clone());
             let known = known.filter(|table| table.is_for(sticky));

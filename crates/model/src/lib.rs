@@ -63,7 +63,7 @@ pub use log::{
     Log, LogFormat, LogTarget, Syslog, SyslogLabel, SyslogServer, SyslogSeverity, Verbosity,
 };
 pub use proxy::server::{ProxyServer, ServedProtocol};
-pub use proxy::{Credentials, Password, Proxy, ProxyProtocol};
+pub use proxy::{Credentials, Password, Proxy, ProxyProtocol, ProxyTls};
 pub use proxy_header::{AcceptProxy, ProxyOthers, ProxyTlv, ProxyVersion, SendProxy};
 pub use route::{Protocol, Route, TlsVersion, When};
 pub use script::{Compat, Language, OnScriptError, Script};

@@ -6,6 +6,7 @@ pub mod server;
 use std::fmt;
 
 use crate::address::BackendAddress;
+use crate::backend_tls::ServerName;
 
 /// A proxy on the way to backends.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,6 +17,18 @@ pub struct Proxy {
     pub protocol: ProxyProtocol,
     /// As whom; `None`: as nobody.
     pub credentials: Option<Credentials>,
+    /// How it is known who it is, if it is spoken to in TLS ([`ProxyProtocol::Https`]); of others
+    /// nothing is known.
+    pub tls: ProxyTls,
+}
+
+/// How it is known who a proxy is: by a certificate for its name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ProxyTls {
+    /// A file with the authorities that are believed, in PEM; `None`: those of this machine.
+    pub ca: Option<String>,
+    /// Its name; `None`: the host that it is configured as.
+    pub name: Option<ServerName>,
 }
 
 impl Proxy {
@@ -24,7 +37,7 @@ impl Proxy {
 
     /// A proxy that is asked as nobody.
     pub fn new(address: BackendAddress, protocol: ProxyProtocol) -> Self {
-        Self { address, protocol, credentials: None }
+        Self { address, protocol, credentials: None, tls: ProxyTls::default() }
     }
 }
 
@@ -36,6 +49,8 @@ pub enum ProxyProtocol {
         /// Only the request line is sent, without the `Host` that HTTP/1.1 wants.
         bare: bool,
     },
+    /// HTTP `CONNECT` within TLS.
+    Https,
     /// SOCKS 4: IPv4 addresses only.
     Socks4,
     /// SOCKS 4A: the proxy resolves names.
@@ -48,8 +63,9 @@ pub enum ProxyProtocol {
 
 impl ProxyProtocol {
     /// All of them, by the schemes of their URLs.
-    pub const SCHEMES: [(&str, Self); 5] = [
+    pub const SCHEMES: [(&str, Self); 6] = [
         ("http", Self::Http { bare: false }),
+        ("https", Self::Https),
         ("socks4", Self::Socks4),
         ("socks4a", Self::Socks4a),
         ("socks5", Self::Socks5),
@@ -60,6 +76,7 @@ impl ProxyProtocol {
     pub fn scheme(self) -> &'static str {
         match self {
             Self::Http { .. } => "http",
+            Self::Https => "https",
             Self::Socks4 => "socks4",
             Self::Socks4a => "socks4a",
             Self::Socks5 => "socks5",
@@ -67,10 +84,11 @@ impl ProxyProtocol {
         }
     }
 
-    /// The port of a proxy whose URL names none (RFC 9110 section 4.2.1, and what is usual).
+    /// The port of a proxy whose URL names none (RFC 9110 section 4.2, and what is usual).
     pub fn usual_port(self) -> u16 {
         match self {
             Self::Http { .. } => 80,
+            Self::Https => 443,
             Self::Socks4 | Self::Socks4a | Self::Socks5 | Self::Socks5h => 1080,
         }
     }
@@ -78,7 +96,7 @@ impl ProxyProtocol {
     /// Whether the proxy is told names, and resolves them.
     pub fn takes_names(self) -> bool {
         match self {
-            Self::Http { .. } | Self::Socks4a | Self::Socks5h => true,
+            Self::Http { .. } | Self::Https | Self::Socks4a | Self::Socks5h => true,
             Self::Socks4 | Self::Socks5 => false,
         }
     }
@@ -86,7 +104,7 @@ impl ProxyProtocol {
     /// Whether the proxy can be told IPv6 addresses.
     pub fn takes_ipv6(self) -> bool {
         match self {
-            Self::Http { .. } | Self::Socks5 | Self::Socks5h => true,
+            Self::Http { .. } | Self::Https | Self::Socks5 | Self::Socks5h => true,
             Self::Socks4 | Self::Socks4a => false,
         }
     }

@@ -1,4 +1,5 @@
-//! TLS as the backends of a pool are spoken to: everything that a handshake with one of them needs.
+//! TLS as the backends of a pool are spoken to, and proxies before them: everything that a handshake
+//! with one of them needs.
 //!
 //! The files are read once; a reload reads them again, and nothing that was trusted before lasts
 //! over it: sessions are resumed only with the backend they began with, by what was configured then.
@@ -6,7 +7,10 @@
 use std::sync::Arc;
 
 use model::tls::{CertificateFiles, MinVersion};
-use model::{BackendTls, Code, Diagnostic, ServerName, Severity, Spanned, Verify, VerifyExtent};
+use model::{
+    BackendTls, Code, Diagnostic, Proxy, ProxyProtocol, ServerName, Severity, Spanned, Verify,
+    VerifyExtent,
+};
 use relay::Cipher;
 use rustls::client::{ClientConfig, ResolvesClientCert, Resumption};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
@@ -68,6 +72,26 @@ impl Backends {
         config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
         let name = name.as_ref().map(|name| name.value.clone());
         Some(Self { config: Arc::new(config), name })
+    }
+
+    /// The same for a proxy on the way to backends, if it is spoken to in TLS.
+    pub(crate) fn of_proxy(
+        proxy: &Spanned<Proxy>,
+        around: Surroundings<'_>,
+        faults: &mut Vec<Diagnostic>,
+    ) -> Option<Self> {
+        if proxy.value.protocol != ProxyProtocol::Https {
+            return None;
+        }
+        let spanned = |value| Spanned { value, span: proxy.span };
+        let ca = proxy.value.tls.ca.clone().map(spanned);
+        let name = proxy.value.tls.name.clone();
+        let tls = BackendTls {
+            verify: Verify::Full { ca, pins: Vec::new() },
+            name: name.map(|value| Spanned { value, span: proxy.span }),
+            ..BackendTls::default()
+        };
+        Self::load(&Spanned { value: tls, span: proxy.span }, around, faults)
     }
 
     /// How the one is spoken to that is configured as `host`: it has sessions of its own to resume.

@@ -12,7 +12,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use ::aws_lc_rs::digest::{Context, SHA256};
 use arc_swap::ArcSwap;
 
-use model::{Code, Config, Diagnostic, MinVersion, Secret, ServerTls, Severity, Spanned};
+use model::{Code, Config, Diagnostic, MinVersion, Proxy, Secret, ServerTls, Severity, Spanned};
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
 use rustls::server::danger::ClientCertVerifier;
@@ -151,6 +151,8 @@ impl Server {
 pub struct Loaded {
     servers: HashMap<String, Arc<Server>>,
     backends: HashMap<String, Backends>,
+    /// Of each pool that is reached through proxies, those of them that are spoken to in TLS.
+    proxies: HashMap<String, Vec<Option<Backends>>>,
 }
 
 impl Loaded {
@@ -177,15 +179,25 @@ impl Loaded {
             let loaded = Backends::load(tls, around, &mut faults);
             backends.extend(loaded.map(|loaded| (pool.name.value.clone(), loaded)));
         }
+        let mut proxies = HashMap::new();
+        for pool in &config.pools {
+            let one = |via: &Spanned<Proxy>| Backends::of_proxy(via, around, &mut faults);
+            proxies.insert(pool.name.value.clone(), pool.via.iter().map(one).collect());
+        }
         match faults.iter().any(|fault| fault.severity() == Severity::Error) {
             true => Err(faults),
-            false => Ok((Self { servers, backends }, faults)),
+            false => Ok((Self { servers, backends, proxies }, faults)),
         }
     }
 
     /// How the backends of this pool are spoken to in it, if they are.
     pub fn backends(&self, pool: &str) -> Option<&Backends> {
         self.backends.get(pool)
+    }
+
+    /// How the proxies are spoken to in it that are before the backends of this pool, each that is.
+    pub fn proxies(&self, pool: &str) -> &[Option<Backends>] {
+        self.proxies.get(pool).map_or(&[], Vec::as_slice)
     }
 
     /// How this listener speaks it, if it does.

@@ -77,8 +77,9 @@ pub(super) const POOL_KEYS: &[Key] = &[
         "via",
         Takes::Texts("socks5h://gate.example:1080"),
         "The proxy through which backends are reached, or a list of several, one behind the other: \
-         `http://`, `socks4://`, `socks4a://`, `socks5://` or `socks5h://`, `user:password@` if it \
-         wants that, and `host:port`; directly if it is left out.",
+         `http://`, `https://`, `socks4://`, `socks4a://`, `socks5://` or `socks5h://`, \
+         `user:password@` if it wants that, and `host:port`; behind `https://...` the file with the \
+         authorities that know it, ` ca=PATH`, and its name, ` name=HOST`; directly if it is left out.",
     ),
     Key::new(
         "send_proxy",
@@ -285,7 +286,11 @@ impl Reader<'_> {
         let mut all = Vec::new();
         for text in &texts {
             let read = proxy::read(text.word(), &mut |path| self.secret_file(text, path));
-            all.extend(self.told(read).map(|via| Spanned::at(via, text.span)));
+            let Some(mut via) = self.told(read) else { continue };
+            if let Some(ca) = via.tls.ca.take() {
+                via.tls.ca = self.path(&ca, text.span).map(|path| path.value);
+            }
+            all.push(Spanned::at(via, text.span));
         }
         all
     }

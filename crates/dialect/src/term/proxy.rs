@@ -1,5 +1,6 @@
-//! A proxy that a pool is reached through: `SCHEME://[USER[:PASSWORD]@]HOST[:PORT]`, and `bare`
-//! behind a proxy of HTTP that is asked with the request line alone.
+//! A proxy that a pool is reached through: `SCHEME://[USER[:PASSWORD]@]HOST[:PORT]`, and words
+//! behind it: `bare` for one of HTTP that is asked with the request line alone, `ca=PATH` and
+//! `name=HOST` for one that is spoken to in TLS.
 //!
 //! User and password are percent-encoded where they hold what a URL is made of. The password may
 //! stand in a file, as in `socks5h://user:file:/etc/replug/gate.secret@gate`; one that begins so is
@@ -8,7 +9,9 @@
 use std::fmt::Write as _;
 
 use model::address::FaultKind;
-use model::{BackendAddress, Code, Credentials, Diagnostic, Proxy, ProxyProtocol};
+use model::{
+    BackendAddress, Code, Credentials, Diagnostic, Proxy, ProxyProtocol, ProxyTls, ServerName,
+};
 
 use crate::line::Word;
 use crate::suggest;
@@ -18,8 +21,11 @@ use crate::term::password::{self, Files};
 /// What asks for no field but the request line.
 const BARE: &str = "bare";
 
-/// Schemes whose meaning is settled and that cannot be carried out yet.
-const LATER: [&str; 1] = ["https"];
+/// What stands before the file with authorities of a proxy that is spoken to in TLS.
+const CA: &str = "ca=";
+
+/// What stands before the name that its certificate is for.
+const NAME: &str = "name=";
 
 /// Reads `socks5h://user:secret@host:port` and its like.
 pub(crate) fn read(word: Word<'_>, files: Files<'_>) -> Result<Proxy, Diagnostic> {
@@ -51,8 +57,21 @@ pub(crate) fn read(word: Word<'_>, files: Files<'_>) -> Result<Proxy, Diagnostic
         }
     })?;
     let user = at.map(|at| credentials(rest.part(0..at), protocol, files)).transpose()?;
+    let mut tls = ProxyTls::default();
     for part in parts {
         match (part.text, &mut protocol) {
+            (text, ProxyProtocol::Https) if text.starts_with(CA) => {
+                let path = part.from(CA.len());
+                tls.ca = Some(decode(path)?).filter(|path| !path.is_empty());
+                if tls.ca.is_none() {
+                    return Err(Diagnostic::new(Code::Path, path.span, "this cannot be a file")
+                        .label("empty")
+                        .help("write the path of a file with authorities, in PEM"));
+                }
+            }
+            (text, ProxyProtocol::Https) if text.starts_with(NAME) => {
+                tls.name = Some(server_name(part.from(NAME.len()))?);
+            }
             (BARE, ProxyProtocol::Http { bare }) if user.is_none() => *bare = true,
             (BARE, ProxyProtocol::Http { .. }) => {
                 let message = "a proxy that is asked barely is not told who asks";
@@ -64,16 +83,29 @@ pub(crate) fn read(word: Word<'_>, files: Files<'_>) -> Result<Proxy, Diagnostic
                 let message = format!("`{text}` says nothing about this proxy");
                 return Err(Diagnostic::new(Code::TargetOption, part.span, message)
                     .label("not known")
-                    .help("behind `http://...` may stand `bare`, to ask it without a `Host`"));
+                    .help(
+                        "behind `http://...` may stand `bare`, to ask it without a `Host`; behind \
+                         `https://...` the authorities that know it, `ca=PATH`, and `name=HOST`",
+                    ));
             }
         }
     }
-    Ok(Proxy { address, protocol, credentials: user })
+    Ok(Proxy { address, protocol, credentials: user, tls })
+}
+
+/// Whom the certificate of a proxy is for.
+fn server_name(word: Word<'_>) -> Result<ServerName, Diagnostic> {
+    ServerName::parse(word.text).map_err(|_| {
+        Diagnostic::new(Code::HostName, word.span, "no certificate is for this")
+            .label("neither a host name nor an address")
+            .help("write the name alone, as in `name=proxy.example`")
+    })
 }
 
 /// The scheme of a URL, and what stands behind it.
 fn scheme(url: Word<'_>) -> Result<(ProxyProtocol, Word<'_>), Diagnostic> {
-    const HELP: &str = "write `http://`, `socks4://`, `socks4a://`, `socks5://` or `socks5h://`";
+    const HELP: &str =
+        "write `http://`, `https://`, `socks4://`, `socks4a://`, `socks5://` or `socks5h://`";
     let text = url.text;
     let Some(end) = text.find("://") else {
         let fault = Diagnostic::new(Code::Address, url.span, format!("`{text}` names no proxy"))
@@ -87,12 +119,6 @@ fn scheme(url: Word<'_>) -> Result<(ProxyProtocol, Word<'_>), Diagnostic> {
     let mut known = ProxyProtocol::SCHEMES.into_iter();
     if let Some((_, protocol)) = known.find(|(name, _)| *name == scheme.text) {
         return Ok((protocol, rest));
-    }
-    if LATER.contains(&scheme.text) {
-        let message = "proxies that are spoken to by TLS are not in this version";
-        return Err(Diagnostic::new(Code::NotYet, scheme.span, message)
-            .label("not in this version")
-            .help(HELP));
     }
     let message = format!("no proxy speaks `{}`", scheme.text);
     let fault = Diagnostic::new(Code::Choice, scheme.span, message).label("not known");
@@ -133,7 +159,8 @@ fn credentials(
     }
     let name = decode(user)?;
     let is_sound = password::is_sound(&name)
-        && !(name.contains(':') && matches!(protocol, ProxyProtocol::Http { .. }));
+        && !(name.contains(':')
+            && matches!(protocol, ProxyProtocol::Http { .. } | ProxyProtocol::Https));
     if !is_sound {
         return Err(Diagnostic::new(Code::Address, user.span, "this cannot be a user name")
             .label("not a name")
@@ -208,6 +235,14 @@ pub(crate) fn show(proxy: &Proxy, show: impl FnOnce(&str) -> String) -> String {
     if proxy.protocol == (ProxyProtocol::Http { bare: true }) {
         text += " ";
         text += BARE;
+    }
+    if proxy.protocol == ProxyProtocol::Https {
+        if let Some(ca) = &proxy.tls.ca {
+            text += &format!(" {CA}{}", encode(ca).replace("%2F", "/"));
+        }
+        if let Some(name) = &proxy.tls.name {
+            text += &format!(" {NAME}{name}");
+        }
     }
     text
 }

@@ -17,10 +17,10 @@ use model::{
     ClientProof, Clients, Compat, Config, Congestion, Credentials, Delay, Dscp, Ftp, FtpModes,
     HostPort, Http, HttpRequests, Idle, Interface, Language, Limits, Listener, Log, LogFormat,
     LogTarget, MinVersion, Mptcp, OnError, OnRemoved, OnScriptError, Password, Pool, PortRange,
-    Program, Protocol, Proxy, ProxyOthers, ProxyProtocol, ProxyTlv, ProxyVersion, Queue, Rate,
-    Refusal, Role, Route, Runtime, Script, Secret, SendProxy, ServerTls, Source, Sources, Spanned,
-    Sticky, StickyKey, Syslog, SyslogLabel, SyslogServer, Tcp, Timeouts, TlsVersion, Transparent,
-    UnknownName, Url, Verbosity, Weight, When, WhenFull,
+    Program, Protocol, Proxy, ProxyOthers, ProxyProtocol, ProxyTls, ProxyTlv, ProxyVersion, Queue,
+    Rate, Refusal, Role, Route, Runtime, Script, Secret, SendProxy, ServerTls, Source, Sources,
+    Spanned, Sticky, StickyKey, Syslog, SyslogLabel, SyslogServer, Tcp, Timeouts, TlsVersion,
+    Transparent, UnknownName, Url, Verbosity, Weight, When, WhenFull,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -556,7 +556,12 @@ fn proxy() -> impl Strategy<Value = Proxy> {
                 let password = Some(password).filter(|_| !is_by_name);
                 Credentials { user, password }
             });
-            Proxy { address, protocol, credentials }
+            let mut tls = ProxyTls::default();
+            if protocol == ProxyProtocol::Https && bare {
+                tls.ca = Some("/etc/my ca/é%.pem".to_owned());
+                tls.name = Some(ServerName::Host("proxy.example".to_owned()));
+            }
+            Proxy { address, protocol, credentials, tls }
         },
     )
 }

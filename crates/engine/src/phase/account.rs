@@ -257,6 +257,8 @@ pub enum ProxyFailure {
     Malformed,
     /// It ended the connection before its answer was whole.
     Closed,
+    /// There is no TLS with it.
+    Tls(TlsFailure),
 }
 
 /// The error number of [`ConnectFailure::Source`] for a client that has no address of the family.
@@ -466,8 +468,8 @@ impl ConnectFailure {
                 Reply::NetworkUnreachable | Reply::HostUnreachable,
             ))
             | Self::Other(_) => Reason::Unreachable,
+            Self::Tls(_) | Self::Proxy(ProxyFailure::Tls(_)) => Reason::TlsError,
             Self::Refused | Self::Proxy(_) | Self::NoTls | Self::NoGreeting => Reason::Refused,
-            Self::Tls(_) => Reason::TlsError,
             Self::Unresolved | Self::Source(_) => Reason::NoBackend,
             Self::Undiverted | Self::Ourselves | Self::Forbidden => Reason::Denied,
             Self::Ours(_) => Reason::Internal,
@@ -548,6 +550,7 @@ impl fmt::Display for ProxyFailure {
             Self::Family => f.write_str("the proxy cannot be asked for an IPv6 address"),
             Self::Malformed => f.write_str("the proxy did not speak its protocol"),
             Self::Closed => f.write_str("the proxy closed the connection"),
+            Self::Tls(failure) => write!(f, "there is no TLS with the proxy: {failure}"),
         }
     }
 }

@@ -31,10 +31,19 @@ pub(crate) async fn begin(
     if let Some(protocol) = starttls {
         said = ask(&mut socket, opening(protocol), &mut early).await?;
     }
-    let cipher = backend.session().map_err(|_| ConnectFailure::Tls(TlsFailure::Broken))?;
-    socket.seal(cipher, early);
-    socket.handshake().await.map_err(|error| failed(&error))?;
+    agree(&mut socket, backend, early).await?;
     Ok(Reached { socket, early: said.into() })
+}
+
+/// Does the handshake with whom `socket` leads to. `early` was received before.
+pub(crate) async fn agree(
+    socket: &mut Socket,
+    with: &tls::Backend,
+    early: Vec<u8>,
+) -> Result<(), ConnectFailure> {
+    let cipher = with.session().map_err(|_| ConnectFailure::Tls(TlsFailure::Broken))?;
+    socket.seal(cipher, early);
+    socket.handshake().await.map_err(|error| failed(&error))
 }
 
 /// Asks for TLS. `early` is what was received before; gives the greeting, as clients may see it.
@@ -87,24 +96,24 @@ async fn receive(socket: &mut Socket, bytes: &mut Vec<u8>) -> Result<(), Refused
     }
 }
 
-/// Why a handshake came to nothing.
-fn failed(error: &std::io::Error) -> Refused {
+/// Why a handshake came to nothing, or what was to be said within TLS.
+pub(crate) fn failed(error: &std::io::Error) -> ConnectFailure {
     let failure = error.get_ref().and_then(|inner| inner.downcast_ref::<tls::Failure>());
     match failure.map(tls::Cause::of) {
-        Some(tls::Cause::Distrust(why)) => ConnectFailure::Tls(TlsFailure::Distrust(why)).into(),
-        Some(tls::Cause::Alert(alert)) => ConnectFailure::Tls(TlsFailure::Alert(alert)).into(),
-        Some(tls::Cause::Broken) => ConnectFailure::Tls(TlsFailure::Broken).into(),
+        Some(tls::Cause::Distrust(why)) => ConnectFailure::Tls(TlsFailure::Distrust(why)),
+        Some(tls::Cause::Alert(alert)) => ConnectFailure::Tls(TlsFailure::Alert(alert)),
+        Some(tls::Cause::Broken) => ConnectFailure::Tls(TlsFailure::Broken),
         None => lost(error),
     }
 }
 
 /// Why the connection broke: it was there a moment ago.
-fn lost(error: &std::io::Error) -> Refused {
+fn lost(error: &std::io::Error) -> ConnectFailure {
     if error.kind() == std::io::ErrorKind::UnexpectedEof {
-        return ConnectFailure::Tls(TlsFailure::Closed).into();
+        return ConnectFailure::Tls(TlsFailure::Closed);
     }
     match socket::connect_failure(error, false) {
-        ConnectFailure::Refused => ConnectFailure::Tls(TlsFailure::Closed).into(),
-        failure => failure.into(),
+        ConnectFailure::Refused => ConnectFailure::Tls(TlsFailure::Closed),
+        failure => failure,
     }
 }

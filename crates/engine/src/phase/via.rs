@@ -1,5 +1,6 @@
 //! Phase *connect*, its last step where a pool is reached through proxies: each is asked for the
-//! next one, and the last for the backend.
+//! next one, and the last for the backend. One that is spoken to in TLS is asked within it, and what is
+//! behind it goes within that as well.
 //!
 //! What the backend has sent behind the answers is kept, and delivered before anything else.
 //! Nothing of the client's goes to a proxy before the way is open. The caller bounds the time; what
@@ -7,17 +8,20 @@
 
 mod ask;
 
+use std::mem;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use model::ProxyProtocol;
 use relay::Socket;
 use socket2::SockAddr;
 use tokio::time::timeout;
 use wire::socks::v5::Reply;
 
-use crate::phase::account::{Attempt, ConnectFailure, ProxyFailure};
+use crate::phase::account::{Attempt, ConnectFailure, ProxyFailure, TlsFailure};
 use crate::phase::connect::{self, Search};
+use crate::phase::originate;
 use crate::plan::{Backend, Hop, Target, Via};
 use crate::socket;
 
@@ -210,6 +214,9 @@ pub(crate) async fn pass(
 ) -> Result<Reached, Refused> {
     let mut early = Vec::new();
     for (hop, next) in via.hops() {
+        if hop.protocol == ProxyProtocol::Https {
+            agree(&mut socket, &mut early, hop).await?;
+        }
         let asked = match next {
             None => ask::ask(&mut socket, &mut early, hop, goal).await,
             Some(next) => {
@@ -223,6 +230,21 @@ pub(crate) async fn pass(
         })?;
     }
     Ok(Reached { socket, early: early.into() })
+}
+
+/// Begins TLS with a proxy that is to be spoken to in it.
+async fn agree(socket: &mut Socket, early: &mut Vec<u8>, hop: &Hop) -> Result<(), Refused> {
+    let agreed = match &hop.tls {
+        Some(tls) => originate::agree(socket, tls, mem::take(early)).await,
+        // A plan has none: nothing is said in the clear to one that is not to hear it.
+        None => Err(ConnectFailure::Tls(TlsFailure::Broken)),
+    };
+    agreed.map_err(|failure| match failure {
+        ConnectFailure::Tls(why) => {
+            Refused::from(ConnectFailure::Proxy(ProxyFailure::Tls(why))).about(About::Way)
+        }
+        failure => failure.into(),
+    })
 }
 
 /// What `proxy` is asked for to get to the `next` one.
@@ -250,7 +272,10 @@ fn about(failure: ConnectFailure, is_last: bool) -> About {
     };
     match failure {
         // Nobody gets further.
-        ProxyFailure::Status(407) | ProxyFailure::NoMethod | ProxyFailure::SignIn => About::Way,
+        ProxyFailure::Status(407)
+        | ProxyFailure::NoMethod
+        | ProxyFailure::SignIn
+        | ProxyFailure::Tls(_) => About::Way,
         ProxyFailure::Socks5(
             Reply::NetworkUnreachable | Reply::HostUnreachable | Reply::Refused | Reply::Expired,
         ) if is_last => About::Backend,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use model::{BackendAddress, Credentials, Proxy, ProxyProtocol, Spanned};
 
-use super::{Names, Target};
+use super::{Names, Target, host};
 
 /// The proxies before the backends of a pool, in the order in which they are passed; at least one.
 #[derive(Debug)]
@@ -22,17 +22,26 @@ pub struct Hop {
     pub protocol: ProxyProtocol,
     /// As whom.
     pub credentials: Option<Credentials>,
+    /// How it is spoken to in TLS. Every one of [`ProxyProtocol::Https`] has that, and no other.
+    pub(crate) tls: Option<tls::Backend>,
 }
 
 impl Via {
-    /// `None`: there are no proxies.
-    pub(super) fn compile(proxies: &[Spanned<Proxy>], names: &mut Names<'_>) -> Option<Self> {
+    /// With those at the same places of `tls` that are spoken to in TLS. `None`: there are no
+    /// proxies.
+    pub(super) fn compile(
+        proxies: &[Spanned<Proxy>],
+        tls: &[Option<tls::Backends>],
+        names: &mut Names<'_>,
+    ) -> Option<Self> {
         let mut before = None;
-        let hops = proxies.iter().map(|Spanned { value: proxy, .. }| Hop {
+        let tls = tls.iter().map(Option::as_ref).chain(std::iter::repeat(None));
+        let hops = proxies.iter().zip(tls).map(|(Spanned { value: proxy, .. }, tls)| Hop {
             target: Target::behind(&proxy.address, before.replace(proxy.protocol), names),
             label: proxy.address.to_string().into(),
             protocol: proxy.protocol,
             credentials: proxy.credentials.clone(),
+            tls: tls.map(|tls| tls.backend(host(&proxy.address).as_ref())),
         });
         let hops: Box<[_]> = hops.collect();
         (!hops.is_empty()).then_some(Self(hops))

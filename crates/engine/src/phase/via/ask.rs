@@ -11,9 +11,9 @@ use wire::connect::{self, Fields, RESPONSE_BYTES_MAX};
 use wire::socks::{MESSAGE_BYTES_MAX, Target, v4, v5};
 
 use super::{Goal, Refused};
-use crate::phase::account::{ConnectFailure, ProxyFailure};
+use crate::phase::account::{ConnectFailure, ProxyFailure, TlsFailure};
+use crate::phase::originate;
 use crate::plan::Hop;
-use crate::socket;
 
 /// Longest part of a reason phrase that is kept, in bytes.
 const PHRASE_BYTES_MAX: usize = 64;
@@ -33,6 +33,7 @@ pub(super) async fn ask(
     let credentials = hop.credentials.as_ref();
     match hop.protocol {
         ProxyProtocol::Http { bare } => talk.connect(goal, bare, credentials).await,
+        ProxyProtocol::Https => talk.connect(goal, false, credentials).await,
         ProxyProtocol::Socks4 | ProxyProtocol::Socks4a => talk.socks4(goal, credentials).await,
         ProxyProtocol::Socks5 | ProxyProtocol::Socks5h => talk.socks5(goal, credentials).await,
     }
@@ -203,9 +204,10 @@ fn refused(failure: ProxyFailure) -> Refused {
 }
 
 fn broken(error: &std::io::Error) -> Refused {
-    match socket::connect_failure(error, false) {
+    match originate::failed(error) {
         // It was there a moment ago.
-        ConnectFailure::Refused => refused(ProxyFailure::Closed),
+        ConnectFailure::Tls(TlsFailure::Closed) => refused(ProxyFailure::Closed),
+        ConnectFailure::Tls(why) => refused(ProxyFailure::Tls(why)),
         failure => failure.into(),
     }
 }

@@ -7,7 +7,7 @@ use crate::file;
 
 /// A session through `via`; its record.
 #[track_caller]
-fn session(via: &[String]) -> Record {
+pub(super) fn session(via: &[String]) -> Record {
     let backend = Backend::bind();
     let to = backend.address();
     let text = format!("[listener.web]\nbind = \"127.0.0.1:0\"\nto = \"{to}\"\nvia = {via:?}\n");

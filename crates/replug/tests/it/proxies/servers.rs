@@ -1,4 +1,4 @@
-//! Proxies as people run them: squid, dante, microsocks, tinyproxy. Each ends with its value.
+//! Proxies as people run them: squid, dante, microsocks, tinyproxy, and haproxy for TLS. Each ends with its value.
 
 use std::fs;
 use std::process::Command;
@@ -81,6 +81,25 @@ impl Server {
             command.args(["-d", "-c", &config]);
             command
         })
+    }
+
+    /// TLS with what is in `pem`, a certificate and its key; what is said within goes to `next`.
+    pub(super) fn haproxy(pem: &str, next: &Address) -> Self {
+        Self::start(|port, scratch| {
+            let config = scratch.join("haproxy.cfg");
+            let text = format!(
+                "defaults\n mode tcp\n timeout connect 30s\n timeout client 60s\n timeout server 60s\n\
+                 listen gate\n bind 127.0.0.1:{port} ssl crt {pem}\n server next {next}\n"
+            );
+            fs::write(&config, text).expect("a new file");
+            let mut command = Command::new("haproxy");
+            command.args(["-db", "-f", &config]);
+            command
+        })
+    }
+
+    pub(super) fn address(&self) -> &Address {
+        &self.address
     }
 
     fn start(command: impl FnOnce(u16, &Scratch) -> Command) -> Self {
