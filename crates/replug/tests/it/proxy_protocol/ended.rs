@@ -1,8 +1,11 @@
 //! Headers of a listener that speaks TLS: one before the handshake, and one that tells what was
 //! agreed on.
 
-use rig::{Backend, Program};
+use std::process::Command;
 
+use rig::{Backend, Program, Scratch};
+
+use super::programs::haproxy;
 use super::{ALPN, AUTHORITY, SSL, taking, v2};
 use crate::clients::curl;
 use crate::tls_backend::certificates::Certificates;
@@ -46,5 +49,59 @@ fn backends_are_told_what_was_agreed_on() {
         peer.expect(&v2(0x21, 0x11, &[], &told)[16..]);
         http::serve(peer);
         client.expect_exit(0);
+    }
+}
+
+#[test]
+fn haproxy_reads_what_was_agreed_on() {
+    let (certificates, scratch) = (Certificates::new(), Scratch::new());
+    certificates.make("site", "DNS:a.example", "ca", 2);
+    let [ca, cert, key] = ["ca.pem", "site.pem", "site.key"].map(|name| certificates.path(name));
+    let proxy = "listen a\n mode http\n bind 127.0.0.1:PORT accept-proxy\n http-request return status 200 \
+                 content-type text/plain lf-string \"%[fc_pp_authority] %[fc_pp_unique_id] %[src]\"";
+    let (_haproxy, at) = haproxy(&scratch, proxy);
+    let config = format!(
+        "[listener.a]\nbind = \"127.0.0.1:0\"\nto = \"{at}\"\n\
+         tls = {{ cert = {cert:?}, key = {key:?}, alpn = \"http/1.1\" }}\n\
+         send_proxy = {{ version = \"v2\", \
+         tlvs = [\"alpn\", \"authority\", \"ssl\", \"unique_id\", \"crc32c\"] }}\n"
+    );
+    let forwarder = file::start(&config, 1);
+    let port = forwarder.address().port();
+    let to = format!("a.example:{port}:127.0.0.1");
+    let url = format!("https://a.example:{port}/");
+    let lines = Program::run(curl().args(["--cacert", &ca, "--resolve", &to, &url]));
+    let record = forwarder.record();
+    let name = record.field("unique_id").as_str().expect("a name").to_owned();
+    assert_eq!(lines, [format!("a.example {name} 127.0.0.1")]);
+}
+
+#[test]
+fn a_certificate_of_an_earlier_connection_is_told_as_such() {
+    let (certificates, backend) = (Certificates::new(), Backend::bind());
+    certificates.make("site", "DNS:a.example", "ca", 2);
+    certificates.make("alice", "DNS:alice.example", "ca", 2);
+    let [ca, cert, key] = ["ca.pem", "site.pem", "site.key"].map(|name| certificates.path(name));
+    let [alice, alice_key] = ["alice.pem", "alice.key"].map(|name| certificates.path(name));
+    let config = format!(
+        "[listener.a]\nbind = \"127.0.0.1:0\"\nto = \"{}\"\n\
+         tls = {{ cert = {cert:?}, key = {key:?}, client_ca = {ca:?} }}\n\
+         send_proxy = {{ version = \"v2\", tlvs = \"ssl\" }}\n",
+        backend.address()
+    );
+    let forwarder = file::start(&config, 1);
+    let at = forwarder.address().to_string();
+    let session = certificates.path("session");
+    for (word, shown) in [("-sess_out", 7), ("-sess_in", 5)] {
+        let mut openssl = Command::new("openssl");
+        openssl.args(["s_client", "-quiet", "-tls1_2", "-connect", &at, "-CAfile", &ca]);
+        openssl.args(["-cert", &alice, "-key", &alice_key, word, &session]);
+        let mut client = Program::start(&mut openssl);
+        let peer = backend.accept();
+        let head = peer.receive(16 + 12 + 3 + 5);
+        assert_eq!(head[28], SSL);
+        assert_eq!(head[31..], [shown, 0, 0, 0, 0], "{word}");
+        peer.close();
+        client.wait_exit();
     }
 }

@@ -10,7 +10,7 @@ use crate::clients::{curl, start_server};
 use crate::{file, http};
 
 /// HAProxy with a proxy that listens at a port, which stands in `proxy` as PORT.
-fn haproxy(scratch: &Scratch, proxy: &str) -> (Program, Address) {
+pub(super) fn haproxy(scratch: &Scratch, proxy: &str) -> (Program, Address) {
     let path = scratch.join("haproxy.cfg");
     let mut command = Command::new("haproxy");
     command.args(["-db", "-f", &path]);
