@@ -4,6 +4,7 @@ use std::fs;
 use std::thread;
 
 use rig::{Backend, Forwarder, Payload, Peer, Record, Scratch};
+use rustix::process::Signal;
 
 use super::chain::session;
 use super::servers::Server;
@@ -179,4 +180,31 @@ fn a_backend_in_tls_behind_it() {
         (record.bytes_to_backend(), record.bytes_to_client()),
         (LENGTH as u64, LENGTH as u64)
     );
+}
+
+#[test]
+fn a_reload_reads_the_authorities_again() {
+    let certificates = Certificates::new();
+    let tinyproxy = Server::tinyproxy();
+    let proxy = Server::haproxy(&gate(&certificates, "IP:127.0.0.1", "ca"), tinyproxy.address());
+    let backend = Backend::bind();
+    let believed = certificates.path("believed.pem");
+    let believe = |name: &str| {
+        fs::copy(certificates.path(name), &believed).expect("it was made");
+    };
+    believe("other.pem");
+    let scratch = Scratch::new();
+    let text = format!(
+        "[listener.web]\nbind = \"127.0.0.1:0\"\nto = \"{}\"\nvia = \"{} ca={believed}\"\n",
+        backend.address(),
+        proxy.url("https")
+    );
+    let forwarder = Forwarder::start_command(&mut file::command(&scratch, &text), 1);
+    Peer::expect_turned_away(None, forwarder.address());
+    believe("ca.pem");
+    forwarder.signal(Signal::HUP);
+    forwarder.messages().expect("reloaded: ");
+    let client = Peer::connect(forwarder.address());
+    client.send(b"hello");
+    backend.accept().expect(b"hello");
 }
