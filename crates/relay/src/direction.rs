@@ -28,6 +28,7 @@ use crate::delay::Delay;
 use crate::pace::Pace;
 use crate::pipe::Pipe;
 use crate::rewrite::{Next, Rewrite};
+use crate::ring::{self, Left, Way};
 use crate::socket::{Found, Socket};
 use crate::throttle::Throttle;
 use crate::turn;
@@ -190,6 +191,43 @@ impl Direction {
     /// Whether something waits for the receiver to take it.
     pub(crate) fn holds(&self) -> bool {
         self.held.is_some()
+    }
+
+    /// Whether bytes go as they come.
+    pub(crate) fn is_untreated(&self) -> bool {
+        self.treatment.is_none()
+    }
+
+    /// Delivers what it begins with, as far as that is taken at once. An error shows again when
+    /// more is sent.
+    pub(crate) fn begin(&mut self, to: &mut Socket) {
+        let Some(Held::Prefix(prefix)) = self.held.as_deref() else { return };
+        let Ok(sent @ 1..) = to.send_now(prefix) else { return };
+        if let Some(held) = self.held.take()
+            && let Held::Prefix(bytes) = *held
+        {
+            self.held = Some(Held::Bytes { bytes, taken: 0 }.into());
+        }
+        self.account(sent);
+    }
+
+    /// Whether it is at a point from which the ring may go on.
+    pub(crate) fn may_ride(&self) -> bool {
+        self.phase == Phase::Open && self.held.is_none()
+    }
+
+    /// Goes on from where the ring has left it.
+    pub(crate) fn go_on(&mut self, way: Way) {
+        let Way { left: Left { delivered, has_fin, has_ended, .. }, pending } = way;
+        self.delivered = delivered;
+        self.phase = match (has_ended, has_fin) {
+            (true, _) => Phase::Ended,
+            (false, true) => Phase::Fin,
+            (false, false) => Phase::Open,
+        };
+        if !pending.is_empty() {
+            self.held = Some(Held::Prefix(pending.into()).into());
+        }
     }
 
     /// The sender's socket is broken: only what was received before is still delivered, and
@@ -416,6 +454,8 @@ impl Direction {
         to: &mut Socket,
         mut pipe: Pipe,
     ) -> Poll<Result<Took, Broken>> {
+        from.be_non_blocking().map_err(Broken::sender)?;
+        to.be_non_blocking().map_err(Broken::receiver)?;
         // A small move does not mean that the socket is drained: small segments fill the pipe's
         // slots long before its bytes. Only `EAGAIN` says so.
         let most = limit.min(turn::bytes());
@@ -580,6 +620,8 @@ fn refuses_splice(error: &io::Error) -> bool {
 /// looks for those only when nothing is ready, or every sixty polls, and sixty turns are many
 /// milliseconds.
 fn give_way(cx: &mut Context<'_>) {
+    // The runtime may not wait for events for long.
+    ring::turn();
     let yielding = std::pin::pin!(tokio::task::yield_now());
     // Its first poll does what is wanted and is always pending.
     let _ = yielding.poll(cx);

@@ -41,6 +41,7 @@ mod pace;
 pub mod pipe;
 pub mod relay;
 pub mod rewrite;
+pub mod ring;
 mod sealed;
 pub mod socket;
 mod sys;
@@ -55,6 +56,7 @@ pub use delay::Delay;
 pub use direction::Direction;
 pub use relay::{End, Relay};
 pub use rewrite::{Next, Rewrite};
+pub use ring::Ring;
 pub use socket::Socket;
 pub use sys::{
     TcpFigures, bind_address_no_port, defer_accept, fast_open_queue, local_offset, take_inherited,

@@ -20,8 +20,9 @@
 
 use std::future::Future;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::time::{Sleep, sleep};
@@ -29,7 +30,9 @@ use tokio::time::{Sleep, sleep};
 use crate::Side;
 use crate::clock::{Stamp, Tick};
 use crate::direction::{Broken, Direction, Fault, Socketward};
+use crate::ring::{self, Landed, Ride, Why};
 use crate::socket::Socket;
+use crate::sys::{self, TcpFigures};
 
 /// How long a peer may take without acknowledging a single byte of what is left for it, once
 /// the other peer is gone.
@@ -44,16 +47,41 @@ const FLUSH_LOOKS: (Duration, Duration) = (Duration::from_millis(1), Duration::f
 /// Drop it at any time: peers whose session has not ended in good order are reset.
 #[derive(Debug)]
 pub struct Relay {
-    client: Socket,
-    backend: Socket,
+    means: Means,
     /// On its own on the heap, where it fills a gap that the allocator leaves between the
     /// runtime's words of two sockets: as part of a task it would cost its size.
     state: Box<State>,
 }
 
+/// By what the bytes move.
+#[derive(Debug)]
+enum Means {
+    /// By calls of its own, when the runtime says that there is something.
+    Sockets { client: Socket, backend: Socket },
+    /// By the ring of the thread, which has the sockets.
+    Ring(Ride),
+    /// Only while it changes from one to the other.
+    Changing,
+}
+
+/// Whether a session may use the ring of its thread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rides {
+    Never,
+    /// After so many deliveries that were small, with nothing else between.
+    After(u8),
+}
+
+/// Small deliveries that bring a session back to the ring that has left it.
+const SMALL_RUN: u8 = 64;
+
+/// A delivery below this many bytes is small.
+const SMALL_BYTES: u64 = 8 * 1024;
+
 /// How far a session has come.
 #[derive(Debug)]
 struct State {
+    rides: Rides,
     to_backend: Direction,
     to_client: Direction,
     breaking: Option<Box<Breaking>>,
@@ -107,6 +135,7 @@ impl Relay {
         to_client: Direction,
     ) -> Self {
         let state = State {
+            rides: Rides::Never,
             to_backend,
             to_client,
             breaking: None,
@@ -114,20 +143,54 @@ impl Relay {
             first_byte: Stamp::default(),
             first_fin: None,
         };
-        Self { client, backend, state: state.into() }
+        Self { means: Means::Sockets { client, backend }, state: state.into() }
+    }
+
+    /// The same, using the ring of this thread where there is one and it does better.
+    #[must_use]
+    pub fn riding(mut self) -> Self {
+        let is_plain = match &self.means {
+            Means::Sockets { client, backend } => client.is_plain() && backend.is_plain(),
+            _ => false,
+        };
+        let State { to_backend, to_client, .. } = &*self.state;
+        if is_plain && to_backend.is_untreated() && to_client.is_untreated() {
+            self.state.rides = Rides::After(0);
+        }
+        self
     }
 
     /// Moves what can be moved. Ready once, when the session has ended; drop the relay then.
     pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
-        let before = self.delivered();
-        let polled = self.poll_directions(cx);
-        self.stamp(before);
-        polled
+        loop {
+            if let Means::Ring(ride) = &mut self.means {
+                let landed = ready!(ride.poll(cx));
+                if let Some(end) = self.land(landed) {
+                    return Poll::Ready(end);
+                }
+            }
+            if self.board() {
+                continue;
+            }
+            let before = self.delivered();
+            let polled = self.poll_directions(cx);
+            self.stamp(before);
+            self.note(before);
+            if polled.is_ready() || !self.may_board() {
+                return polled;
+            }
+        }
     }
 
     /// Takes the sockets out again. What is on its way between them is lost.
+    ///
+    /// # Panics
+    /// When the ring has them: see [`Relay::riding`].
     pub fn part(self) -> (Socket, Socket) {
-        (self.client, self.backend)
+        match self.means {
+            Means::Sockets { client, backend } => (client, backend),
+            _ => panic!("a relay that rides is not parted"),
+        }
     }
 
     /// What a rewriter has kept of the backend's bytes.
@@ -155,23 +218,36 @@ impl Relay {
 
     /// Bytes that the backend and the client have taken.
     pub fn delivered(&self) -> (u64, u64) {
-        (self.state.to_backend.delivered(), self.state.to_client.delivered())
+        match &self.means {
+            Means::Ring(ride) => ride.delivered(),
+            _ => (self.state.to_backend.delivered(), self.state.to_client.delivered()),
+        }
     }
 
     /// When a byte was last delivered, a FIN received, or found to wait for nothing but bandwidth or a pause;
     /// at first, when the relay began.
     pub fn last_activity(&self) -> Tick {
-        self.state.last_activity
+        match &self.means {
+            Means::Ring(ride) => ride.last_activity(),
+            _ => self.state.last_activity,
+        }
     }
 
     /// When the client got the first byte of the backend.
     pub fn first_byte(&self) -> Option<Stamp> {
-        (self.state.first_byte > Stamp::default()).then_some(self.state.first_byte)
+        let first_byte = match &self.means {
+            Means::Ring(ride) if self.state.first_byte == Stamp::default() => ride.first_byte(),
+            _ => self.state.first_byte,
+        };
+        (first_byte > Stamp::default()).then_some(first_byte)
     }
 
     /// The side whose FIN came first, if one came.
     pub fn half_closed(&self) -> Option<Side> {
-        self.state.first_fin
+        match &self.means {
+            Means::Ring(ride) => ride.first_fin(),
+            _ => self.state.first_fin,
+        }
     }
 
     /// Whether one side is gone and the other still gets what came from it. The relay then ends
@@ -180,20 +256,135 @@ impl Relay {
         self.state.breaking.is_some()
     }
 
-    /// The socket of one side, to ask the kernel about it.
-    pub fn socket(&self, side: Side) -> &Socket {
-        match side {
-            Side::Client => &self.client,
-            Side::Backend => &self.backend,
+    /// What the kernel has to say about the connection of one side (tcp(7)).
+    pub fn tcp_figures(&self, side: Side) -> Option<TcpFigures> {
+        let figures = match (&self.means, side) {
+            (Means::Sockets { client, .. }, Side::Client) => sys::tcp_figures(client.descriptor()),
+            (Means::Sockets { backend, .. }, Side::Backend) => {
+                sys::tcp_figures(backend.descriptor())
+            }
+            (Means::Ring(ride), side) => ride.with_socket(side, |socket| sys::tcp_figures(socket)),
+            (Means::Changing, _) => return None,
+        };
+        figures.ok()
+    }
+
+    /// Whether the ring of the thread moves its bytes.
+    pub fn rides(&self) -> bool {
+        matches!(self.means, Means::Ring(_))
+    }
+
+    /// Lets what was delivered since `before` speak for or against the ring.
+    fn note(&mut self, before: (u64, u64)) {
+        let after = self.delivered();
+        let Rides::After(left) = &mut self.state.rides else { return };
+        *left = match after.0 - before.0 + after.1 - before.1 {
+            0 => *left,
+            1..SMALL_BYTES => left.saturating_sub(1),
+            _ => SMALL_RUN,
+        };
+    }
+
+    /// Whether the ring does better from here on, if there is one.
+    fn may_board(&self) -> bool {
+        let State { rides, to_backend, to_client, breaking, first_fin, .. } = &*self.state;
+        *rides == Rides::After(0)
+            && breaking.is_none()
+            && first_fin.is_none()
+            && to_backend.may_ride()
+            && to_client.may_ride()
+    }
+
+    /// Goes over to the ring, if that does better from here on.
+    fn board(&mut self) -> bool {
+        if self.state.rides != Rides::After(0) {
+            return false;
         }
+        if let Means::Sockets { client, backend } = &mut self.means {
+            self.state.to_backend.begin(backend);
+            self.state.to_client.begin(client);
+        }
+        if !self.may_board() {
+            return false;
+        }
+        let after = self.delivered();
+        let Some(ring) = ring::current() else {
+            self.state.rides = Rides::Never;
+            return false;
+        };
+        let Means::Sockets { client, backend } =
+            std::mem::replace(&mut self.means, Means::Changing)
+        else {
+            return false;
+        };
+        match (client.take_out(), backend.take_out()) {
+            (Ok(client), Ok(backend)) => {
+                self.means = Means::Ring(ring.board(client, backend, after));
+                true
+            }
+            (client, backend) => {
+                self.state.rides = Rides::Never;
+                let back = |taken: Result<OwnedFd, Socket>| match taken {
+                    Ok(socket) => Socket::new(socket),
+                    Err(socket) => socket,
+                };
+                let (client, backend) = (back(client), back(backend));
+                self.means = Means::Sockets { client, backend };
+                false
+            }
+        }
+    }
+
+    /// Goes on from where the ring has left it; the end, if that was it.
+    fn land(&mut self, landed: Landed) -> Option<End> {
+        let Landed { client, backend, why, to_backend, to_client, .. } = landed;
+        let (mut client, mut backend) = (Socket::blocking(client), Socket::blocking(backend));
+        let state = &mut *self.state;
+        state.last_activity = landed.last_activity;
+        state.first_fin = landed.first_fin;
+        if state.first_byte == Stamp::default() {
+            state.first_byte = landed.first_byte;
+        }
+        let doubts = [
+            (&backend, Side::Backend, to_backend.left.was_cut_short),
+            (&client, Side::Client, to_client.left.was_cut_short),
+        ]
+        .map(|(socket, side, was_cut_short)| (side, was_cut_short && socket.is_closed()));
+        state.to_backend.go_on(to_backend);
+        state.to_client.go_on(to_client);
+        state.rides = Rides::After(SMALL_RUN);
+        let end = match why {
+            None => {
+                client.close_in_order();
+                backend.close_in_order();
+                Some(End::Done { first: landed.first_fin.unwrap_or(Side::Client) })
+            }
+            Some(Why::Broken(side, errno)) => {
+                self.start_breaking(side, Fault::Socket(errno.into()));
+                None
+            }
+            Some(Why::Bulk | Why::Blocked | Why::Starved | Why::HalfClosed | Why::CutShort) => {
+                // The kernel tells once that a connection is broken; a send may have been told, and
+                // has not passed it on.
+                if let Some((side, _)) = doubts.into_iter().find(|(_, is_closed)| *is_closed) {
+                    let error = io::ErrorKind::ConnectionReset.into();
+                    self.start_breaking(side, Fault::Socket(error));
+                }
+                None
+            }
+        };
+        self.means = Means::Sockets { client, backend };
+        end
     }
 
     fn poll_directions(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         if self.state.breaking.is_none() {
             match self.poll_open(cx) {
                 Ok(true) => {
-                    self.client.close_in_order();
-                    self.backend.close_in_order();
+                    if let Means::Sockets { client, backend } = &mut self.means {
+                        client.close_in_order();
+                        backend.close_in_order();
+                    }
                     return Poll::Ready(End::Done {
                         first: self.state.first_fin.unwrap_or(Side::Client),
                     });
@@ -207,7 +398,9 @@ impl Relay {
 
     /// Both sides alive: whether both directions have ended, or which side broke.
     fn poll_open(&mut self, cx: &mut Context<'_>) -> Result<bool, (Side, Fault)> {
-        let Self { client, backend, state } = self;
+        let Self { means: Means::Sockets { client, backend }, state } = self else {
+            unreachable!("what rides is not polled here");
+        };
         let State { to_backend, to_client, first_fin, last_activity, .. } = &mut **state;
         if !to_backend.has_ended() {
             let by_close = to_client.has_ended();
@@ -267,7 +460,9 @@ impl Relay {
     }
 
     fn poll_breaking(&mut self, cx: &mut Context<'_>) -> Poll<End> {
-        let Self { client, backend, state } = self;
+        let Self { means: Means::Sockets { client, backend }, state } = self else {
+            unreachable!("what rides is not polled here");
+        };
         let State { to_backend, to_client, breaking, last_activity, first_fin, .. } = &mut **state;
         let Some(breaking) = breaking else {
             return Poll::Pending;

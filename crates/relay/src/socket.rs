@@ -27,7 +27,7 @@ use tokio::io::unix::AsyncFd;
 
 use crate::cipher::Cipher;
 use crate::sealed::Sealed;
-use crate::{buffer, sys};
+use crate::{buffer, ring, sys};
 
 /// A connected, non-blocking stream socket.
 #[derive(Debug)]
@@ -37,6 +37,16 @@ pub struct Socket {
     /// The peer has reset the connection, and the kernel has said so already: it will show an end
     /// of stream behind what is left to read.
     is_cut: bool,
+    mode: Mode,
+}
+
+/// Whether the kernel waits in calls that do not say whether it may. Those here say that it may
+/// not; splice(2) cannot, and what the ring begins has to wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mode {
+    Unknown,
+    Blocking,
+    NonBlocking,
 }
 
 #[derive(Debug)]
@@ -92,9 +102,61 @@ impl Found {
 }
 
 impl Socket {
-    /// Takes in a socket, which must be connected (or connecting) and non-blocking.
+    /// Takes in a socket, which must be connected (or connecting).
     pub fn new(socket: OwnedFd) -> Self {
-        Self { state: State::Fresh(socket), farewell: Farewell::Reset, is_cut: false }
+        Self::in_mode(socket, Mode::Unknown)
+    }
+
+    /// The same for one that is known to be in blocking mode.
+    pub fn blocking(socket: OwnedFd) -> Self {
+        Self::in_mode(socket, Mode::Blocking)
+    }
+
+    /// One in blocking mode whose connect has ended so. As in [`Socket::connected`], a connection
+    /// that brought something before it was reset is a connection.
+    pub(crate) fn dialled(socket: OwnedFd, result: Result<(), Errno>) -> Result<Self, Errno> {
+        let mut socket = Self::blocking(socket);
+        match result {
+            Err(errno) if !socket.is_cut_behind_bytes(errno, false) => Err(errno),
+            _ => Ok(socket),
+        }
+    }
+
+    fn in_mode(socket: OwnedFd, mode: Mode) -> Self {
+        Self { state: State::Fresh(socket), farewell: Farewell::Reset, is_cut: false, mode }
+    }
+
+    /// Gives the descriptor away, in blocking mode, as the ring needs it: a short wait of the
+    /// kernel's own is what the ring is about.
+    ///
+    /// # Errors
+    /// The socket itself, when it cannot be had.
+    pub(crate) fn take_out(mut self) -> Result<OwnedFd, Self> {
+        if !self.is_plain() || self.is_cut {
+            return Err(self);
+        }
+        let socket = match mem::replace(&mut self.state, State::Changing) {
+            State::Fresh(socket) | State::Tried(socket) => socket,
+            State::Registered(registered) => registered.into_inner(),
+            state @ (State::Sealed(_) | State::Changing) => {
+                self.state = state;
+                return Err(self);
+            }
+        };
+        if self.mode != Mode::Blocking && rustix::io::ioctl_fionbio(&socket, false).is_err() {
+            self.state = State::Fresh(socket);
+            return Err(self);
+        }
+        Ok(socket)
+    }
+
+    /// Has calls return that cannot say by themselves that they may not wait.
+    pub(crate) fn be_non_blocking(&mut self) -> io::Result<()> {
+        if self.mode != Mode::NonBlocking {
+            rustix::io::ioctl_fionbio(self.descriptor(), true)?;
+            self.mode = Mode::NonBlocking;
+        }
+        Ok(())
     }
 
     /// From now on, dropping the socket closes it in good order: its session has ended well.
@@ -118,7 +180,7 @@ impl Socket {
         let state = mem::replace(&mut self.state, State::Changing);
         let is_cut = mem::take(&mut self.is_cut);
         // How it ends is decided out here.
-        let wire = Self { state, farewell: Farewell::Close, is_cut };
+        let wire = Self { state, farewell: Farewell::Close, is_cut, mode: self.mode };
         self.state = State::Sealed(Sealed::new(wire, cipher, early).into());
     }
 
@@ -498,6 +560,11 @@ impl Socket {
         sys::unacknowledged(self.descriptor()).unwrap_or_default()
     }
 
+    /// Whether its connection is no more, whoever was told so (tcp(7)).
+    pub(crate) fn is_closed(&self) -> bool {
+        sys::is_closed(self.descriptor())
+    }
+
     /// Takes the pending error of the connection, if it is broken.
     pub(crate) fn take_error(&self) -> Option<io::Error> {
         rustix::net::sockopt::socket_error(self.descriptor()).ok()?.err().map(Into::into)
@@ -562,11 +629,17 @@ impl Socket {
 
 impl Drop for Socket {
     fn drop(&mut self) {
-        if self.farewell == Farewell::Reset {
+        if self.farewell == Farewell::Reset && !matches!(self.state, State::Changing) {
             // Closing with a linger time of zero resets (socket(7)). It can only fail on a
             // socket that has no linger option, and such a socket cannot be reset either.
             let _ =
                 rustix::net::sockopt::set_socket_linger(self.descriptor(), Some(Duration::ZERO));
+        }
+        match mem::replace(&mut self.state, State::Changing) {
+            State::Fresh(socket) | State::Tried(socket) => ring::close(socket),
+            State::Registered(registered) => ring::close(registered.into_inner()),
+            // Its wire is a socket as well.
+            State::Sealed(_) | State::Changing => {}
         }
     }
 }
@@ -575,7 +648,7 @@ impl Drop for Socket {
 /// is of a size that bulk has: then asking again usually finds more.
 fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Found> {
     let (_, bytes) =
-        rustix::io::retry_on_intr(|| rustix::net::recv(socket, &mut *buffer, RecvFlags::empty()))?;
+        rustix::io::retry_on_intr(|| rustix::net::recv(socket, &mut *buffer, RecvFlags::DONTWAIT))?;
     Ok(Found::of(bytes, buffer.len()))
 }
 
@@ -589,7 +662,7 @@ fn receive_drained(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Foun
 
 /// Sends `bytes`, or as many of them as the kernel takes.
 fn send(socket: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
-    let flags = SendFlags::NOSIGNAL;
+    let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
     Ok(rustix::io::retry_on_intr(|| rustix::net::send(socket, bytes, flags))?)
 }
 

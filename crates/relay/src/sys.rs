@@ -1,6 +1,8 @@
 //! The system calls that no safe crate offers.
 #![expect(unsafe_code, reason = "the one home of unsafe code: a few calls, each with its reason")]
 
+pub(crate) mod ring;
+
 use std::io::{self, IoSlice};
 use std::mem::{MaybeUninit, size_of};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
@@ -25,13 +27,25 @@ pub struct TcpFigures {
 /// # Errors
 /// When the socket is no TCP socket.
 pub fn tcp_figures(socket: impl AsFd) -> io::Result<TcpFigures> {
+    let info = tcp_info(socket.as_fd())?;
+    Ok(TcpFigures { rtt_us: info.tcpi_rtt, retrans: info.tcpi_total_retrans })
+}
+
+/// Whether the connection of a TCP socket is no more: broken, or ended by both sides.
+pub(crate) fn is_closed(socket: BorrowedFd<'_>) -> bool {
+    /// `TCP_CLOSE` of the kernel.
+    const CLOSED: u8 = 7;
+    tcp_info(socket).is_ok_and(|info| info.tcpi_state == CLOSED)
+}
+
+fn tcp_info(socket: BorrowedFd<'_>) -> io::Result<libc::tcp_info> {
     let mut info = MaybeUninit::<libc::tcp_info>::zeroed();
     let mut length = libc::socklen_t::try_from(size_of::<libc::tcp_info>())
         .expect("a tcp_info is a few hundred bytes");
     // SAFETY: `info` is writable for `length` bytes, and both outlive the call.
     let result = unsafe {
         libc::getsockopt(
-            socket.as_fd().as_raw_fd(),
+            socket.as_raw_fd(),
             libc::IPPROTO_TCP,
             libc::TCP_INFO,
             info.as_mut_ptr().cast(),
@@ -43,8 +57,7 @@ pub fn tcp_figures(socket: impl AsFd) -> io::Result<TcpFigures> {
     }
     // SAFETY: all fields are integers, zeroed before the call; an older kernel that fills
     // in fewer of them leaves zeroes.
-    let info = unsafe { info.assume_init() };
-    Ok(TcpFigures { rtt_us: info.tcpi_rtt, retrans: info.tcpi_total_retrans })
+    Ok(unsafe { info.assume_init() })
 }
 
 /// By how many seconds local time is ahead of UTC, so many seconds after 1970-01-01 UTC
