@@ -93,7 +93,8 @@ fn unsafe_code_has_one_home() {
     let faults = rust_files().into_iter().filter_map(|path| {
         let text = fs::read_to_string(&path).expect("a source file reads");
         let word = concat!("unsafe", " {");
-        let is_home = path.ends_with("crates/relay/src/sys.rs");
+        let homes = ["crates/relay/src/sys.rs", "crates/relay/src/sys/ring.rs"];
+        let is_home = homes.iter().any(|home| path.ends_with(home));
         (text.contains(word) && !is_home).then(|| format!("{}: {word}", path.display()))
     });
     none(faults.collect());

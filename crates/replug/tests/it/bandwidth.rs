@@ -131,7 +131,7 @@ fn waiting_for_bandwidth_is_not_idle() {
     Path::each_forwarded(|path| {
         // A share of this is longer on its way than the timeouts are.
         let options = ["--bandwidth", "1000B/s", "--idle", "500ms", "--half-closed", "500ms"];
-        if path == Path::SpliceAfterBulk {
+        if matches!(path, Path::SpliceAfterBulk | Path::RingAfterBulk) {
             return;
         }
         let Session { way, client, backend } = Session::open(path, &options);

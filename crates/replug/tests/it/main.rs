@@ -1,6 +1,7 @@
 //! The program from outside: real sockets, real clients, the command line as users type it.
 //!
 //! * [`path`]: the ways a stream can take: direct TCP as the oracle, by copy, by splice.
+//! * [`ring`]: the mechanism that most of them use.
 //! * What a stream promises: [`half_close`], [`reset`], [`bytes`], [`urgent`], [`timeout`].
 //! * Where sessions go: [`route`], [`balance`], [`failover`], [`sticky`], [`queue`]; through a
 //!   proxy: [`via`], [`proxies`], or as requests to one: [`requests`]; in TLS: [`tls_backend`].
@@ -46,6 +47,7 @@ mod queue;
 mod record;
 mod requests;
 mod reset;
+mod ring;
 mod route;
 mod scarcity;
 mod script;

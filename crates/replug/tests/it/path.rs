@@ -18,12 +18,16 @@ const BULK_BYTES: usize = 1024 * 1024;
 pub(crate) enum Path {
     /// Without replug.
     Direct,
-    /// Through replug, never by splice.
+    /// Through replug, never by splice nor by the ring.
     Copy,
-    /// Through replug as it comes.
+    /// Through replug, not by the ring.
     Splice,
     /// The same, after so many bytes in both directions that splice is in use.
     SpliceAfterBulk,
+    /// Through replug, by the ring.
+    Ring,
+    /// The same, after so many bytes in both directions that the session has left the ring.
+    RingAfterBulk,
     /// Through replug at a limited rate, never by splice.
     ThrottledCopy,
     /// Through replug at a limited rate, after so many bytes that splice is in use.
@@ -34,7 +38,8 @@ pub(crate) enum Path {
 const THROTTLED: &[&str] = &["--bandwidth", "64MiB/s"];
 
 impl Path {
-    const FORWARDED: [Self; 3] = [Self::Copy, Self::Splice, Self::SpliceAfterBulk];
+    const FORWARDED: [Self; 5] =
+        [Self::Copy, Self::Splice, Self::SpliceAfterBulk, Self::Ring, Self::RingAfterBulk];
     const THROTTLED: [Self; 2] = [Self::ThrottledCopy, Self::ThrottledAfterBulk];
 
     /// Runs `case` for all of them at a time. The thread that fails is named after the path.
@@ -95,12 +100,14 @@ impl Way {
         let target = Backend::bind();
         let address = target.address().to_string();
         let mode: &[&str] = match path {
-            Path::Copy | Path::ThrottledCopy => &["--no-splice"],
-            Path::Direct | Path::Splice | Path::SpliceAfterBulk | Path::ThrottledAfterBulk => &[],
+            Path::Copy | Path::ThrottledCopy => &["--no-splice", "--io", "epoll"],
+            Path::Splice | Path::SpliceAfterBulk => &["--io", "epoll"],
+            Path::Ring | Path::RingAfterBulk => &["--io", "ring"],
+            Path::Direct | Path::ThrottledAfterBulk => &[],
         };
         let rate = match path {
             Path::ThrottledCopy | Path::ThrottledAfterBulk => THROTTLED,
-            Path::Direct | Path::Copy | Path::Splice | Path::SpliceAfterBulk => &[],
+            _ => &[],
         };
         let forwarder = match path {
             Path::Direct => Forwarder::direct(target.address()),
@@ -146,8 +153,10 @@ impl Way {
     /// Bytes in each direction that each session begins with.
     pub(crate) fn bulk(&self) -> u64 {
         match self.path {
-            Path::SpliceAfterBulk | Path::ThrottledAfterBulk => BULK_BYTES as u64,
-            Path::Direct | Path::Copy | Path::Splice | Path::ThrottledCopy => 0,
+            Path::SpliceAfterBulk | Path::RingAfterBulk | Path::ThrottledAfterBulk => {
+                BULK_BYTES as u64
+            }
+            Path::Direct | Path::Copy | Path::Splice | Path::Ring | Path::ThrottledCopy => 0,
         }
     }
 }

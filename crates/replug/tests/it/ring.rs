@@ -1,0 +1,90 @@
+//! Sessions in the ring, and what becomes of them where there is none.
+
+use std::fs;
+use std::process::Command;
+
+use rig::{Backend, Forwarder, Payload, Peer, Scratch};
+
+use crate::path::REPLUG;
+
+/// Starts the program in its arguments with system calls that fail: their numbers are the first
+/// argument, joined by commas (seccomp(2), with the filter as bytes).
+const WITHOUT: &str = r#"
+import ctypes, os, struct, sys
+numbers = [int(number) for number in sys.argv[1].split(",")]
+LOAD, EQUAL, RETURN, ALLOW, REFUSE = 0x20, 0x15, 0x06, 0x7FFF0000, 0x00050001
+steps = [(LOAD, 0, 0, 0)]
+for place, number in enumerate(numbers):
+    steps.append((EQUAL, len(numbers) - place, 0, number))
+steps += [(RETURN, 0, 0, ALLOW), (RETURN, 0, 0, REFUSE)]
+code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in steps))
+program = ctypes.create_string_buffer(struct.pack("HxxxxxxP", len(steps), ctypes.addressof(code)))
+libc = ctypes.CDLL(None, use_errno=True)
+assert libc.prctl(38, 1, 0, 0, 0) == 0
+assert libc.prctl(22, 2, program, 0, 0) == 0, ctypes.get_errno()
+os.execv(sys.argv[2], sys.argv[2:])
+"#;
+
+/// io_uring_setup(2), io_uring_enter(2) and io_uring_register(2) have these numbers everywhere.
+const SETUP: u32 = 425;
+const ENTER: u32 = 426;
+const REGISTER: u32 = 427;
+
+#[test]
+fn a_kernel_that_refuses_any_part_of_it_is_served_by_epoll() {
+    for (number, step) in [
+        (SETUP, "io_uring_setup(2)"),
+        (ENTER, "io_uring_enter(2)"),
+        (REGISTER, "a ring of buffers"),
+    ] {
+        let backend = Backend::bind();
+        let scratch = Scratch::new();
+        let script = scratch.join("without.py");
+        fs::write(&script, WITHOUT).expect("a scratch file can be written");
+        let mut command = Command::new("/usr/bin/python3");
+        command.args([&script, &number.to_string(), REPLUG, "--io", "ring", "--shards", "1"]);
+        command.args(["127.0.0.1:0", &backend.address().to_string()]);
+        let forwarder = Forwarder::start_command(&mut command, 1);
+        let told = format!("shard 0 moves bytes by epoll, not by io_uring: {step}: ");
+        forwarder.program().stderr().expect(&told);
+        let client = Peer::connect(forwarder.address());
+        let server = backend.accept();
+        client.send(b"question");
+        server.expect(b"question");
+        server.send(b"answer");
+        client.expect(b"answer");
+    }
+}
+
+#[test]
+fn a_session_goes_back_and_forth_between_ring_and_splice() {
+    let backend = Backend::bind();
+    let address = backend.address().to_string();
+    let forwarder = Forwarder::start(REPLUG, &["--io", "ring", "127.0.0.1:0", &address]);
+    let client = Peer::connect(forwarder.address());
+    let server = backend.accept();
+    for round in 0..4 {
+        for number in 0..200u32 {
+            let message = number.to_le_bytes();
+            client.send(&message);
+            server.expect(&message);
+            server.send(&message);
+            client.expect(&message);
+        }
+        std::thread::scope(|scope| {
+            scope.spawn(|| client.send_payload(&mut Payload::new(round), 3_000_000));
+            server.expect_payload(&mut Payload::new(round), 3_000_000);
+        });
+        std::thread::scope(|scope| {
+            scope.spawn(|| server.send_payload(&mut Payload::new(round), 3_000_000));
+            client.expect_payload(&mut Payload::new(round), 3_000_000);
+        });
+    }
+    client.half_close();
+    server.expect_fin();
+    server.half_close();
+    client.expect_fin();
+    let record = forwarder.record();
+    assert_eq!((record.reason(), record.bytes_to_backend()), ("done", 4 * (3_000_000 + 800)));
+    assert_eq!(record.bytes_to_client(), 4 * (3_000_000 + 800));
+}
