@@ -299,6 +299,9 @@ impl Running<'_> {
         if config.runtime.shards != self.config.runtime.shards {
             waits("runtime.shards");
         }
+        if config.runtime.io != self.config.runtime.io {
+            waits("runtime.io");
+        }
         // The file of a unix socket is one, so it is not opened anew beside the old one.
         let is_unix = |listener: &Listener| {
             listener.bind.iter().any(|bind| matches!(bind.value, Bind::Unix(_)))

@@ -37,7 +37,7 @@ use std::collections::HashMap;
 use std::num::NonZeroU32;
 
 use model::{
-    Bind, Code, Config, Diagnostic, Limits, SourceId, Sources, Span, Spanned, UnixName, check,
+    Bind, Code, Config, Diagnostic, Io, Limits, SourceId, Sources, Span, Spanned, UnixName, check,
 };
 use toml::de::DeTable;
 
@@ -143,6 +143,12 @@ const RUNTIME: Schema = Schema {
             Takes::Count(value::SHARDS_MAX),
             "Threads that carry sessions; one for each core if it is left out.",
         ),
+        Key::new(
+            "io",
+            Takes::Choice(&keys::names(&Io::NAMES)),
+            "By what bytes move: io_uring(7) where the kernel has what it takes, or epoll(7).",
+        )
+        .default("\"auto\""),
         Key::new("splice", Takes::Boolean, "Whether bulk may go through splice(2).")
             .default("true"),
     ],
@@ -221,6 +227,9 @@ impl Reader<'_> {
             self.keys(&runtime, &RUNTIME);
             if let Some(count) = self.count(&runtime, "shards", value::SHARDS_MAX) {
                 self.config.runtime.shards = Some(count);
+            }
+            if let Some(io) = self.choice(&runtime, "io", &Io::NAMES, &[]) {
+                self.config.runtime.io = io;
             }
             if let Some(splice) = self.boolean(&runtime, "splice") {
                 self.config.runtime.splice = splice;

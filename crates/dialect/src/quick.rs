@@ -17,7 +17,7 @@ use std::ffi::OsString;
 use std::num::NonZeroU32;
 
 use model::{
-    Balance, Bandwidth, Bind, Code, Config, Diagnostic, Idle, Listener, Log, LogTarget, Pool,
+    Balance, Bandwidth, Bind, Code, Config, Diagnostic, Idle, Io, Listener, Log, LogTarget, Pool,
     Sources, Span, Spanned, Sticky, Syslog, SyslogServer, Verbosity, check,
 };
 
@@ -242,6 +242,9 @@ impl Reader {
             }),
             Id::Shards => value::count(word, value::SHARDS_MAX)
                 .map(|count| self.config.runtime.shards = Some(count)),
+            Id::Io => {
+                value::choice(word, "mechanism", &Io::NAMES).map(|io| self.config.runtime.io = io)
+            }
             Id::Log => log::format(word, Dialect::Quick).map(|format| self.log.format = format),
             Id::LogTo => {
                 log::target(word, Dialect::Quick).map(|to| self.log.to = Spanned::at(to, word.span))
@@ -483,6 +486,7 @@ mod tests {
                 config.limits.session_bandwidth.to_backend.map(|rate| rate.get())
             ),
             format!("shards={:?}", config.runtime.shards),
+            format!("io={:?}", config.runtime.io),
             format!("splice={}", config.runtime.splice),
             log_shown(&config),
             format!("process={process:?}"),
@@ -524,6 +528,7 @@ mod tests {
         check_option("--rate-per-client=100/m", "rate_per_client=Some(\"100/m\")");
         check_option("--bandwidth 8Mbit/s", "bandwidth=Some(1000000)");
         check_option("--shards 2", "shards=Some(2)");
+        check_option("--io ring", "io=Ring");
         check_option("--no-splice", "splice=false");
         check_option("--log json", "log=Json to Stderr, Normal");
         check_option("-S-", "log=Text to Stdout, Normal");

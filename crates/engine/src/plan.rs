@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use model::{
     AllDown, BackendAddress, Config, Delay, HttpRequests, Interface, Limits, OnRemoved, Program,
-    Refusal, Role, ServerName, StartTls, Tcp, Timeouts, Transparent, UnixName, WhenFull,
+    Refusal, Role, Runtime, ServerName, StartTls, Tcp, Timeouts, Transparent, UnixName, WhenFull,
 };
 use relay::Tick;
 use tls::{Loaded, Server};
@@ -68,8 +68,8 @@ pub struct Plan {
     pub names: Vec<Arc<Name>>,
     /// The programs that decide about clients.
     pub authorities: Vec<Arc<Authority>>,
-    /// Whether bulk may go through `splice(2)`.
-    pub splice: bool,
+    /// How the work is done; what is only for a start is as it was then.
+    pub runtime: Runtime,
     /// How fast all sessions together may move bytes.
     pub bandwidth: Shared,
 }
@@ -332,7 +332,7 @@ impl Plan {
             listeners: listeners.collect(),
             names: names.all,
             authorities: authorities.all,
-            splice: config.runtime.splice,
+            runtime: config.runtime,
             pools,
             gate: process,
             bandwidth,

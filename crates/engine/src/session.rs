@@ -40,7 +40,7 @@ use crate::phase::route::seen::{Answered, Seen};
 use crate::phase::route::{Chosen, Routed};
 use crate::phase::sniff::Hello;
 use crate::phase::tls::Agreed;
-use crate::plan::{Listener, Pool};
+use crate::plan::{Listener, Pool, Target};
 use crate::requests::{Aim, Requests, Told};
 use crate::seats::{Order, Seat};
 use crate::shard::Shard;
@@ -83,6 +83,10 @@ struct Session {
     permit: Option<Permit>,
 }
 
+/// How long a peer is not watched from which nothing is read yet: most of what is done for one
+/// takes less, and watching costs as much as that.
+const WATCHED_AFTER: Duration = Duration::from_millis(50);
+
 /// What the bytes of a session go through.
 #[derive(Default)]
 pub(crate) struct Rewriters {
@@ -103,7 +107,7 @@ impl Carried {
     /// What `relay` has to say by now.
     fn of(relay: &Relay) -> Self {
         let figures = |side| {
-            let figures = relay::tcp_figures(relay.socket(side).descriptor()).ok()?;
+            let figures = relay.tcp_figures(side)?;
             Some(TcpFigures { rtt_us: figures.rtt_us, retrans: figures.retrans })
         };
         Self {
@@ -191,7 +195,7 @@ impl Session {
             held: place.keep(),
             permit: Some(permit),
         };
-        (session, Socket::new(socket))
+        (session, Socket::blocking(socket))
     }
 
     /// Phases *admit* and *route*: where the client meant to go, if the listener is one that has
@@ -242,16 +246,24 @@ impl Session {
         work: impl Future<Output = T>,
     ) -> Result<T, Outcome> {
         let mut work = std::pin::pin!(work);
+        let watched_from = Tick::now().after(WATCHED_AFTER);
         std::future::poll_fn(|cx| {
             // Told to report, it has nothing to say yet.
             if let Some(Order::End(reason)) = self.shard.seats.order(&self.seat) {
                 return Poll::Ready(Err(Outcome { reason, by: By::Replug }));
             }
+            if let Poll::Ready(done) = work.as_mut().poll(cx) {
+                return Poll::Ready(Ok(done));
+            }
+            if Tick::now() < watched_from {
+                self.shard.seats.wait(&self.seat, cx, watched_from);
+                return Poll::Pending;
+            }
             if let Poll::Ready(error) = peer.poll_gone(cx) {
                 return Poll::Ready(Err(Outcome::of(&End::Reset { by: side, error })));
             }
             self.shard.seats.wait(&self.seat, cx, Tick::NEVER);
-            work.as_mut().poll(cx).map(Ok)
+            Poll::Pending
         })
         .await
     }
@@ -308,6 +320,7 @@ impl Session {
                 }
                 let rewriters = self.rewriters(&client, &backend, original);
                 let relay = self.join((client, hello), (backend, early), rewriters);
+                let relay = self.let_ride(relay);
                 if self.shard.journal.wants().start {
                     self.write(Event::Start, &Carried::default());
                 }
@@ -416,6 +429,16 @@ impl Session {
             return ftp::rewriters(&self.shard, &self.listener, self.chosen, index, sockets);
         }
         Rewriters { to_backend: self.requests(client, original), to_client: None }
+    }
+
+    /// Lets a relay use the ring, if both connections are TCP: of others the kernel does not tell
+    /// what the ring may have to ask.
+    fn let_ride(&self, relay: Relay) -> Relay {
+        let is_unix = self.client == ClientAddress::Unix
+            || self
+                .backend
+                .is_some_and(|index| matches!(self.pool().backend(index).target, Target::Unix(_)));
+        if is_unix { relay } else { relay.riding() }
     }
 
     /// Both sides with what they have sent already.

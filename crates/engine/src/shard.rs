@@ -14,9 +14,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use model::{Refusal, Timeouts};
-use relay::Tick;
+use model::{Io, Refusal, Timeouts};
 use relay::datagram::Batch;
+use relay::{Ring, Tick, ring};
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
@@ -145,14 +145,18 @@ pub(crate) struct Adoption {
 /// # Errors
 /// When the runtime cannot be made.
 pub(crate) fn run(start: Start) -> io::Result<()> {
-    let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
+    let mut builder = Builder::new_current_thread();
+    builder.enable_all().on_thread_park(ring::parking).on_thread_unpark(ring::unparked);
+    let runtime = builder.build_local(LocalOptions::default())?;
     runtime.block_on(start.run());
+    Ring::stop();
     Ok(())
 }
 
 impl Start {
     async fn run(self) {
         let Self { index, commons, first, mut adoptions, mut arrivals, mut course } = self;
+        start_ring(first.plan.runtime.io, index, &commons.journal);
         let beat = Beat::new(Arc::clone(&commons.pulse), index);
         tokio::task::spawn_local(beat.answer());
         let shard = Rc::new(Shard {
@@ -247,6 +251,19 @@ impl fmt::Debug for Desks {
     }
 }
 
+/// Starts the ring of this shard, if it is to have one.
+fn start_ring(io: Io, shard: usize, journal: &Journal) {
+    let level = match io {
+        Io::Epoll => return,
+        Io::Auto => Level::Info,
+        Io::Ring => Level::Warning,
+    };
+    if let Err(why) = Ring::start() {
+        let text = format!("shard {shard} moves bytes by epoll, not by io_uring: {why}");
+        journal.notice(Notice::Remark { level, text });
+    }
+}
+
 /// The open listening sockets of a shard.
 #[derive(Default)]
 struct Doors(HashMap<DoorId, (Rc<Duty>, JoinHandle<()>)>);
@@ -288,7 +305,7 @@ impl Shard {
                 doors.0.insert(*id, (duty, task));
             }
         }
-        self.splice.set(plan.splice);
+        self.splice.set(plan.runtime.splice);
         let scripted = plan.listeners.iter().filter_map(|listener| listener.script.as_deref());
         self.desks.keep(scripted.map(|scripted| &scripted.script), &self.script_place());
         let timeouts = plan.listeners.iter().flat_map(|listener| {

@@ -12,7 +12,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{BorrowedFd, OwnedFd};
 
 use model::{Backlog, Interface, Tcp, UnixName};
-use relay::{DatagramSocket, datagram};
+use relay::{DatagramSocket, datagram, ring};
 use rustix::io::Errno;
 use rustix::net::SocketFlags;
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
@@ -42,8 +42,8 @@ pub(crate) enum Accepted {
 
 /// Takes the next client from a listening socket's queue (accept(2)).
 pub(crate) fn accept(listener: BorrowedFd<'_>) -> io::Result<(OwnedFd, ClientAddress)> {
-    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-    let (client, address) = rustix::net::acceptfrom_with(listener, flags)?;
+    // In blocking mode: `relay::Socket` never waits in a call, and the ring wants it so.
+    let (client, address) = rustix::net::acceptfrom_with(listener, SocketFlags::CLOEXEC)?;
     let address = address.and_then(|address| SocketAddr::try_from(address).ok());
     Ok((client, client_address(address)))
 }
@@ -118,7 +118,11 @@ fn length(backlog: Backlog) -> i32 {
 /// share the clients with it. Gives the port, which the kernel chooses for port 0. Does not listen:
 /// clients would come who are not served.
 pub(crate) fn probe_tcp(place: Place<'_>) -> io::Result<u16> {
-    let socket = stream(Domain::for_address(place.address), Some(Protocol::TCP))?;
+    let socket = stream(
+        Type::STREAM.nonblocking(),
+        Domain::for_address(place.address),
+        Some(Protocol::TCP),
+    )?;
     bind_tcp(&socket, place)?;
     Ok(socket.local_addr()?.as_socket().map_or(0, |address| address.port()))
 }
@@ -222,7 +226,7 @@ pub(crate) fn dial_udp(
 /// replaced; anything else at that path is left alone.
 pub(crate) fn listen_unix(name: &UnixName, backlog: Backlog) -> io::Result<OwnedFd> {
     let address = unix_address(name)?;
-    let socket = stream(Domain::UNIX, None)?;
+    let socket = stream(Type::STREAM.nonblocking(), Domain::UNIX, None)?;
     match (socket.bind(&address), name) {
         (Ok(()), _) => {}
         (Err(error), UnixName::Path(path))
@@ -239,7 +243,8 @@ pub(crate) fn listen_unix(name: &UnixName, backlog: Backlog) -> io::Result<Owned
 
 /// Whether somebody answers at a unix address, or something that is no socket lies there.
 fn is_served(address: &SockAddr) -> bool {
-    let refused = stream(Domain::UNIX, None).and_then(|probe| probe.connect(address));
+    let refused = stream(Type::STREAM.nonblocking(), Domain::UNIX, None)
+        .and_then(|probe| probe.connect(address));
     !matches!(refused, Err(error) if error.kind() == io::ErrorKind::ConnectionRefused)
 }
 
@@ -249,6 +254,8 @@ pub(crate) enum Dialled {
     Connected(OwnedFd),
     /// It will stand, or fail, in a while.
     Connecting(OwnedFd),
+    /// The ring is to connect it; it is in blocking mode.
+    Prepared(OwnedFd),
 }
 
 /// Why there is no connection.
@@ -289,8 +296,15 @@ pub(crate) fn dial(
 ) -> Result<Dialled, Undialled> {
     let domain = target.domain();
     if domain == Domain::UNIX {
-        let connecting = stream(domain, None).and_then(|socket| connect(socket, target));
+        let connecting = stream(Type::STREAM.nonblocking(), domain, None)
+            .and_then(|socket| connect(socket, target));
         return connecting.map_err(Undialled::System);
+    }
+    // Of several sources one is tried after another, by what connect(2) itself says.
+    if departure.sources.is_none() && ring::is_here() {
+        let socket = options::open_blocking(domain, Role::Connected, tcp);
+        let socket = socket.map_err(Refused::into_error).map_err(Undialled::System)?;
+        return Ok(Dialled::Prepared(socket.into()));
     }
     departure.each(domain, |leave| {
         let socket = options::open(domain, Role::Connected, tcp).map_err(Refused::into_error);
@@ -382,9 +396,9 @@ pub(crate) fn connect_failure(error: &io::Error, is_unix: bool) -> ConnectFailur
     }
 }
 
-fn stream(domain: Domain, protocol: Option<Protocol>) -> io::Result<Socket> {
-    // socket2 adds close-on-exec; non-blocking in the same call spares another.
-    Socket::new_raw(domain, Type::STREAM.cloexec().nonblocking(), protocol)
+/// A socket of this kind, which may say that it is non-blocking: that spares a call.
+fn stream(kind: Type, domain: Domain, protocol: Option<Protocol>) -> io::Result<Socket> {
+    Socket::new_raw(domain, kind.cloexec(), protocol)
 }
 
 fn datagrams(domain: Domain) -> io::Result<Socket> {

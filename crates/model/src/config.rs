@@ -19,6 +19,7 @@ use crate::proxy::Proxy;
 use crate::proxy::server::ProxyServer;
 use crate::proxy_header::{AcceptProxy, SendProxy};
 use crate::route::Route;
+use crate::runtime::Runtime;
 use crate::script::Script;
 use crate::source::Spanned;
 use crate::tcp::Tcp;
@@ -621,19 +622,4 @@ pub struct Bandwidth {
 impl Limits {
     /// The greatest number of sessions per client.
     pub const PER_CLIENT_MAX: u32 = 1_000_000;
-}
-
-/// How the work is done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Runtime {
-    /// Threads that carry sessions; `None`: one per core.
-    pub shards: Option<NonZeroUsize>,
-    /// Whether bulk may go through `splice(2)`.
-    pub splice: bool,
-}
-
-impl Default for Runtime {
-    fn default() -> Self {
-        Self { shards: None, splice: true }
-    }
 }

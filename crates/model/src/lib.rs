@@ -38,6 +38,7 @@ pub mod log;
 pub mod proxy;
 pub mod proxy_header;
 pub mod route;
+pub mod runtime;
 pub mod script;
 pub mod source;
 pub mod starttls;
@@ -52,8 +53,8 @@ pub use authorize::{Authorize, Children, OnError, Program};
 pub use backend_tls::{BackendTls, Pin, ServerName, Verify, VerifyExtent};
 pub use config::{
     Access, Admin, AllDown, Backend, Backlog, Balance, Bandwidth, Config, Idle, Limits, Listener,
-    OnRemoved, Pool, Queue, Refusal, Role, Runtime, Sticky, StickyKey, Timeouts, Transparent,
-    Weight, WhenFull,
+    OnRemoved, Pool, Queue, Refusal, Role, Sticky, StickyKey, Timeouts, Transparent, Weight,
+    WhenFull,
 };
 pub use delay::Delay;
 pub use diagnostic::{Code, Diagnostic, Severity};
@@ -66,6 +67,7 @@ pub use proxy::server::{ProxyServer, ServedProtocol};
 pub use proxy::{Credentials, Password, Proxy, ProxyProtocol, ProxyTls};
 pub use proxy_header::{AcceptProxy, ProxyOthers, ProxyTlv, ProxyVersion, SendProxy};
 pub use route::{Protocol, Route, TlsVersion, When};
+pub use runtime::{Io, Runtime};
 pub use script::{Compat, Language, OnScriptError, Script};
 pub use source::{SourceId, Sources, Span, Spanned};
 pub use starttls::StartTls;

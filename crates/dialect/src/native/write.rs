@@ -11,8 +11,8 @@ use model::proxy::Credentials;
 use model::proxy::server::{Destination, Private, ProxyServer, ServedProtocol, Users};
 use model::{
     Access, AllDown, Authorize, Backend, Backlog, Bandwidth, Bind, ByteSize, CertificateFiles,
-    Children, ClientAuth, Compat, Config, Delay, Ftp, FtpModes, Http, HttpRequests, Idle, Language,
-    Limits, Listener, Log, LogFormat, LogTarget, MinVersion, Mptcp, OnError, OnRemoved,
+    Children, ClientAuth, Compat, Config, Delay, Ftp, FtpModes, Http, HttpRequests, Idle, Io,
+    Language, Limits, Listener, Log, LogFormat, LogTarget, MinVersion, Mptcp, OnError, OnRemoved,
     OnScriptError, Password, Pool, Protocol, Queue, Refusal, Role, Route, Runtime, Script, Secret,
     ServerTls, Source, Spanned, Sticky, Syslog, SyslogServer, Tcp, Timeouts, TlsVersion,
     Transparent, UnknownName, Verbosity, Weight, When, WhenFull, unit,
@@ -92,6 +92,7 @@ impl Writer {
         self.header("runtime");
         let shards = config.runtime.shards.map(|count| count.to_string());
         self.optional("shards", shards, "one for each core");
+        self.choice("io", config.runtime.io, &Io::NAMES);
         let splice = config.runtime.splice;
         self.value("splice", &splice.to_string(), splice == Runtime::default().splice);
         if let Some(bind) = &config.admin.bind {

@@ -181,6 +181,24 @@ pub(crate) fn count(word: Word<'_>, max: usize) -> Result<NonZeroUsize, Diagnost
     })
 }
 
+/// One of a few words, for what is called `what`.
+pub(crate) fn choice<T: Copy>(
+    word: Word<'_>,
+    what: &str,
+    known: &[(&'static str, T)],
+) -> Result<T, Diagnostic> {
+    if let Some((_, value)) = known.iter().find(|(name, _)| *name == word.text) {
+        return Ok(*value);
+    }
+    let names = || known.iter().map(|(name, _)| *name);
+    let message = format!("`{}` is no {what}", word.text);
+    let fault = Diagnostic::new(Code::Choice, word.span, message).label("not known");
+    Err(match suggest::nearest(word.text, names()) {
+        Some(meant) => fault.help(format!("did you mean `{meant}`?")),
+        None => fault.help(format!("write one of {}", names().collect::<Vec<_>>().join(", "))),
+    })
+}
+
 /// How a target is picked.
 pub(crate) fn balance(word: Word<'_>) -> Result<Balance, Diagnostic> {
     if let Some((_, balance)) = Balance::NAMES.iter().find(|(name, _)| *name == word.text) {

@@ -15,7 +15,7 @@ use model::{
     AcceptProxy, Access, AddressPattern, Admin, AllDown, Authorize, Backend, BackendAddress,
     Backlog, Balance, Bandwidth, Bind, ByteRate, ByteSize, CertificateFiles, Children, ClientAuth,
     ClientProof, Clients, Compat, Config, Congestion, Credentials, Delay, Dscp, Ftp, FtpModes,
-    HostPort, Http, HttpRequests, Idle, Interface, Language, Limits, Listener, Log, LogFormat,
+    HostPort, Http, HttpRequests, Idle, Interface, Io, Language, Limits, Listener, Log, LogFormat,
     LogTarget, MinVersion, Mptcp, OnError, OnRemoved, OnScriptError, Password, Pool, PortRange,
     Program, Protocol, Proxy, ProxyOthers, ProxyProtocol, ProxyTls, ProxyTlv, ProxyVersion, Queue,
     Rate, Refusal, Role, Route, Runtime, Script, Secret, SendProxy, ServerTls, Source, Sources,
@@ -70,9 +70,9 @@ pub(crate) fn any() -> impl Strategy<Value = Config> {
     let listeners = vec(listener(), 1..4);
     let pools = vec(pool(), 1..4);
     let admin = option::of(select(vec!["unix:/run/replug/admin.sock", "unix:@replug"]));
-    let process = (access(), limits(), option::of(1usize..1024), proptest::bool::ANY, admin);
+    let process = (access(), limits(), runtime(), admin);
     (listeners, pools, process, logs()).prop_map(|(listeners, pools, process, logs)| {
-        let (access, limits, shards, splice, admin) = process;
+        let (access, limits, runtime, admin) = process;
         let admin = admin.map(|text| match Bind::parse(text) {
             Ok(Bind::Unix(name)) => unwritten(name),
             _ => unreachable!("these are legal unix binds"),
@@ -91,10 +91,19 @@ pub(crate) fn any() -> impl Strategy<Value = Config> {
                 .collect(),
             access,
             limits,
-            runtime: Runtime { shards: shards.and_then(NonZeroUsize::new), splice },
+            runtime,
             logs,
             admin: Admin { bind: admin },
         }
+    })
+}
+
+fn runtime() -> impl Strategy<Value = Runtime> {
+    let io = select(Io::NAMES.map(|(_, io)| io).to_vec());
+    (option::of(1usize..1024), io, proptest::bool::ANY).prop_map(|(shards, io, splice)| Runtime {
+        shards: shards.and_then(NonZeroUsize::new),
+        io,
+        splice,
     })
 }
 

@@ -15,7 +15,7 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use model::Transparent;
-use relay::{Socket, Tick};
+use relay::{Socket, Tick, ring};
 use socket2::SockAddr;
 use tokio::time::{sleep_until, timeout};
 
@@ -415,6 +415,10 @@ pub(crate) async fn open(
     let connecting = async {
         let connected = match dial(target, departure, search).await {
             Ok(Dialled::Connected(socket)) => Ok(Socket::new(socket)),
+            Ok(Dialled::Prepared(socket)) => {
+                let connected = ring::connect(socket, target.clone()).await;
+                connected.map_err(Undialled::System)
+            }
             Ok(Dialled::Connecting(socket)) => {
                 let mut socket = Socket::new(socket);
                 let connected = socket.connected().await;

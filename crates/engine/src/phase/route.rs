@@ -72,6 +72,8 @@ pub(crate) struct Routes {
     /// Whether a request for TLS by a PostgreSQL client is granted, since a route asks for what
     /// comes behind it.
     pub(crate) grants_tls_to_postgres: bool,
+    /// Whether any of them asks where the client came to: that takes a system call.
+    pub(crate) asks_for_address: bool,
 }
 
 /// The routes to look at for some clients, in their order. None stands behind one that asks for
@@ -166,7 +168,16 @@ impl Routes {
         let by_client =
             Ranges::<Arc<Candidates>>::new(some.collect::<Vec<(IpNet, u32)>>(), to_look_at);
         let grants_tls_to_postgres = conditions.iter().any(Condition::asks_for_tls_of_postgres);
-        Self { conditions, by_client, by_nobody, by_sni, by_host, grants_tls_to_postgres }
+        let asks_for_address = conditions.iter().any(Condition::asks_for_address);
+        Self {
+            conditions,
+            by_client,
+            by_nobody,
+            by_sni,
+            by_host,
+            grants_tls_to_postgres,
+            asks_for_address,
+        }
     }
 
     /// The first route that matches.

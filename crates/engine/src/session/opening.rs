@@ -119,7 +119,8 @@ impl Session {
         original: Option<Original>,
         agreed: Option<&Agreed>,
     ) -> Result<(Routed, Hello), Outcome> {
-        let here = self.came_to(client, original);
+        let asks = self.listener.routing.routes.asks_for_address;
+        let here = if asks { self.came_to(client, original) } else { None };
         let here = || here;
         let inquiry = Inquiry {
             hall: self.hall(),

@@ -130,6 +130,7 @@ pub(super) async fn open(
         match talk.follow(&mut session, client, &way).await {
             Followed::Relayed(relay) => {
                 session.forget_introduction();
+                let relay = session.let_ride(relay);
                 return Some(Carry { session: Box::new(session), relay });
             }
             Followed::Over(outcome, relay) => {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use model::{ByteSize, Interface, Mptcp, Tcp};
 use rustix::io::Errno;
-use socket2::{Domain, Protocol, Socket, TcpKeepalive};
+use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 
 /// Which side of replug a socket is on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,15 +25,24 @@ pub(crate) struct Refused {
     error: io::Error,
 }
 
-/// Opens a socket with all options of `tcp` for its role.
+/// Opens a non-blocking socket with all options of `tcp` for its role.
 pub(crate) fn open(domain: Domain, role: Role, tcp: &Tcp) -> Result<Socket, Refused> {
+    open_as(Type::STREAM.nonblocking(), domain, role, tcp)
+}
+
+/// The same, in blocking mode.
+pub(crate) fn open_blocking(domain: Domain, role: Role, tcp: &Tcp) -> Result<Socket, Refused> {
+    open_as(Type::STREAM, domain, role, tcp)
+}
+
+fn open_as(kind: Type, domain: Domain, role: Role, tcp: &Tcp) -> Result<Socket, Refused> {
     let is_multipath = match role {
         Role::Listens => matches!(tcp.mptcp, Mptcp::Clients | Mptcp::Both),
         Role::Connected => matches!(tcp.mptcp, Mptcp::Backends | Mptcp::Both),
     };
     let opened = match is_multipath {
-        true => refuse("mptcp", "on", super::stream(domain, Some(Protocol::MPTCP)))?,
-        false => super::stream(domain, Some(Protocol::TCP)).map_err(Refused::of_socket)?,
+        true => refuse("mptcp", "on", super::stream(kind, domain, Some(Protocol::MPTCP)))?,
+        false => super::stream(kind, domain, Some(Protocol::TCP)).map_err(Refused::of_socket)?,
     };
     apply(&opened, domain, role, tcp)?;
     Ok(opened)

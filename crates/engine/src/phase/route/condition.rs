@@ -190,6 +190,17 @@ impl Condition {
         })
     }
 
+    /// Whether it asks where the client came to.
+    pub(super) fn asks_for_address(&self) -> bool {
+        self.0.iter().any(|test| match test {
+            Test::Address(_) | Test::Port(_) => true,
+            Test::Not(inner) | Test::Any(inner) | Test::All(inner) => {
+                inner.iter().any(Self::asks_for_address)
+            }
+            _ => false,
+        })
+    }
+
     /// Whether it holds.
     pub(super) fn test(&self, around: &Around<'_>, seen: &Seen<'_>) -> Verdict {
         let mut verdict = Verdict::Yes;
