@@ -11,6 +11,7 @@
 //! - `sealed` and [`cipher`](mod@cipher): one whose bytes are encrypted on the wire;
 //! - [`pipe`](mod@pipe) and [`buffer`](mod@buffer): what a thread lends to the
 //!   direction that is moving bytes right now;
+//! - [`ring`](mod@ring): sessions whose bytes the kernel moves, many at a time;
 //! - [`throttle`](mod@throttle): when it may move them, if that is limited;
 //! - [`delay`](mod@delay): pauses before it does;
 //! - [`rewrite`](mod@rewrite): what they are turned into, if they do not stay what they were;
@@ -23,13 +24,13 @@
 //! Absent on purpose: addresses, policies, timeouts, logs. Whoever owns a
 //! [`Relay`] decides how long it may go on, by looking at its stamps.
 //!
-//! Rules that hold for every mechanism (copy, splice), throttled, rewritten, encrypted or not:
+//! Rules that hold for every mechanism (copy, splice, ring), throttled, rewritten, encrypted or not:
 //!
 //! 1. Each direction ends on its own; the session ends when both have.
 //! 2. A FIN is sent only for a FIN received. A reset is passed on as a reset,
 //!    after everything that was received before it has been acknowledged.
 //! 3. Nothing is read while the other side does not take. What is held per
-//!    direction is at most one buffer or one pipe.
+//!    direction is at most one buffer or one pipe; in the ring, a few of its buffers.
 
 pub mod buffer;
 pub mod cipher;

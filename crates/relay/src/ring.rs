@@ -1,15 +1,15 @@
 //! Sessions whose bytes are moved by io_uring(7): one ring for each thread, beside its runtime.
 //!
-//! A session [boards](Ring::board) with two sockets that nobody else waits on, and its task sleeps
+//! A session boards with two sockets that nobody else waits on, and its task sleeps
 //! until it lands: because both directions have ended, or because something is difficult (bulk, a
 //! slow receiver, a broken socket) that the relay over epoll does better. So there is one answer to
-//! everything difficult, and what the ring has to know is small ([`slot`]).
+//! everything difficult, and what the ring has to know is small (`slot`).
 //!
 //! The ring has no thread. It turns when the runtime is about to wait for events ([`parking`]):
 //! what sessions have begun is submitted, what has completed is dealt with, until there is nothing
 //! more; then an eventfd is armed, which ends the wait of the runtime. While tasks are ready all
 //! the time the runtime never waits; whoever keeps it busy has to give the ring its turn
-//! ([`turn`]), and a task of the ring sees to the rest.
+//! (`turn`), and a task of the ring sees to the rest.
 
 pub(crate) mod buffers;
 mod slot;
