@@ -355,7 +355,7 @@ pub(crate) fn adopt_listening(socket: &Socket, tcp: &Tcp, is_transparent: bool) 
 
 /// Makes an inherited client as one that was accepted; who it is.
 pub(crate) fn adopt_client(client: &Socket) -> io::Result<ClientAddress> {
-    client.set_nonblocking(true)?;
+    client.set_nonblocking(false)?;
     Ok(client_address(client.peer_addr()?.as_socket()))
 }
 

@@ -354,6 +354,8 @@ impl Kernel {
 
 impl Drop for Kernel {
     fn drop(&mut self) {
+        // Sockets may wait to be closed, and somebody for that.
+        let _ = self.turn();
         let is_free = self.in_flight == 0 || self.let_go();
         // SAFETY: neither is used again. The kernel has nothing in flight that could touch the
         // memory when it is freed.
