@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use rig::{Backend, Forwarder, Peer};
+use rustix::process::Signal;
 
 use crate::file;
 
@@ -120,7 +121,7 @@ fn nothing_of_the_client_goes_to_a_proxy_before_the_way_is_open() {
 #[track_caller]
 fn answered(answers: &[&[u8]], to: &str) -> (rig::Record, bool) {
     let proxy = Backend::bind();
-    let forwarder = by("socks5h", "user:secret@", &proxy, to);
+    let mut forwarder = by("socks5h", "user:secret@", &proxy, to);
     let client = Peer::connect(forwarder.address());
     for answer in answers {
         let peer = proxy.accept();
@@ -143,7 +144,12 @@ fn answered(answers: &[&[u8]], to: &str) -> (rig::Record, bool) {
     }
     client.expect_reset();
     let record = forwarder.record();
-    let is_down = forwarder.messages().so_far().iter().any(|line| line.contains(" is down"));
+    // Messages go another way than records: when it has ended, all of them have come.
+    forwarder.signal(Signal::TERM);
+    forwarder.program_mut().expect_exit(0);
+    let messages = forwarder.messages();
+    messages.expect("so does replug");
+    let is_down = messages.so_far().iter().any(|line| line.contains(" is down"));
     assert_eq!(record.attempts().len(), answers.len());
     (record, is_down)
 }
