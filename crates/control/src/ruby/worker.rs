@@ -100,27 +100,14 @@ impl Worker {
     pub(super) async fn run(mut self, mut orders: watch::Receiver<Orders>) {
         let mut again = 0;
         loop {
-            // An order given by nobody is one to end.
-            let ordered = match orders.has_changed() {
-                Ok(_) => *orders.borrow_and_update(),
-                Err(_) => Orders { course: Course::End, again },
-            };
             let now = Instant::now();
-            if ordered.again != again {
-                again = ordered.again;
-                self.pace.reset(now);
-            }
-            let is_over = match ordered.course {
-                Course::Serve => false,
-                Course::Retire => self.is_quiet() && now >= self.last + GRACE,
-                Course::End => true,
-            };
-            if is_over {
+            let course = Orders::heed(&mut orders, &mut again, &mut self.pace, now);
+            if course.is_over(self.is_quiet() && now >= self.last + GRACE) {
                 break;
             }
             self.hire(now);
             self.hand_out(now);
-            match self.next(&mut orders, ordered.course, now).await {
+            match self.next(&mut orders, course, now).await {
                 Event::Orders => {}
                 Event::Title => self.entitle(),
                 Event::Nobody => break,
