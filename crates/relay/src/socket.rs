@@ -1,4 +1,4 @@
-//! A non-blocking socket of a session.
+//! A socket of a session, whose calls never wait.
 //!
 //! A socket begins unregistered: an operation is simply tried. Only when one
 //! would block is the socket registered with the runtime, once and for all it

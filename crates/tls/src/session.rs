@@ -45,7 +45,7 @@ impl std::error::Error for Failure {}
 pub struct Negotiated {
     /// The version of TLS.
     pub version: Version,
-    /// The cipher suite, as IANA has it.
+    /// The cipher suite, as rustls names it: IANA's name, but `TLS13_` for those of TLS 1.3.
     pub suite: &'static str,
     /// The protocol that is spoken within.
     pub alpn: Option<Box<[u8]>>,
