@@ -617,6 +617,7 @@ impl Flow {
             attempts: trail.attempts.clone(),
             client_tcp: None,
             backend_tcp: None,
+            relay: None,
             datagrams: Some(Datagrams {
                 to_backend: to_backend.datagrams.get(),
                 to_client: to_client.datagrams.get(),

@@ -20,7 +20,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
 use model::{HttpRequests, OnRemoved, Refusal};
-use relay::{Delay, Direction, End, Relay, Rewrite, Side, Socket, Stamp, Tick};
+use relay::{Carrier, Delay, Direction, End, Relay, Rewrite, Side, Socket, Stamp, Tick};
 
 use crate::balance::BackendIndex;
 use crate::ceiling::Permit;
@@ -101,6 +101,7 @@ struct Carried {
     first_byte: Option<Stamp>,
     client_tcp: Option<TcpFigures>,
     backend_tcp: Option<TcpFigures>,
+    carrier: Option<Carrier>,
 }
 
 impl Carried {
@@ -115,6 +116,7 @@ impl Carried {
             first_byte: relay.first_byte(),
             client_tcp: figures(Side::Client),
             backend_tcp: figures(Side::Backend),
+            carrier: Some(relay.carrier()),
         }
     }
 }
@@ -599,6 +601,7 @@ impl Session {
             attempts: trail.map(|trail| trail.attempts.clone()).unwrap_or_default(),
             client_tcp: carried.client_tcp,
             backend_tcp: carried.backend_tcp,
+            relay: carried.carrier,
             datagrams: None,
             counts: wants.counts.then(|| {
                 Counts::around(event, self.shard.ceiling.sessions(), &self.listener, pool, backend)

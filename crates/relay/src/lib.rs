@@ -55,7 +55,7 @@ pub use clock::{Stamp, Tick};
 pub use datagram::DatagramSocket;
 pub use delay::Delay;
 pub use direction::Direction;
-pub use relay::{End, Relay};
+pub use relay::{Carrier, End, Relay};
 pub use rewrite::{Next, Rewrite};
 pub use ring::Ring;
 pub use socket::Socket;

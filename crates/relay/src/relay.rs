@@ -64,6 +64,18 @@ enum Means {
     Changing,
 }
 
+/// Which relay has carried a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Carrier {
+    /// The ring of its thread, to its end. What was received before it boarded, and what was left
+    /// when a side broke, may have gone by epoll.
+    Ring,
+    /// The one over epoll.
+    Epoll,
+    /// It has changed over from the ring, maybe more than once.
+    Both,
+}
+
 /// Whether a session may use the ring of its thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Rides {
@@ -82,6 +94,7 @@ const SMALL_BYTES: u64 = 8 * 1024;
 #[derive(Debug)]
 struct State {
     rides: Rides,
+    carrier: Carrier,
     to_backend: Direction,
     to_client: Direction,
     breaking: Option<Box<Breaking>>,
@@ -136,6 +149,7 @@ impl Relay {
     ) -> Self {
         let state = State {
             rides: Rides::Never,
+            carrier: Carrier::Epoll,
             to_backend,
             to_client,
             breaking: None,
@@ -274,6 +288,11 @@ impl Relay {
         matches!(self.means, Means::Ring(_))
     }
 
+    /// Which relay has carried it by now.
+    pub fn carrier(&self) -> Carrier {
+        self.state.carrier
+    }
+
     /// Lets what was delivered since `before` speak for or against the ring.
     fn note(&mut self, before: (u64, u64)) {
         let after = self.delivered();
@@ -320,6 +339,9 @@ impl Relay {
         match (client.take_out(), backend.take_out()) {
             (Ok(client), Ok(backend)) => {
                 self.means = Means::Ring(ring.board(client, backend, after));
+                if self.state.carrier == Carrier::Epoll {
+                    self.state.carrier = Carrier::Ring;
+                }
                 true
             }
             (client, backend) => {
@@ -369,6 +391,8 @@ impl Relay {
                 if let Some((side, _)) = doubts.into_iter().find(|(_, is_closed)| *is_closed) {
                     let error = io::ErrorKind::ConnectionReset.into();
                     self.start_breaking(side, Fault::Socket(error));
+                } else {
+                    self.state.carrier = Carrier::Both;
                 }
                 None
             }
@@ -519,6 +543,17 @@ impl Relay {
             if before.1 == 0 && after.1 > 0 {
                 self.state.first_byte = Stamp::now();
             }
+        }
+    }
+}
+
+impl Carrier {
+    /// The word in logs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ring => "ring",
+            Self::Epoll => "epoll",
+            Self::Both => "both",
         }
     }
 }

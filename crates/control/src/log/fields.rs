@@ -106,6 +106,7 @@ pub(super) fn each(record: &Record, field: Field<'_>) {
     field("side", side);
     field("tcp_rtt_us", sides(|figures| figures.rtt_us));
     field("retrans", sides(|figures| figures.retrans));
+    field("relay", record.relay.map_or(Value::Unknown, |relay| Value::Word(relay.as_str())));
 }
 
 fn text(text: Option<&str>) -> Value<'_> {

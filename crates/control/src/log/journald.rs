@@ -140,6 +140,7 @@ REPLUG_CODE=SD
 REPLUG_SIDE=backend
 REPLUG_TCP_RTT_US_BACKEND=95
 REPLUG_RETRANS_BACKEND=0
+REPLUG_RELAY=both
 ";
         assert_eq!(out, expected);
     }

@@ -129,7 +129,7 @@ mod tests {
              \"bytes_to_backend\":78,\"bytes_to_client\":1234567,\"duration_ms\":1204.5,\
              \"queue_ms\":null,\"connect_ms\":0.412,\"first_byte_ms\":3,\"attempts\":[],\"reason\":\"done\",\
              \"code\":\"--\",\"side\":\"client\",\"tcp_rtt_us\":{\"client\":210,\"backend\":95},\
-             \"retrans\":{\"client\":0,\"backend\":2}}",
+             \"retrans\":{\"client\":0,\"backend\":2},\"relay\":\"ring\"}",
         );
         check(
             &samples::moved(),
@@ -142,7 +142,7 @@ mod tests {
              {\"backend\":\"db.example:5432\",\"address\":\"10.0.0.4:5432\",\
              \"failure\":\"connect_timeout\",\"ms\":4999}],\"reason\":\"backend_reset\",\
              \"code\":\"SD\",\"side\":\"backend\",\"tcp_rtt_us\":{\"client\":null,\"backend\":95},\
-             \"retrans\":{\"client\":null,\"backend\":0}}",
+             \"retrans\":{\"client\":null,\"backend\":0},\"relay\":\"both\"}",
         );
         check(
             &samples::flow(),
@@ -152,7 +152,7 @@ mod tests {
              \"datagrams_to_client\":3,\"datagrams_lost\":1,\"duration_ms\":1204.5,\
              \"queue_ms\":null,\"connect_ms\":null,\"first_byte_ms\":3,\"attempts\":[],\"reason\":\"done\",\
              \"code\":\"--\",\"side\":\"replug\",\"tcp_rtt_us\":{\"client\":null,\"backend\":null},\
-             \"retrans\":{\"client\":null,\"backend\":null}}",
+             \"retrans\":{\"client\":null,\"backend\":null},\"relay\":null}",
         );
         check(
             &samples::denied(),
@@ -161,7 +161,7 @@ mod tests {
              \"bytes_to_backend\":0,\"bytes_to_client\":0,\"duration_ms\":0,\
              \"queue_ms\":null,\"connect_ms\":null,\"first_byte_ms\":null,\"attempts\":[],\"reason\":\"denied\",\
              \"code\":\"PR\",\"side\":\"replug\",\"tcp_rtt_us\":{\"client\":null,\"backend\":null},\
-             \"retrans\":{\"client\":null,\"backend\":null}}",
+             \"retrans\":{\"client\":null,\"backend\":null},\"relay\":null}",
         );
     }
 

@@ -79,7 +79,7 @@ mod tests {
             "ts=2026-07-30T11:50:25.678Z id=17 event=end listener=web client=10.0.0.9:51234 \
              backend=10.0.0.11:80 pool=web bytes_to_backend=78 bytes_to_client=1234567 \
              duration_ms=1204.5 connect_ms=0.412 first_byte_ms=3 reason=done code=-- side=client \
-             tcp_rtt_us_client=210 tcp_rtt_us_backend=95 retrans_client=0 retrans_backend=2",
+             tcp_rtt_us_client=210 tcp_rtt_us_backend=95 retrans_client=0 retrans_backend=2 relay=ring",
         );
         check(
             &samples::moved(),
@@ -88,7 +88,7 @@ mod tests {
              bytes_to_client=0 duration_ms=5000 connect_ms=5000 \
              attempts=\"10.0.0.11:80 refused 0.08ms; \
              db.example:5432 (10.0.0.4:5432) connect_timeout 4999ms\" \
-             reason=backend_reset code=SD side=backend tcp_rtt_us_backend=95 retrans_backend=0",
+             reason=backend_reset code=SD side=backend tcp_rtt_us_backend=95 retrans_backend=0 relay=both",
         );
         check(
             &samples::flow(),
@@ -103,7 +103,7 @@ mod tests {
              backend=10.0.0.11:80 pool=web route=2 sni=www.example.com alpn=h2,http/1.1 \
              bytes_to_backend=78 bytes_to_client=1234567 \
              duration_ms=1204.5 connect_ms=0.412 first_byte_ms=3 reason=done code=-- side=client \
-             tcp_rtt_us_client=210 tcp_rtt_us_backend=95 retrans_client=0 retrans_backend=2",
+             tcp_rtt_us_client=210 tcp_rtt_us_backend=95 retrans_client=0 retrans_backend=2 relay=ring",
         );
         check(
             &samples::brought(),
@@ -111,7 +111,7 @@ mod tests {
              sender=10.0.0.2:443 unique_id=c0-5 backend=10.0.0.11:80 pool=web bytes_to_backend=78 \
              bytes_to_client=1234567 duration_ms=1204.5 connect_ms=0.412 first_byte_ms=3 \
              reason=done code=-- side=client tcp_rtt_us_client=210 tcp_rtt_us_backend=95 \
-             retrans_client=0 retrans_backend=2",
+             retrans_client=0 retrans_backend=2 relay=ring",
         );
         check(
             &samples::denied(),

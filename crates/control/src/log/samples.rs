@@ -9,6 +9,7 @@ use engine::account::{
 };
 use engine::journal::Notice;
 use engine::requests::{Passage, Request};
+use relay::Carrier;
 
 use super::escape;
 
@@ -44,6 +45,7 @@ pub(super) fn plain() -> Record {
         attempts: Vec::new(),
         client_tcp: Some(TcpFigures { rtt_us: 210, retrans: 0 }),
         backend_tcp: Some(TcpFigures { rtt_us: 95, retrans: 2 }),
+        relay: Some(Carrier::Ring),
         datagrams: None,
         counts: Some(Counts { process: 4, listener: 3, pool: 2, backend: 1 }),
     }
@@ -63,6 +65,7 @@ pub(super) fn flow() -> Record {
         connect: None,
         client_tcp: None,
         backend_tcp: None,
+        relay: None,
         datagrams: Some(Datagrams { to_backend: 2, to_client: 3, lost: 1 }),
         ..plain()
     }
@@ -126,6 +129,7 @@ pub(super) fn moved() -> Record {
         ],
         client_tcp: None,
         backend_tcp: Some(TcpFigures { rtt_us: 95, retrans: 0 }),
+        relay: Some(Carrier::Both),
         ..plain()
     }
 }
@@ -146,6 +150,7 @@ pub(super) fn denied() -> Record {
         first_byte: None,
         client_tcp: None,
         backend_tcp: None,
+        relay: None,
         ..plain()
     }
 }

@@ -381,6 +381,7 @@ impl Inlet {
             attempts,
             client_tcp: None,
             backend_tcp: None,
+            relay: None,
             datagrams: Some(Datagrams { lost: 1, ..Datagrams::default() }),
             counts: wants.counts.then(|| {
                 Counts::around(event, self.shard.ceiling.sessions(), listener, pool, None)

@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use relay::Side;
+use relay::{Carrier, Side};
 use rustix::io::Errno;
 
 use wire::socks::v4::REJECTED;
@@ -71,6 +71,8 @@ pub struct Record {
     pub client_tcp: Option<TcpFigures>,
     /// The kernel's figures of the backend's connection.
     pub backend_tcp: Option<TcpFigures>,
+    /// Which relay has carried its bytes; `None` when none was to, or a flow did.
+    pub relay: Option<Carrier>,
     /// What a flow has carried; `None` for a session of streams.
     pub datagrams: Option<Datagrams>,
     /// Sessions there were around it; `None` unless some log shows them.

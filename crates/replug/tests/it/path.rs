@@ -148,6 +148,14 @@ impl Way {
             (reason, side, to_backend, to_client),
             "reason, side, bytes to backend, bytes to client"
         );
+        let relay = record.field("relay").as_str().unwrap_or_default();
+        let carried: &[&str] = match self.path {
+            // A half-closed session leaves the ring after a while.
+            Path::Ring => &["ring", "both"],
+            Path::RingAfterBulk => &["both"],
+            _ => &["epoll"],
+        };
+        assert!(carried.contains(&relay), "{:?} was carried by {relay}", self.path);
     }
 
     /// Bytes in each direction that each session begins with.

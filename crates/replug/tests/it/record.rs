@@ -19,7 +19,7 @@ fn a_json_record_has_every_field() {
     for number in ["duration_ms", "connect_ms", "first_byte_ms"] {
         assert!(record.field(number).is_number(), "{number} in {record:?}");
     }
-    for word in ["ts", "listener", "client", "backend", "pool", "reason", "side"] {
+    for word in ["ts", "listener", "client", "backend", "pool", "reason", "side", "relay"] {
         assert!(record.field(word).is_string(), "{word} in {record:?}");
     }
     for none in ["route", "sni", "alpn"] {

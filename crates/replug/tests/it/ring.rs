@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::Command;
 
-use rig::{Backend, Forwarder, Payload, Peer, Scratch};
+use rig::{Backend, Closed, Forwarder, Payload, Peer, Scratch};
 
 use crate::path::REPLUG;
 
@@ -57,6 +57,43 @@ fn a_kernel_that_refuses_any_part_of_it_is_served_by_epoll() {
 }
 
 #[test]
+fn a_record_says_which_relay_has_carried_its_session() {
+    let scratch = Scratch::new();
+    let unix = format!("unix:{}", scratch.join("listen"));
+    for (options, listen, relay) in [
+        (&["--io", "ring"][..], "127.0.0.1:0", "ring"),
+        (&["--io", "epoll"], "127.0.0.1:0", "epoll"),
+        // What the ring does not do.
+        (&["--io", "ring", "--bandwidth", "64MiB/s"], "127.0.0.1:0", "epoll"),
+        (&["--io", "ring"], &unix, "epoll"),
+    ] {
+        let backend = Backend::bind();
+        let address = backend.address().to_string();
+        let forwarder = Forwarder::start(REPLUG, &[options, &[listen, &address]].concat());
+        let client = Peer::connect(forwarder.address());
+        let server = backend.accept();
+        client.send(b"question");
+        server.expect(b"question");
+        client.half_close();
+        server.expect_fin();
+        server.close();
+        client.expect_fin();
+        assert_eq!(forwarder.record().field("relay"), relay, "{options:?} {listen}");
+    }
+}
+
+#[test]
+fn a_session_without_a_backend_was_carried_by_no_relay() {
+    let nobody = Closed::bind();
+    let target = nobody.address().to_string();
+    let forwarder = Forwarder::start(REPLUG, &["--io", "ring", "127.0.0.1:0", &target]);
+    Peer::expect_turned_away(None, forwarder.address());
+    let record = forwarder.record();
+    assert_eq!(record.reason(), "refused");
+    assert!(record.field("relay").is_null(), "{record:?}");
+}
+
+#[test]
 fn a_session_goes_back_and_forth_between_ring_and_splice() {
     let backend = Backend::bind();
     let address = backend.address().to_string();
@@ -85,6 +122,7 @@ fn a_session_goes_back_and_forth_between_ring_and_splice() {
     server.half_close();
     client.expect_fin();
     let record = forwarder.record();
+    assert_eq!(record.field("relay"), "both");
     assert_eq!((record.reason(), record.bytes_to_backend()), ("done", 4 * (3_000_000 + 800)));
     assert_eq!(record.bytes_to_client(), 4 * (3_000_000 + 800));
 }
