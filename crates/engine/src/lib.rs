@@ -134,7 +134,7 @@ impl Successor {
 impl Engine {
     /// Starts a shard for each set of listening sockets in `bound`, which must have been opened
     /// for this `config`, with what was read for it. Raises the limit of descriptors as far
-    /// as it goes. Returns when every shard accepts clients; not to be called from a task.
+    /// as it goes. Returns when every shard takes clients; not to be called from a task.
     ///
     /// # Errors
     /// When a thread cannot be started.
@@ -184,14 +184,16 @@ impl Engine {
             let port = socket::local_address(client.socket.as_fd())?.port();
             Some(SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port))
         });
-        let opened = newly_opened(&bound);
-        let (first, adopted) = engine.adoptions_of(bound, came_to, Arc::default());
-        for (index, (first, arrivals)) in first.into_iter().zip(arrivals_out).enumerate() {
+        let mut ups = Vec::new();
+        for (index, arrivals) in arrivals_out.into_iter().enumerate() {
             let (tell, adoptions) = mpsc::unbounded_channel();
+            let (is_up, up) = oneshot::channel();
+            ups.push(up);
             let start = Start {
                 index,
+                io: engine.plan.runtime.io,
                 commons: Arc::clone(&commons),
-                first,
+                is_up,
                 adoptions,
                 arrivals,
                 course: course_receiver.clone(),
@@ -204,15 +206,26 @@ impl Engine {
                 shard::run(start)
             })?);
         }
-        for adopted in adopted {
-            // Never sent, only dropped; by a shard that dies as well.
-            let _ = adopted.blocking_recv();
-        }
-        engine.tell(opened);
+        engine.open(bound, came_to, ups);
         if let Some((client, listener)) = client {
             engine.serve(client, listener, &commons)?;
         }
         Ok(engine)
+    }
+
+    /// Has all shards serve what is `bound`, as soon as all are up.
+    fn open(&mut self, bound: Bound, came_to: Option<SocketAddr>, ups: Vec<oneshot::Receiver<()>>) {
+        for up in ups {
+            // Never sent, only dropped; by a shard that dies as well.
+            let _ = up.blocking_recv();
+        }
+        let (adoptions, adopted) = self.adoptions_of(bound, came_to, Arc::default());
+        for (shard, adoption) in self.adoptions.iter().zip(adoptions) {
+            let _ = shard.send(adoption);
+        }
+        for adopted in adopted {
+            let _ = adopted.blocking_recv();
+        }
     }
 
     /// Gives the first shard a client that has come already, and takes no others.
@@ -260,20 +273,15 @@ impl Engine {
         let ends = self.plan.retire(&plan, relay::Tick::now());
         self.plan = plan;
         self.ceiling.set_max(sessions_max);
-        let opened = newly_opened(&bound);
-        let (adoptions, adopted) = self.adoptions_of(bound, None, ends.into());
+        let (adoptions, done) = self.adoptions_of(bound, None, ends.into());
         for (shard, adoption) in self.adoptions.iter().zip(adoptions) {
             // A shard that has died takes no clients; the others go on.
             let _ = shard.send(adoption);
         }
-        for adopted in adopted {
-            let _ = adopted.await;
+        for done in done {
+            // Never sent, only dropped.
+            let _ = done.await;
         }
-        self.tell(opened);
-    }
-
-    fn tell(&self, notices: Vec<Notice>) {
-        notices.into_iter().for_each(|notice| self.journal.notice(notice));
     }
 
     /// What each shard is to change for `bound` to be open, and when it has. `came_to`: where a
@@ -284,6 +292,11 @@ impl Engine {
         came_to: Option<SocketAddr>,
         ends: Arc<[relay::Tick]>,
     ) -> (Vec<Adoption>, Vec<oneshot::Receiver<()>>) {
+        for door in bound.doors.iter().filter(|door| bound.is_new(door)) {
+            let (listener, address) = (door.name.clone(), door.opening.address.clone());
+            let by_inetd = door.opening.is_of_inetd();
+            self.journal.notice(Notice::Listening { listener, address, by_inetd });
+        }
         let doors: Arc<[_]> =
             bound.doors.iter().map(|door| (door.opening.id, door.listener)).collect();
         let places = bound.doors.iter().filter_map(|door| door.opening.place);
@@ -413,16 +426,6 @@ impl Drop for Running {
     fn drop(&mut self) {
         self.0.send_modify(|shards| *shards -= 1);
     }
-}
-
-/// What is told of the doors that `bound` has opened, once they serve.
-fn newly_opened(bound: &Bound) -> Vec<Notice> {
-    let new = bound.doors.iter().filter(|door| bound.is_new(door));
-    let notice = |door: &Door| {
-        let (listener, address) = (door.name.clone(), door.opening.address.clone());
-        Notice::Listening { listener, address, by_inetd: door.opening.is_of_inetd() }
-    };
-    new.map(notice).collect()
 }
 
 /// How many sessions there may be; tells when that is fewer than was asked for.

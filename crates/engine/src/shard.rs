@@ -116,8 +116,10 @@ pub(crate) struct Shard {
 /// What a shard's thread is started with.
 pub(crate) struct Start {
     pub(crate) index: usize,
+    pub(crate) io: Io,
     pub(crate) commons: Arc<Commons>,
-    pub(crate) first: Adoption,
+    /// Dropped when the shard has all it needs, and waits for its first plan.
+    pub(crate) is_up: oneshot::Sender<()>,
     pub(crate) adoptions: mpsc::UnboundedReceiver<Adoption>,
     pub(crate) arrivals: mpsc::Receiver<Arrival>,
     pub(crate) course: watch::Receiver<Course>,
@@ -155,8 +157,8 @@ pub(crate) fn run(start: Start) -> io::Result<()> {
 
 impl Start {
     async fn run(self) {
-        let Self { index, commons, first, mut adoptions, mut arrivals, mut course } = self;
-        start_ring(first.plan.runtime.io, index, &commons.journal);
+        let Self { index, io, commons, is_up, mut adoptions, mut arrivals, mut course } = self;
+        start_ring(io, index, &commons.journal);
         let beat = Beat::new(Arc::clone(&commons.pulse), index);
         tokio::task::spawn_local(beat.answer());
         let shard = Rc::new(Shard {
@@ -179,6 +181,8 @@ impl Start {
             emptied: Notify::new(),
         });
         let mut doors = Doors::default();
+        drop(is_up);
+        let Some(first) = adoptions.recv().await else { return };
         shard.adopt(first, &mut doors);
         let sweeping = tokio::task::spawn_local(sweep(Rc::clone(&shard)));
         let posting = tokio::task::spawn_local({
