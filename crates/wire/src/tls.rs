@@ -65,18 +65,23 @@ impl Version {
             _ => return None,
         })
     }
-}
 
-/// `1.3`; `ssl3` for the one before TLS.
-impl fmt::Display for Version {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+    /// `1.3`; `ssl3` for the one before TLS.
+    pub fn as_str(self) -> &'static str {
+        match self {
             Self::Ssl30 => "ssl3",
             Self::Tls10 => "1.0",
             Self::Tls11 => "1.1",
             Self::Tls12 => "1.2",
             Self::Tls13 => "1.3",
-        })
+        }
+    }
+}
+
+/// As [`Version::as_str`].
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 

@@ -55,7 +55,8 @@ pub(super) fn request(request: &Request, field: Field<'_>) {
 
 /// Hands over each field with its name. All records have the same fields, but for
 /// `backend_address`, which only those have whose backend is a name, `sender` and `unique_id` of
-/// sessions that proxies know, and the datagrams of flows.
+/// sessions that proxies know, `tls_version` and `client_cert` of those in TLS, `user` of those whose
+/// client has signed in, and the datagrams of flows.
 pub(super) fn each(record: &Record, field: Field<'_>) {
     let time = |time: Option<Duration>| time.map_or(Value::Unknown, Value::Millis);
     let (reason, side) = match record.event {
@@ -86,8 +87,14 @@ pub(super) fn each(record: &Record, field: Field<'_>) {
     field("route", text(record.route.as_deref()));
     field("sni", text(record.spoken.sni.as_deref()));
     field("alpn", text(record.spoken.alpn.as_deref()));
+    if let Some(version) = record.spoken.tls_version {
+        field("tls_version", Value::Word(version.as_str()));
+    }
     if let Some(name) = &record.spoken.client_cert {
         field("client_cert", Value::Text(name));
+    }
+    if let Some(user) = &record.spoken.user {
+        field("user", Value::Text(user));
     }
     field("bytes_to_backend", Value::Number(record.bytes_to_backend));
     field("bytes_to_client", Value::Number(record.bytes_to_client));

@@ -190,6 +190,21 @@ mod tests {
         assert_eq!(value["attempts"][0]["backend"], *record.attempts[0].backend);
         assert_eq!(value["sni"].as_str(), record.spoken.sni.as_deref());
         assert_eq!(value["alpn"].as_str(), record.spoken.alpn.as_deref());
+        assert_eq!(value["user"].as_str(), record.spoken.user.as_deref());
+    }
+
+    #[test]
+    fn what_only_some_sessions_have_stands_there_only_if_they_have_it() {
+        let value = |record: &Record| {
+            let mut out = String::new();
+            session(&mut out, record);
+            serde_json::from_str::<serde_json::Value>(&out).expect("valid JSON")
+        };
+        assert_eq!(value(&samples::sniffed())["tls_version"], "1.2");
+        assert_eq!(value(&samples::signed_in())["user"], "alice");
+        for key in ["tls_version", "user", "client_cert", "sender"] {
+            assert!(value(&samples::plain()).get(key).is_none(), "{key}");
+        }
     }
 
     #[test]

@@ -11,6 +11,8 @@ use engine::journal::Notice;
 use engine::requests::{Passage, Request};
 use relay::Carrier;
 
+use wire::tls::Version;
+
 use super::escape;
 
 /// 2026-07-30T11:50:25.678Z, at which every session here ends, or is looked at.
@@ -74,7 +76,13 @@ pub(super) fn flow() -> Record {
 /// The same session, had its route shown in a ClientHello.
 pub(super) fn sniffed() -> Record {
     let (sni, alpn) = (Some("www.example.com".into()), Some("h2,http/1.1".into()));
-    Record { route: Some("2".into()), spoken: Spoken { sni, alpn, client_cert: None }, ..plain() }
+    let spoken = Spoken { sni, alpn, tls_version: Some(Version::Tls12), ..Spoken::default() };
+    Record { route: Some("2".into()), spoken, ..plain() }
+}
+
+/// The same session, had its client signed in.
+pub(super) fn signed_in() -> Record {
+    Record { spoken: Spoken { user: Some("alice".into()), ..Spoken::default() }, ..plain() }
 }
 
 /// The same session, had a proxy brought it.
@@ -164,7 +172,9 @@ pub(super) fn hostile() -> Record {
         spoken: Spoken {
             sni: Some(Arc::clone(&hostile)),
             alpn: Some(Arc::clone(&hostile)),
+            tls_version: None,
             client_cert: Some(Arc::clone(&hostile)),
+            user: Some(Arc::clone(&hostile)),
         },
         unique_id: Some([escape::tests::HOSTILE.as_bytes(), b"\xff\0"].concat().into()),
         backend: Some(Reached { backend: Arc::clone(&hostile), address: None }),

@@ -72,6 +72,13 @@ pub(super) fn session(out: &mut String, columns: Columns, record: &Record) {
         out.push_str("; sni ");
         escape::plain(out, sni);
     }
+    if let Some(version) = record.spoken.tls_version {
+        push(out, format_args!("; tls {version}"));
+    }
+    if let Some(user) = &record.spoken.user {
+        out.push_str("; user ");
+        escape::plain(out, user);
+    }
     for (index, attempt) in record.attempts.iter().enumerate() {
         out.push_str(if index == 0 { "; tried " } else { ", " });
         escape::plain(out, &attempt.backend);
@@ -194,7 +201,13 @@ mod tests {
             Columns { time: false, listener: false },
             &samples::sniffed(),
             "10.0.0.9:51234        -> 10.0.0.11:80               \
-             78 B out   1.2 MiB back    1.2 s  done; sni www.example.com",
+             78 B out   1.2 MiB back    1.2 s  done; sni www.example.com; tls 1.2",
+        );
+        check(
+            Columns { time: false, listener: false },
+            &samples::signed_in(),
+            "10.0.0.9:51234        -> 10.0.0.11:80               \
+             78 B out   1.2 MiB back    1.2 s  done; user alice",
         );
         check(
             Columns { time: false, listener: true },

@@ -16,6 +16,7 @@ use rustix::io::Errno;
 
 use wire::socks::v4::REJECTED;
 use wire::socks::v5::Reply;
+use wire::tls::Version;
 
 use crate::plan::{Backend, Listener, Pool};
 
@@ -111,8 +112,12 @@ pub struct Spoken {
     pub sni: Option<Arc<str>>,
     /// The protocols that it offers to speak within TLS, with commas between.
     pub alpn: Option<Arc<str>>,
+    /// The version of TLS that is spoken; the newest that it offers, where TLS does not end here.
+    pub tls_version: Option<Version>,
     /// Whom it has proven to be with a certificate.
     pub client_cert: Option<Arc<str>>,
+    /// As whom it has signed in at a listener that is a proxy.
+    pub user: Option<Arc<str>>,
 }
 
 /// The datagrams of a flow.

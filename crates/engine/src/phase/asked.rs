@@ -101,7 +101,8 @@ impl Declined {
 }
 
 /// Listens to a client until it has said where it wants to go. `bytes` came before, and were not
-/// used; what is left in them is for the backend.
+/// used; what is left in them is for the backend. `user` becomes whoever has signed in, also if
+/// nothing comes of it.
 ///
 /// # Errors
 /// How the session ends instead.
@@ -110,9 +111,10 @@ pub(crate) async fn greet(
     bytes: &mut Vec<u8>,
     hall: Hall<'_>,
     served: &Served,
+    user: &mut Option<Arc<str>>,
 ) -> Result<Asked, Declined> {
     let hearing = hall.hear(hall.listener.timeouts.sniff, bytes.len())?;
-    let mut talk = Talk { client, bytes, hearing, served };
+    let mut talk = Talk { client, bytes, hearing, served, user };
     let first = talk.hear(1, |bytes| match bytes.first() {
         Some(first) => Parse::Whole { value: *first, length: 0 },
         None => Parse::Partial,
@@ -236,6 +238,7 @@ struct Talk<'a> {
     bytes: &'a mut Vec<u8>,
     hearing: Hearing<'a>,
     served: &'a Served,
+    user: &'a mut Option<Arc<str>>,
 }
 
 impl Talk<'_> {

@@ -111,6 +111,7 @@ pub(crate) struct Introduction {
     told: Told,
     /// What the client has asked for and agreed on, as its ClientHello would tell it.
     pub(crate) hello: Option<ClientHello>,
+    tls_version: Option<Version>,
     authority: Option<Box<[u8]>>,
     alpn: Option<Box<[u8]>>,
     ssl: Option<Box<[u8]>>,
@@ -142,18 +143,18 @@ impl Introduction {
         };
         let (authority, alpn) =
             (value(Kind::AUTHORITY, TEXT_BYTES_MAX), value(Kind::ALPN, TEXT_BYTES_MAX));
-        let hello = (authority.is_some() || alpn.is_some()).then(|| {
-            let version = header.tlvs.ssl().and_then(|ssl| ssl.fields.get(Kind::SSL_VERSION));
-            ClientHello {
-                server_name: authority.and_then(names::host).map(String::into_boxed_str),
-                alpn: alpn.map(Into::into).into_iter().collect(),
-                newest: version.map_or(Version::Tls12, self::version),
-            }
+        let ssl = header.tlvs.ssl();
+        let tls_version = ssl.and_then(|ssl| ssl.fields.get(Kind::SSL_VERSION)).and_then(version);
+        let hello = (authority.is_some() || alpn.is_some()).then(|| ClientHello {
+            server_name: authority.and_then(names::host).map(String::into_boxed_str),
+            alpn: alpn.map(Into::into).into_iter().collect(),
+            newest: tls_version.unwrap_or(Version::Tls12),
         });
         Self {
             sender,
             told,
             hello,
+            tls_version,
             authority: authority.map(Into::into),
             alpn: alpn.map(Into::into),
             ssl: value(Kind::SSL, SSL_BYTES_MAX).map(Into::into),
@@ -183,18 +184,24 @@ impl Introduction {
         let text = |bytes: &Option<Box<[u8]>>| {
             bytes.as_deref().map(|bytes| String::from_utf8_lossy(bytes).into())
         };
-        Spoken { sni: text(&self.authority), alpn: text(&self.alpn), client_cert: None }
+        Spoken {
+            sni: text(&self.authority),
+            alpn: text(&self.alpn),
+            tls_version: self.tls_version,
+            ..Spoken::default()
+        }
     }
 }
 
-fn version(name: &[u8]) -> Version {
-    match name {
+fn version(name: &[u8]) -> Option<Version> {
+    Some(match name {
         b"TLSv1.3" => Version::Tls13,
+        b"TLSv1.2" => Version::Tls12,
         b"TLSv1.1" => Version::Tls11,
         b"TLSv1" | b"TLSv1.0" => Version::Tls10,
         b"SSLv3" => Version::Ssl30,
-        _ => Version::Tls12,
-    }
+        _ => return None,
+    })
 }
 
 /// Reads the header that `sender` has to send; `early` gets what comes behind it.

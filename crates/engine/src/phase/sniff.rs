@@ -161,7 +161,8 @@ fn spoken(seen: &Seen<'_>) -> Spoken {
     Spoken {
         sni: hello.server_name.as_deref().map(Arc::from),
         alpn: (!alpn.is_empty()).then(|| alpn.into()),
-        client_cert: None,
+        tls_version: Some(hello.newest),
+        ..Spoken::default()
     }
 }
 

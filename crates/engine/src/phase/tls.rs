@@ -222,14 +222,16 @@ fn agreed(client: &Socket, hello: Option<ClientHello>) -> Agreed {
     let proven = certificate.and_then(Proven::of);
     let alpn = negotiated.as_ref().and_then(|negotiated| negotiated.alpn.clone());
     let server_name = hello.and_then(|hello| hello.server_name);
-    let spoken = Spoken {
-        sni: server_name.as_deref().map(Arc::from),
-        alpn: alpn.as_deref().map(|alpn| String::from_utf8_lossy(alpn).into()),
-        client_cert: proven.as_ref().map(Proven::shown),
-    };
     let newest = match negotiated.map(|negotiated| negotiated.version) {
         Some(Version::Tls12) => wire::tls::Version::Tls12,
         Some(Version::Tls13) | None => wire::tls::Version::Tls13,
+    };
+    let spoken = Spoken {
+        sni: server_name.as_deref().map(Arc::from),
+        alpn: alpn.as_deref().map(|alpn| String::from_utf8_lossy(alpn).into()),
+        tls_version: Some(newest),
+        client_cert: proven.as_ref().map(Proven::shown),
+        user: None,
     };
     let hello = ClientHello { server_name, alpn: alpn.into_iter().collect(), newest };
     Agreed { hello, proven, spoken }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use model::proxy::server::{Destination, Hosts, Private, ProxyServer, Reach, ServedProtocol};
 use model::route::pattern::NamePattern;
@@ -14,7 +15,7 @@ use crate::socket::original::{is_local, is_own};
 pub(crate) struct Served {
     protocols: Vec<ServedProtocol>,
     /// Passwords by names; `None`: nobody has to sign in.
-    users: Option<HashMap<Box<str>, Password>>,
+    users: Option<HashMap<Arc<str>, Password>>,
     allow_to: Vec<Destination>,
     deny_to: Vec<Destination>,
     private: Private,
@@ -57,13 +58,15 @@ impl Served {
         self.users.is_some()
     }
 
-    /// Whether somebody is who they say. How long that takes depends on what they say only.
-    pub(crate) fn knows(&self, user: &[u8], password: &[u8]) -> bool {
-        let Some(users) = &self.users else { return true };
-        let known = std::str::from_utf8(user).ok().and_then(|user| users.get(user));
+    /// Whom it knows by this name, if somebody is who they say. How long that takes depends on what
+    /// they say only. Nobody, if nobody has to sign in.
+    pub(crate) fn known(&self, user: &[u8], password: &[u8]) -> Option<Arc<str>> {
+        let users = self.users.as_ref()?;
+        let known = std::str::from_utf8(user).ok().and_then(|user| users.get_key_value(user));
         // Who is not known is compared as well, with what nobody has.
-        let right = known.map_or("", Password::reveal);
-        is_same(right.as_bytes(), password) && known.is_some()
+        let right = known.map_or("", |(_, password)| password.reveal());
+        let is_right = is_same(right.as_bytes(), password);
+        known.filter(|_| is_right).map(|(user, _)| Arc::clone(user))
     }
 
     /// Whether clients may go to this host, as far as that goes by its name.
@@ -238,11 +241,12 @@ mod tests {
     #[test]
     fn users() {
         let nobody = served(&[], &[], Private::Refuse);
-        assert!(!nobody.has_users() && nobody.knows(b"x", b"y"));
+        assert!(!nobody.has_users() && nobody.known(b"x", b"y").is_none());
         let one = Credentials { user: "a".into(), password: Some(Password::new("secret")) };
         let users = vec![Spanned::default_of(Users::One(one))];
         let served = Served::new(&ProxyServer { users, ..ProxyServer::default() });
-        assert!(served.has_users() && served.knows(b"a", b"secret"));
+        assert!(served.has_users());
+        assert_eq!(served.known(b"a", b"secret").as_deref(), Some("a"));
         for (user, password) in [
             ("a", "secre"),
             ("a", "secret\0"),
@@ -252,8 +256,9 @@ mod tests {
             ("", ""),
             ("a", "Secret"),
         ] {
-            assert!(!served.knows(user.as_bytes(), password.as_bytes()), "{user} {password}");
+            let known = served.known(user.as_bytes(), password.as_bytes());
+            assert_eq!(known, None, "{user} {password}");
         }
-        assert!(!served.knows(b"\xff", b"secret"));
+        assert_eq!(served.known(b"\xff", b"secret"), None);
     }
 }

@@ -22,13 +22,18 @@ impl Session {
     /// Where the client wants to go, if the listener is a proxy. `early`: what has come of it
     /// already, and then what is left for the backend.
     pub(super) async fn greet(
-        &self,
+        &mut self,
         client: &mut Socket,
         early: &mut Vec<u8>,
     ) -> Result<Option<Box<Asked>>, Outcome> {
         let Some(served) = self.listener.proxy.as_deref() else { return Ok(None) };
         let hall = Hall { listener: &self.listener, shard: &self.shard, seat: &self.seat };
-        match asked::greet(client, early, hall, served).await {
+        let mut user = None;
+        let asked = asked::greet(client, early, hall, served, &mut user).await;
+        if user.is_some() {
+            self.trail.get_or_insert_default().spoken.user = user;
+        }
+        match asked {
             Ok(asked) => Ok(Some(Box::new(asked))),
             Err(declined) => {
                 Self::part(client, &declined.reply).await;

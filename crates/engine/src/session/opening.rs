@@ -149,9 +149,7 @@ impl Session {
         match tls::agree(client, early, self.hall(), server).await {
             Ok(None) => Ok(None),
             Ok(Some(agreed)) => {
-                if agreed.spoken != Spoken::default() {
-                    self.trail.get_or_insert_default().spoken = agreed.spoken.clone();
-                }
+                self.trail.get_or_insert_default().spoken = agreed.spoken.clone();
                 Ok(Some(agreed))
             }
             Err(Unagreed::Ended(outcome)) => Err(outcome),

@@ -152,11 +152,11 @@ fn a_client_hello_goes_by_its_host_and_its_protocols() {
     let records = records(&forwarder, 6);
     let told: Vec<_> = records
         .iter()
-        .map(|record| ["sni", "alpn", "route"].map(|name| record.field(name)))
+        .map(|record| ["sni", "alpn", "route", "tls_version"].map(|name| record.field(name)))
         .collect();
-    assert_eq!(told[1], ["www.example", "h2", "2"]);
-    assert_eq!(told[2], ["a.b.example", "h2", "3"]);
-    assert_eq!(told[4], ["www.example", "acme-tls/1", "acme"]);
+    assert_eq!(told[1], ["www.example", "h2", "2", "1.3"]);
+    assert_eq!(told[2], ["a.b.example", "h2", "3", "1.3"]);
+    assert_eq!(told[4], ["www.example", "acme-tls/1", "acme", "1.3"]);
     assert!(told[5][2].is_null(), "{told:?}");
 }
 

@@ -66,19 +66,20 @@ impl Talk<'_> {
         let served = self.served;
         let read = |bytes: &[u8]| match read_request(bytes) {
             Parse::Whole { value, length } => {
-                let signed_in = value.field("proxy-authorization").and_then(basic::read);
-                let is_known = signed_in.as_ref().map(|(user, word)| served.knows(user, word));
-                let value = match is_known {
-                    Some(false) => Wish::SignIn { is_wrong: true },
-                    None if served.has_users() => Wish::SignIn { is_wrong: false },
-                    _ => wish(&value),
+                let said = value.field("proxy-authorization").and_then(basic::read);
+                let known = said.as_ref().and_then(|(user, word)| served.known(user, word));
+                let wish = match served.has_users() && known.is_none() {
+                    true => Wish::SignIn { is_wrong: said.is_some() },
+                    false => wish(&value),
                 };
-                Parse::Whole { value, length }
+                Parse::Whole { value: (wish, known), length }
             }
             Parse::Partial => Parse::Partial,
             Parse::Foreign(_) => Parse::Foreign(Declined::bad(reply(Status::BadRequest))),
         };
-        match self.hear(HEAD_BYTES_MAX, read).await? {
+        let (wish, user) = self.hear(HEAD_BYTES_MAX, read).await?;
+        *self.user = user;
+        match wish {
             Wish::Connect(destination) => Ok((destination, Manner::Connect)),
             Wish::Forward(destination, head) => {
                 self.bytes.splice(..0, head);

@@ -74,15 +74,15 @@ impl Talk<'_> {
         let served = self.served;
         let read = |bytes: &[u8]| match v5::read_credentials(bytes) {
             Parse::Whole { value: (user, password), length } => {
-                Parse::Whole { value: served.knows(user, password), length }
+                Parse::Whole { value: served.known(user, password), length }
             }
             Parse::Partial => Parse::Partial,
             Parse::Foreign(_) => Parse::Foreign(Declined::bad(Vec::new())),
         };
-        let is_known = self.hear(MESSAGE_BYTES_MAX, read).await?;
+        *self.user = self.hear(MESSAGE_BYTES_MAX, read).await?;
         let mut verdict = Vec::new();
-        v5::write_verdict(&mut verdict, is_known);
-        if !is_known {
+        v5::write_verdict(&mut verdict, self.user.is_some());
+        if self.user.is_none() {
             self.pause().await;
             return Err(Declined::denied(verdict));
         }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rig::{Backend, BlackHole, Closed, Forwarder, Peer};
+use rig::{Backend, BlackHole, Closed, Forwarder, Peer, Record};
 
 use crate::file;
 
@@ -185,6 +185,7 @@ fn who_may_sign_in() {
     let scratch = rig::Scratch::new();
     std::fs::write(scratch.join("users"), "# ours\nbob:b:ob\n\n").expect("a new file");
     let users = format!("\"alice:pass w0rd\", \"file:{}\"", scratch.join("users"));
+    let users = format!("{users}, \"a\\u202e\\\"b:x\"");
     let gate = gate(&format!("users = [{users}], private = \"allow\""), "");
     // Nobody gets through without.
     let client = Peer::connect(gate.address());
@@ -210,7 +211,11 @@ fn who_may_sign_in() {
     }
     assert!(!backend.somebody_waits());
     // Known ones do, however they say it.
-    for right in [&b"\x01\x05alice\x09pass w0rd"[..], b"\x01\x03bob\x04b:ob"] {
+    for right in [
+        &b"\x01\x05alice\x09pass w0rd"[..],
+        b"\x01\x03bob\x04b:ob",
+        b"\x01\x06a\xe2\x80\xae\"b\x01x",
+    ] {
         let client = Peer::connect(gate.address());
         client.send(b"\x05\x02\x00\x02");
         client.expect(b"\x05\x02");
@@ -222,7 +227,19 @@ fn who_may_sign_in() {
     let client = Peer::connect(gate.address());
     client.send(connect("basic Ym9iOmI6b2I=").as_bytes());
     client.expect(CONNECTED);
-    let shown = format!("{:?} {:?}", gate.records(10), gate.messages().so_far());
+    client.reset();
+    backend.accept().expect_reset();
+    let records = gate.records(12);
+    // Who has only said so is nobody.
+    let user = |record: &Record| record.field("user").as_str().map(str::to_owned);
+    let users: Vec<_> = records.iter().filter_map(user).collect();
+    for (name, count) in [("alice", 1), ("bob", 2), ("a\u{202e}\"b", 1)] {
+        assert_eq!(users.iter().filter(|user| **user == name).count(), count, "{users:?}");
+    }
+    assert_eq!(users.len(), 4, "{users:?}");
+    let lines = gate.program().stdout().so_far().concat();
+    assert!(lines.contains(r"\u202e") && !lines.contains('\u{202e}'), "{lines}");
+    let shown = format!("{records:?} {:?}", gate.messages().so_far());
     assert!(!shown.contains("w0rd") && !shown.contains("b:ob"), "{shown}");
 }
 

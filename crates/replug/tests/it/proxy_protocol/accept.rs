@@ -252,10 +252,11 @@ fn routes_go_by_the_header() {
     let to = |port: u16, tlvs: &[(u8, &[u8])]| {
         v2_of("10.9.9.9:5", &format!("10.0.0.1:{port}"), STREAM, tlvs)
     };
+    let ssl = b"\x01\0\0\0\0\x21\0\x07TLSv1.2";
     let said: [(Vec<u8>, usize); 5] = [
         (b"PROXY TCP4 192.0.2.1 10.0.0.1 5 443\r\n".to_vec(), 1),
         (to(8443, &[]), 2),
-        (to(443, &[(AUTHORITY, b"A.example"), (ALPN, b"h2")]), 3),
+        (to(443, &[(AUTHORITY, b"A.example"), (ALPN, b"h2"), (0x20, ssl)]), 3),
         // At once: what the header tells is not waited for.
         (to(443, &[(AUTHORITY, b"b.example:443")]), 4),
         (to(443, &[(AUTHORITY, b"c.other")]), 0),
@@ -272,6 +273,7 @@ fn routes_go_by_the_header() {
         if at == 2 {
             assert_eq!(record.field("sni"), "A.example");
             assert_eq!(record.field("alpn"), "h2");
+            assert_eq!(record.field("tls_version"), "1.2");
         }
     }
 }

@@ -54,12 +54,16 @@ fn curl_is_served_in_both_versions() {
         ]));
         assert_eq!(lines, ["hello"]);
     }
+    let mut versions = Vec::new();
     for record in site.forwarder.records(2) {
         assert_eq!(record.reason(), "done");
         assert_eq!(record.field("sni"), "a.example");
         assert_eq!(record.field("alpn"), "http/1.1");
+        versions.push(record.field("tls_version").as_str().expect("a version").to_owned());
         assert_eq!(record.bytes_to_client(), HTTP.len() as u64);
     }
+    versions.sort();
+    assert_eq!(versions, ["1.2", "1.3"]);
     assert_eq!(backend.accepted(), 2);
 }
 
