@@ -12,7 +12,8 @@
 //! ```
 //!
 //! One that is encrypted may break behind the end of its stream, which its cipher has told. If
-//! the other direction had ended before, such a session has ended well.
+//! the other direction had ended before, such a session has ended well. It may also end without
+//! that, by a mere FIN ([`End::Left`]): towards the other side that is a reset.
 //!
 //! The wait for the acknowledgement matters: resetting a socket throws away
 //! what it has not sent yet, and a slow reader would lose bytes that its peer
@@ -31,6 +32,7 @@ use crate::Side;
 use crate::clock::{Stamp, Tick};
 use crate::direction::{Broken, Direction, Fault, Socketward};
 use crate::ring::{self, Landed, Ride, Why};
+use crate::sealed::Left;
 use crate::socket::Socket;
 use crate::sys::{self, TcpFigures};
 
@@ -102,6 +104,8 @@ struct State {
     /// The default until there was one.
     first_byte: Stamp,
     first_fin: Option<Side>,
+    /// Whether anything has come from the other side since.
+    was_answered: bool,
 }
 
 /// How a session ended.
@@ -118,6 +122,16 @@ pub enum End {
         by: Side,
         /// What its socket said.
         error: io::Error,
+    },
+    /// The connection of one side, which is encrypted, has ended and its stream has not: the other
+    /// peer has been, or is about to be, reset.
+    Left {
+        /// The side that left.
+        by: Side,
+        /// Whether nothing is missing, as far as that can be known: the other side had ended its
+        /// stream, this one was sent all of it, and has said nothing since; and if it is the backend,
+        /// something before.
+        was_over: bool,
     },
     /// A rewriter refuses what one side has sent; both peers have been, or are about to be, reset.
     Refused {
@@ -156,6 +170,7 @@ impl Relay {
             last_activity: Tick::now(),
             first_byte: Stamp::default(),
             first_fin: None,
+            was_answered: false,
         };
         Self { means: Means::Sockets { client, backend }, state: state.into() }
     }
@@ -186,12 +201,12 @@ impl Relay {
             if self.board() {
                 continue;
             }
-            let before = self.delivered();
+            let (before, first_fin) = (self.delivered(), self.state.first_fin);
             let polled = self.poll_directions(cx);
-            self.stamp(before);
+            self.stamp(before, first_fin);
             self.note(before);
             if polled.is_ready() || !self.may_board() {
-                return polled;
+                return polled.map(|end| self.judge(end));
             }
         }
     }
@@ -512,6 +527,10 @@ impl Relay {
         loop {
             let unacknowledged = to.unacknowledged();
             if unacknowledged == 0 || to.take_error().is_some() {
+                // It may have ended its own direction only, and be reading still.
+                if breaking.had_all && breaking.has_left() {
+                    from.close_in_order();
+                }
                 return Poll::Ready(breaking.end());
             }
             let now = Tick::now();
@@ -532,12 +551,29 @@ impl Relay {
         }
     }
 
-    fn stamp(&mut self, before: (u64, u64)) {
+    /// What is known of the end of one that has left.
+    fn judge(&self, end: End) -> End {
+        let has_spoken = |side| side == Side::Client || self.state.to_client.delivered() > 0;
+        match end {
+            End::Left { by, was_over } => {
+                let was_over = was_over && !self.state.was_answered && has_spoken(by);
+                End::Left { by, was_over }
+            }
+            End::Done { .. } | End::Reset { .. } | End::Refused { .. } => end,
+        }
+    }
+
+    fn stamp(&mut self, before: (u64, u64), first_fin: Option<Side>) {
         // Whose turn has not come yet is not idle.
         if self.state.to_backend.is_held_back() || self.state.to_client.is_held_back() {
             self.state.last_activity = Tick::now();
         }
         let after = self.delivered();
+        self.state.was_answered |= match first_fin {
+            Some(Side::Client) => after.1 != before.1,
+            Some(Side::Backend) => after.0 != before.0,
+            None => false,
+        };
         if after != before {
             self.state.last_activity = Tick::now();
             if before.1 == 0 && after.1 > 0 {
@@ -559,8 +595,19 @@ impl Carrier {
 }
 
 impl Breaking {
+    /// Whether its side has ended its connection without a word.
+    fn has_left(&self) -> bool {
+        match &self.fault {
+            Some(Fault::Socket(error)) => error.get_ref().is_some_and(|error| error.is::<Left>()),
+            Some(Fault::Refused) | None => false,
+        }
+    }
+
     fn end(&mut self) -> End {
         let by = self.side;
+        if self.has_left() {
+            return End::Left { by, was_over: self.had_all };
+        }
         match self.fault.take() {
             Some(Fault::Refused) => End::Refused { by },
             Some(Fault::Socket(error)) => End::Reset { by, error },

@@ -8,7 +8,8 @@
 //! Its stream keeps the rules of a plain one:
 //!
 //! - It ends only where the peer's cipher says so. A FIN of the wire before that is an
-//!   error: somebody has cut the stream.
+//!   error: [`Left`] between two records, where whoever has ended so may have said all; within one
+//!   it was cut.
 //! - Its own end is the cipher's, sent whole, and then the FIN.
 //! - While anything that was encrypted waits to be sent, nothing more is taken. So each
 //!   direction holds at most one buffer.
@@ -17,6 +18,7 @@
 //! At rest it holds none of the three: they are on the heap, and given back when they are empty.
 //! The bytes of the wire go through a second buffer of the thread.
 
+use std::fmt;
 use std::io;
 use std::mem;
 use std::task::{Context, Poll, ready};
@@ -50,6 +52,19 @@ pub(crate) struct Sealed {
     /// Its own end is on its way, and nothing may follow that.
     has_ended: bool,
 }
+
+/// The error of a wire that has ended between two records of the session, and the stream has not:
+/// its peer has left without a word, or somebody else has ended it.
+#[derive(Debug)]
+pub(crate) struct Left;
+
+impl fmt::Display for Left {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the connection has ended, and its stream has not")
+    }
+}
+
+impl std::error::Error for Left {}
 
 /// What is known of what the peer sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -292,7 +307,10 @@ impl Sealed {
             let held = self.unopened.len();
             let most = held + self.wanted(buffer.len());
             match ready!(self.wire.poll_receive(cx, &mut room[held..most]))? {
-                // The wire has ended, and its peer has not: it was cut.
+                // The wire has ended, and its peer has not.
+                0 if self.cipher.is_ready() && self.unopened.is_empty() => {
+                    Poll::Ready(Err(io::Error::new(io::ErrorKind::UnexpectedEof, Left)))
+                }
                 0 => Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
                 received => Poll::Ready(Ok(self.open_received(room, received, buffer))),
             }

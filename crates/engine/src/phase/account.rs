@@ -296,9 +296,10 @@ pub enum By {
 pub enum Reason {
     /// Both directions ended with a FIN; a flow was idle for its time, after an answer.
     Done,
-    /// The client reset the connection, or vanished.
+    /// The client reset the connection, or vanished; in TLS also by a FIN that leaves open whether it
+    /// had said all.
     ClientReset,
-    /// The backend reset the connection, or vanished.
+    /// The backend, likewise.
     BackendReset,
     /// No byte for the idle timeout; in a flow, and never an answer.
     Idle,

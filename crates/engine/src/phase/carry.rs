@@ -89,8 +89,13 @@ impl Outcome {
             {
                 (Reason::TlsError, By::from(*by))
             }
-            End::Reset { by: Side::Client, .. } => (Reason::ClientReset, By::Client),
-            End::Reset { by: Side::Backend, .. } => (Reason::BackendReset, By::Backend),
+            End::Left { by, was_over: true } => (Reason::Done, By::from(by.other())),
+            End::Reset { by: Side::Client, .. } | End::Left { by: Side::Client, .. } => {
+                (Reason::ClientReset, By::Client)
+            }
+            End::Reset { by: Side::Backend, .. } | End::Left { by: Side::Backend, .. } => {
+                (Reason::BackendReset, By::Backend)
+            }
             End::Refused { by: Side::Client } => (Reason::BadRequest, By::Client),
             End::Refused { by: Side::Backend } => (Reason::BadRequest, By::Backend),
         };
@@ -101,6 +106,7 @@ impl Outcome {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::ErrorKind;
     use std::time::Duration;
 
     use model::Idle;
@@ -159,6 +165,17 @@ mod tests {
         assert_eq!(backend, (Reason::BackendReset, By::Backend));
         let ours = reset(Side::Client, Errno::NOSPC);
         assert_eq!(ours, (Reason::Internal, By::Replug));
+        let left = |by, was_over| {
+            let outcome = Outcome::of(&End::Left { by, was_over });
+            (outcome.reason, outcome.by)
+        };
+        assert_eq!(left(Side::Client, true), (Reason::Done, By::Backend));
+        assert_eq!(left(Side::Client, false), (Reason::ClientReset, By::Client));
+        assert_eq!(left(Side::Backend, true), (Reason::Done, By::Client));
+        assert_eq!(left(Side::Backend, false), (Reason::BackendReset, By::Backend));
+        let cut =
+            Outcome::of(&End::Reset { by: Side::Client, error: ErrorKind::UnexpectedEof.into() });
+        assert_eq!((cut.reason, cut.by), (Reason::TlsError, By::Client));
         let refused = Outcome::of(&End::Refused { by: Side::Client });
         assert_eq!((refused.reason, refused.by), (Reason::BadRequest, By::Client));
     }

@@ -237,6 +237,89 @@ fn a_stream_that_is_cut_never_ends_with_a_fin() {
 }
 
 #[test]
+fn who_leaves_without_a_word_resets_the_other_behind_the_bytes() {
+    for_each_side(|mechanism, sides| {
+        if sides == Sides::Backend {
+            return;
+        }
+        let (end, delivered) = relayed_sealed(sides, both(mechanism), |mut client, mut backend| {
+            client.send(&bytes(20_000));
+            client.sealed().fin();
+            assert!(backend.read_until_reset() == bytes(20_000));
+            assert!(client.read_until_reset().is_empty());
+        });
+        assert!(matches!(end, End::Left { by: Side::Client, was_over: false }), "{end:?}");
+        assert_eq!(delivered.0, 20_000);
+    });
+    for (before, after, expected) in
+        [(&b"greeting"[..], &b""[..], true), (b"greeting", b"answ", false), (b"", b"", false)]
+    {
+        for sides in [Sides::Backend, Sides::Both] {
+            let (end, delivered) =
+                relayed_sealed(sides, both(Mechanism::Copy), move |mut client, mut backend| {
+                    if !before.is_empty() {
+                        backend.send(before);
+                        assert_eq!(client.read_first(before.len()), before);
+                    }
+                    client.end();
+                    assert_eq!(backend.read_all(), (Vec::new(), true));
+                    backend.send(after);
+                    backend.sealed().fin();
+                    // It would take an end for all there is.
+                    assert_eq!(client.read_until_reset(), after);
+                });
+            match end {
+                End::Left { by: Side::Backend, was_over } => assert_eq!(was_over, expected),
+                end => panic!("{end:?}"),
+            }
+            assert_eq!(delivered.1, (before.len() + after.len()) as u64);
+        }
+    }
+}
+
+#[test]
+fn who_leaves_behind_the_end_of_the_other_gets_what_is_on_its_way() {
+    const ANSWER: usize = 150_000;
+    let (client, accepted) = connection();
+    let (connected, mut backend) = connection();
+    // All of it fits into our socket, and little into that of a client that does not read.
+    socket2::SockRef::from(&accepted).set_send_buffer_size(4 * ANSWER).expect("an option");
+    socket2::SockRef::from(&client).set_recv_buffer_size(16_384).expect("an option");
+    let (told, is_sent) = std::sync::mpsc::channel();
+    let peers = thread::spawn(move || {
+        let mut client = Peer::client(client);
+        backend.write_all(&bytes(ANSWER)).expect("sends");
+        backend.shutdown(Shutdown::Write).expect("sends a FIN");
+        is_sent.recv_timeout(DEADLINE).expect("the end is on its way");
+        client.fin();
+        let (all, end) = read_all(&mut backend);
+        assert!(all.is_empty());
+        assert_eq!(end.expect_err("a reset").kind(), io::ErrorKind::ConnectionReset);
+        let (all, ended) = client.read_all();
+        assert!(all == bytes(ANSWER) && matches!(ended, Ended::Whole), "{} {ended:?}", all.len());
+    });
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let end = runtime.block_on(async {
+        let (mut client, backend) = (socket(accepted), socket(connected));
+        client.seal(Toy::server().boxed(), Vec::new());
+        client.handshake().await.expect("both agree");
+        let mut relay = Relay::new(client, backend, Direction::default(), Direction::default());
+        let end = std::future::poll_fn(|cx| {
+            let polled = relay.poll(cx);
+            if relay.state.to_client.has_ended() {
+                // Nobody listens any more when it was told before.
+                let _ = told.send(());
+            }
+            polled
+        });
+        tokio::time::timeout(2 * DEADLINE, end).await.expect("the session ends")
+    });
+    assert!(matches!(end, End::Left { by: Side::Client, was_over: true }), "{end:?}");
+    peers.join().expect("the peers see what they expect");
+}
+
+#[test]
 fn nonsense_on_the_wire_resets_both_peers_after_what_came_before() {
     let (end, _) =
         relayed_sealed(Sides::Client, both(Mechanism::Copy), |mut client, mut backend| {

@@ -63,10 +63,10 @@ fn a_notice_without_a_fin_is_an_end() {
 #[test]
 fn a_stream_that_is_cut_is_no_whole_one() {
     let backend = Backend::bind();
-    for (steps, delivered) in [
-        (&["send=question", "read=2", "fin", "all"][..], &b"question"[..]),
-        (&["send=question", "read=2", "half", "fin", "all"], b"question"),
-        (&["read=2", "fin", "all"], b""),
+    for (steps, delivered, reason) in [
+        (&["send=question", "read=2", "fin", "all"][..], &b"question"[..], "client_reset"),
+        (&["send=question", "read=2", "half", "fin", "all"], b"question", "tls_error"),
+        (&["read=2", "fin", "all"], b"", "client_reset"),
     ] {
         for version in VERSIONS {
             let site = Site::start("", "", &backend);
@@ -76,8 +76,30 @@ fn a_stream_that_is_cut_is_no_whole_one() {
             peer.expect_reset();
             assert_eq!(client.said(), ["ok", "<reset>"]);
             let record = site.forwarder.record();
-            assert_eq!((record.reason(), record.side()), ("tls_error", "client"));
+            assert_eq!((record.reason(), record.side()), (reason, "client"));
             assert_eq!(record.bytes_to_backend(), delivered.len() as u64);
+        }
+    }
+}
+
+#[test]
+fn who_leaves_behind_the_whole_answer_has_had_all() {
+    let backend = Backend::bind();
+    for (steps, reason, side) in [
+        (&["send=question", "all", "fin"][..], "done", "backend"),
+        (&["send=question", "all", "half", "fin"], "tls_error", "client"),
+    ] {
+        for version in VERSIONS {
+            let site = Site::start("", "", &backend);
+            let (client, peer) = begin(&site, &backend, &[version], steps);
+            peer.expect(b"question");
+            peer.send(b"answer");
+            peer.half_close();
+            // It cannot know that there was not to be more.
+            peer.expect_reset();
+            assert_eq!(client.said(), ["answer<end>"]);
+            let record = site.forwarder.record();
+            assert_eq!((record.reason(), record.side()), (reason, side), "{steps:?}");
         }
     }
 }

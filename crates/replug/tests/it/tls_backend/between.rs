@@ -45,16 +45,25 @@ fn curl_reaches_nginx() {
     let forwarder = between(&certificates, &format!("\"{address}\""), &tls);
     let port = forwarder.address().port();
     for version in ["1.2", "1.3"] {
-        let mut curl = curl();
-        curl.args(["--cacert", &certificates.path("ca.pem")]);
-        curl.args([&format!("--tlsv{version}"), "--tls-max", version]);
-        curl.args(["--resolve", &format!("one.example:{port}:127.0.0.1")]);
-        // nginx ends first: where clients do, it answers their notice with none.
-        curl.args(["--header", "Connection: close"]);
-        let page = Program::run(curl.arg(format!("https://one.example:{port}/")));
-        assert_eq!(page, ["one.example https"]);
+        let shared = [
+            "--cacert",
+            &certificates.path("ca.pem"),
+            &format!("--tlsv{version}"),
+            "--tls-max",
+            version,
+            "--resolve",
+            &format!("one.example:{port}:127.0.0.1"),
+        ];
+        // Where nginx does not end first, it answers the notice of its client with none.
+        for who_ends in ["close", "keep-alive"] {
+            let connection = format!("Connection: {who_ends}");
+            let url = format!("https://one.example:{port}/");
+            let mut curl = curl();
+            curl.args(shared).args(["--header", &connection]);
+            assert_eq!(Program::run(curl.arg(url)), ["one.example https"]);
+        }
     }
-    for record in forwarder.records(2) {
+    for record in forwarder.records(4) {
         assert_eq!((record.reason(), record.field("sni").as_str()), ("done", Some("one.example")));
     }
 }
