@@ -70,7 +70,7 @@ struct State {
     kernel: Kernel,
     buffers: Buffers,
     riders: Slab<Rider>,
-    errands: Slab<Errand>,
+    connects: Slab<Connecting>,
     /// Those that one side of which has sent its FIN, the oldest first.
     half_closed: VecDeque<(usize, Tick)>,
     /// What is to be done for the slot that is looked at; kept for its room.
@@ -87,13 +87,12 @@ struct Rider {
     holder: Holder,
 }
 
-/// A single thing that is done for a task.
-struct Errand {
+/// A connection on its way.
+struct Connecting {
+    socket: OwnedFd,
     /// What came of it.
     result: Option<Result<(), Errno>>,
     holder: Holder,
-    /// Kept open until it is done, even if nobody wants to know any more.
-    socket: Option<OwnedFd>,
 }
 
 /// Who wants to know how a session goes on.
@@ -169,7 +168,7 @@ impl Ring {
             kernel,
             buffers: Buffers::default(),
             riders: Slab::new(),
-            errands: Slab::new(),
+            connects: Slab::new(),
             half_closed: VecDeque::new(),
             tasks: Vec::new(),
             landed: Vec::new(),
@@ -289,8 +288,8 @@ impl State {
     fn deal_with(&mut self, completion: Completion) {
         let Completion { token, result, buffer, goes_on } = completion;
         let (key, step) = from_token(token);
-        if step == Step::Errand {
-            return self.did(key, result.map(drop));
+        if step == Step::Connect {
+            return self.connected(key, result.map(drop));
         }
         let Some(rider) = self.riders.get_mut(key) else { return };
         match step {
@@ -314,18 +313,18 @@ impl State {
             Step::Send(to) => {
                 rider.slot.sent(to, result, &mut self.buffers, &mut self.tasks);
             }
-            Step::Errand => {}
+            Step::Connect => {}
         }
         self.carry_out(key);
     }
 
-    fn did(&mut self, key: usize, result: Result<(), Errno>) {
-        let Some(errand) = self.errands.get_mut(key) else { return };
-        errand.result = Some(result);
-        match std::mem::replace(&mut errand.holder, Holder::Busy) {
+    fn connected(&mut self, key: usize, result: Result<(), Errno>) {
+        let Some(connecting) = self.connects.get_mut(key) else { return };
+        connecting.result = Some(result);
+        match std::mem::replace(&mut connecting.holder, Holder::Busy) {
             Holder::Busy => {}
             Holder::Asleep(waker) => self.landed.push(waker),
-            Holder::Gone => drop(self.errands.remove(key)),
+            Holder::Gone => drop(self.connects.remove(key)),
         }
     }
 
@@ -414,7 +413,7 @@ impl State {
 enum Step {
     Receive(Side),
     Send(Side),
-    Errand,
+    Connect,
 }
 
 /// Bits of a token that name the step.
@@ -428,7 +427,7 @@ fn token(key: usize, step: Step) -> u64 {
         Step::Receive(Side::Backend) => 1,
         Step::Send(Side::Client) => 2,
         Step::Send(Side::Backend) => 3,
-        Step::Errand => 4,
+        Step::Connect => 4,
     };
     (key as u64) << STEP_BITS | step
 }
@@ -439,7 +438,7 @@ fn from_token(token: u64) -> (usize, Step) {
         1 => Step::Receive(Side::Backend),
         2 => Step::Send(Side::Client),
         3 => Step::Send(Side::Backend),
-        _ => Step::Errand,
+        _ => Step::Connect,
     };
     (usize::try_from(token >> STEP_BITS).unwrap_or(usize::MAX), step)
 }
@@ -454,17 +453,10 @@ fn from_token(token: u64) -> (usize, Step) {
 /// When this thread has no ring: see [`is_here`].
 pub async fn connect(socket: OwnedFd, target: SockAddr) -> io::Result<Socket> {
     let ring = current().expect("the caller has asked whether there is one");
-    let operation = Operation::Connect(socket.as_raw_fd(), target);
-    let mut connecting = Waiting::begin(ring, operation, Some(socket));
-    let (result, socket) = poll_fn(|cx| connecting.poll(cx)).await;
-    let socket = socket.expect("it was kept for this");
+    let mut attempt = Attempt { key: None, ring };
+    attempt.begin(socket, target);
+    let (socket, result) = poll_fn(|cx| attempt.poll(cx)).await;
     Socket::dialled(socket, result).map_err(Into::into)
-}
-
-/// Has the ring of this thread look out for something to receive, if there is one.
-pub(crate) fn readable(socket: BorrowedFd<'_>) -> Option<Waiting> {
-    let operation = Operation::Await(socket.as_raw_fd());
-    current().map(|ring| Waiting::begin(ring, operation, None))
 }
 
 /// Whether this thread has a ring.
@@ -472,56 +464,47 @@ pub fn is_here() -> bool {
     current().is_some()
 }
 
-/// An errand, as its task has it. Dropping it calls it off.
-pub(crate) struct Waiting {
+/// A connection on its way, as its task has it.
+struct Attempt {
     ring: Ring,
     /// `None`: it is over.
     key: Option<usize>,
 }
 
-impl Waiting {
-    fn begin(ring: Ring, operation: Operation, socket: Option<OwnedFd>) -> Self {
-        let mut state = ring.0.state.borrow_mut();
-        let errand = Errand { result: None, holder: Holder::Busy, socket };
-        let key = state.errands.insert(errand);
-        state.kernel.begin(token(key, Step::Errand), operation);
-        drop(state);
-        Self { ring, key: Some(key) }
+impl Attempt {
+    fn begin(&mut self, socket: OwnedFd, target: SockAddr) {
+        let mut state = self.ring.0.state.borrow_mut();
+        let raw = socket.as_raw_fd();
+        let connecting = Connecting { socket, result: None, holder: Holder::Busy };
+        let key = state.connects.insert(connecting);
+        state.kernel.begin(token(key, Step::Connect), Operation::Connect(raw, target));
+        self.key = Some(key);
     }
 
-    /// Ready with what came of it, and with the socket that was kept; not to be polled again then.
-    pub(crate) fn poll(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<(Result<(), Errno>, Option<OwnedFd>)> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<(OwnedFd, Result<(), Errno>)> {
         let mut state = self.ring.0.state.borrow_mut();
         let Some(key) = self.key else { return Poll::Pending };
-        let errand = &mut state.errands[key];
-        let Some(result) = errand.result else {
-            errand.holder.sleep(cx);
+        let connecting = &mut state.connects[key];
+        let Some(result) = connecting.result else {
+            connecting.holder.sleep(cx);
             return Poll::Pending;
         };
         self.key = None;
-        Poll::Ready((result, state.errands.remove(key).socket))
+        let Connecting { socket, .. } = state.connects.remove(key);
+        Poll::Ready((socket, result))
     }
 }
 
-impl Drop for Waiting {
+impl Drop for Attempt {
     fn drop(&mut self) {
         let Some(key) = self.key.take() else { return };
         let mut state = self.ring.0.state.borrow_mut();
-        if state.errands[key].result.is_some() {
-            drop(state.errands.remove(key));
+        if state.connects[key].result.is_some() {
+            drop(state.connects.remove(key));
         } else {
-            state.errands[key].holder = Holder::Gone;
-            state.kernel.begin(0, Operation::Cancel(token(key, Step::Errand)));
+            state.connects[key].holder = Holder::Gone;
+            state.kernel.begin(0, Operation::Cancel(token(key, Step::Connect)));
         }
-    }
-}
-
-impl fmt::Debug for Waiting {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Waiting").field("key", &self.key).finish_non_exhaustive()
     }
 }
 

@@ -27,7 +27,6 @@ use rustix::net::Shutdown;
 use tokio::io::unix::AsyncFd;
 
 use crate::cipher::Cipher;
-use crate::ring::Waiting;
 use crate::sealed::Sealed;
 use crate::{buffer, ring, sys};
 pub(crate) use calls::{BULK_BYTES, Found};
@@ -59,8 +58,6 @@ enum State {
     Fresh(OwnedFd),
     /// Never registered; its last operation left nothing more to do.
     Tried(OwnedFd),
-    /// Never registered; the ring looks out for something to receive.
-    Awaited(OwnedFd, Waiting),
     Registered(AsyncFd<OwnedFd>),
     /// What is received and sent goes through a cipher.
     Sealed(Box<Sealed>),
@@ -110,7 +107,7 @@ impl Socket {
             return Err(self);
         }
         let socket = match mem::replace(&mut self.state, State::Changing) {
-            State::Fresh(socket) | State::Tried(socket) | State::Awaited(socket, _) => socket,
+            State::Fresh(socket) | State::Tried(socket) => socket,
             State::Registered(registered) => registered.into_inner(),
             state @ (State::Sealed(_) | State::Changing) => {
                 self.state = state;
@@ -141,9 +138,7 @@ impl Socket {
     /// The socket itself.
     pub fn descriptor(&self) -> BorrowedFd<'_> {
         match &self.state {
-            State::Fresh(socket) | State::Tried(socket) | State::Awaited(socket, _) => {
-                socket.as_fd()
-            }
+            State::Fresh(socket) | State::Tried(socket) => socket.as_fd(),
             State::Registered(registered) => registered.as_fd(),
             State::Sealed(sealed) => sealed.wire().descriptor(),
             State::Changing => unreachable!("a change of state is over before anybody looks"),
@@ -256,7 +251,7 @@ impl Socket {
             let buffer = &mut buffer[..room];
             let found = ready!(match &mut self.state {
                 State::Sealed(sealed) => sealed.poll_receive(cx, buffer),
-                _ => self.poll_hear(cx, |socket| receive_drained(socket, buffer)),
+                _ => self.poll_read(cx, |socket| receive_drained(socket, buffer)),
             })?;
             bytes.extend_from_slice(&buffer[..found]);
             Poll::Ready(Ok(found))
@@ -387,17 +382,18 @@ impl Socket {
         cx: &mut Context<'_>,
         mut read: impl FnMut(BorrowedFd<'_>) -> io::Result<Found>,
     ) -> Poll<io::Result<usize>> {
+        let is_cut = self.is_cut;
+        let mut read = |socket: BorrowedFd<'_>| match read(socket) {
+            Ok(Found::More(0)) if is_cut => Err(Errno::CONNRESET.into()),
+            result => result,
+        };
         if let Some(result) = self.first_try(&mut read) {
             return Poll::Ready(result);
         }
-        let is_cut = self.is_cut;
         let registered = self.registered()?;
         loop {
             let mut guard = ready!(registered.poll_read_ready(cx))?;
             match read(registered.as_fd()) {
-                Ok(Found::More(0)) if is_cut => {
-                    return Poll::Ready(Err(Errno::CONNRESET.into()));
-                }
                 Ok(Found::More(bytes)) => return Poll::Ready(Ok(bytes)),
                 Ok(Found::All(bytes)) => {
                     if !urgent(registered) {
@@ -410,44 +406,6 @@ impl Socket {
                     guard.clear_ready();
                 }
                 Err(error) => return Poll::Ready(Err(error)),
-            }
-        }
-    }
-
-    /// The same for somebody who listens only for a moment: as long as the socket is not registered,
-    /// the ring of this thread looks out for it, if there is one.
-    fn poll_hear(
-        &mut self,
-        cx: &mut Context<'_>,
-        mut read: impl FnMut(BorrowedFd<'_>) -> io::Result<Found>,
-    ) -> Poll<io::Result<usize>> {
-        loop {
-            match mem::replace(&mut self.state, State::Changing) {
-                State::Awaited(socket, mut waiting) => {
-                    if waiting.poll(cx).is_pending() {
-                        self.state = State::Awaited(socket, waiting);
-                        return Poll::Pending;
-                    }
-                    // Whatever came of it, a read tells.
-                    self.state = State::Fresh(socket);
-                }
-                State::Tried(socket) => match ring::readable(socket.as_fd()) {
-                    Some(waiting) => self.state = State::Awaited(socket, waiting),
-                    None => {
-                        self.state = State::Tried(socket);
-                        return self.poll_read(cx, read);
-                    }
-                },
-                State::Fresh(socket) => {
-                    self.state = State::Fresh(socket);
-                    if let Some(result) = self.first_try(&mut read) {
-                        return Poll::Ready(result);
-                    }
-                }
-                state => {
-                    self.state = state;
-                    return self.poll_read(cx, read);
-                }
             }
         }
     }
@@ -592,7 +550,6 @@ impl Socket {
             return None;
         };
         match read(socket.as_fd()) {
-            Ok(Found::More(0)) if self.is_cut => Some(Err(Errno::CONNRESET.into())),
             Ok(found) => {
                 if matches!(found, Found::All(_)) {
                     self.mark_tried();
@@ -626,7 +583,7 @@ impl Socket {
     }
 
     fn register(&mut self) -> io::Result<()> {
-        if let State::Fresh(socket) | State::Tried(socket) | State::Awaited(socket, _) =
+        if let State::Fresh(socket) | State::Tried(socket) =
             mem::replace(&mut self.state, State::Changing)
         {
             match sys::register(socket) {
@@ -650,9 +607,7 @@ impl Drop for Socket {
                 rustix::net::sockopt::set_socket_linger(self.descriptor(), Some(Duration::ZERO));
         }
         match mem::replace(&mut self.state, State::Changing) {
-            State::Fresh(socket) | State::Tried(socket) | State::Awaited(socket, _) => {
-                ring::close(socket);
-            }
+            State::Fresh(socket) | State::Tried(socket) => ring::close(socket),
             State::Registered(registered) => ring::close(registered.into_inner()),
             // Its wire is a socket as well.
             State::Sealed(_) | State::Changing => {}

@@ -20,7 +20,7 @@ fn with_ring<F: Future<Output = ()> + 'static>(work: impl FnOnce(Ring) -> F + 's
         let working = tokio::task::spawn_local(work(ring.clone()));
         timeout(PATIENCE, working).await.expect("it ends").expect("it does not panic");
         let empty = async {
-            while ring.sessions() > 0 || !ring.0.state.borrow().errands.is_empty() {
+            while ring.sessions() > 0 {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
         };
@@ -170,45 +170,5 @@ fn one_that_is_half_closed_for_long_leaves() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         assert_eq!(landing.await.unwrap().why, Some(Why::HalfClosed));
-    });
-}
-
-#[test]
-fn the_first_bytes_of_a_client_are_waited_for() {
-    with_ring(|ring| async move {
-        let errands = |ring: &Ring| ring.0.state.borrow().errands.len();
-        let (mut client, near) = connection();
-        let mut socket = Socket::blocking(near);
-        let mut heard = Vec::new();
-        for (count, word) in [&b"He"[..], b"l", b"lo"].into_iter().enumerate() {
-            let mut more = poll_fn(|cx| Poll::Ready(socket.poll_append(cx, &mut heard, 100))).await;
-            assert!(more.is_pending() && errands(&ring) == 1, "{count}");
-            client.write_all(word).await.unwrap();
-            more = Poll::Ready(poll_fn(|cx| socket.poll_append(cx, &mut heard, 100)).await);
-            assert!(matches!(more, Poll::Ready(Ok(length)) if length == word.len()), "{more:?}");
-        }
-        assert_eq!((&heard[..], errands(&ring)), (&b"Hello"[..], 0));
-        // It may leave at any moment, be it that it waits.
-        let waits = poll_fn(|cx| Poll::Ready(socket.poll_append(cx, &mut heard, 100))).await;
-        assert!(waits.is_pending());
-        let near = socket.take_out().expect("it is plain");
-        let mut socket = Socket::blocking(near);
-        client.shutdown().await.unwrap();
-        let end = poll_fn(|cx| socket.poll_append(cx, &mut heard, 100)).await;
-        assert_eq!((end.unwrap(), heard.len()), (0, 5));
-    });
-}
-
-#[test]
-fn who_waits_for_first_bytes_may_go() {
-    with_ring(|_| async move {
-        let (mut client, near) = connection();
-        let mut socket = Socket::blocking(near);
-        let mut heard = Vec::new();
-        let waits = poll_fn(|cx| Poll::Ready(socket.poll_append(cx, &mut heard, 100))).await;
-        assert!(waits.is_pending());
-        drop(socket);
-        let broken = client.read(&mut [0; 1]).await.expect_err("a socket that is dropped resets");
-        assert_eq!(broken.kind(), io::ErrorKind::ConnectionReset);
     });
 }

@@ -48,8 +48,6 @@ const PATIENCE: u64 = 2;
 pub(crate) enum Operation {
     /// Connect to this address.
     Connect(RawFd, SockAddr),
-    /// Wait until there is something to receive.
-    Await(RawFd),
     /// Receive into any buffer, again and again.
     Receive(RawFd),
     /// Send all of this.
@@ -211,9 +209,6 @@ impl Kernel {
                 let (pointer, length) = (address.as_ptr().cast(), address.len());
                 self.addresses.insert(token, address);
                 opcode::Connect::new(Fd(socket), pointer, length).build()
-            }
-            Operation::Await(socket) => {
-                opcode::PollAdd::new(Fd(socket), (libc::POLLIN | libc::POLLRDHUP) as u32).build()
             }
             Operation::Receive(socket) => opcode::RecvMulti::new(Fd(socket), GROUP).build(),
             Operation::Send(socket, part) => {
