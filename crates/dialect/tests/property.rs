@@ -25,10 +25,14 @@ mod quick;
 mod redir;
 #[path = "property/rinetd.rs"]
 mod rinetd;
+#[path = "property/shown.rs"]
+mod shown;
 #[path = "property/tcprelay.rs"]
 mod tcprelay;
 #[path = "property/tproxy.rs"]
 mod tproxy;
+#[path = "property/words.rs"]
+mod words;
 
 use dialect::native;
 use proptest::prelude::*;
