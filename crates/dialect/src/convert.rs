@@ -7,7 +7,7 @@ use std::ffi::OsString;
 
 use model::{Code, Diagnostic, Severity, SourceId, Sources};
 
-use crate::line::Line;
+use crate::line::{self, Line};
 use crate::quick::options::Id;
 use crate::quick::{self, Process, Wish, Words};
 use crate::{native, plug, proxymachine, redir, rinetd, tcprelay, tproxy};
@@ -81,7 +81,7 @@ pub fn quick(words: Words<'_>, sources: &mut Sources) -> Converted {
 }
 
 /// Converts a command line of plug. The line as text is added to `sources`.
-pub fn plug(words: plug::Words<'_>, sources: &mut Sources) -> Converted {
+pub fn plug(words: line::Words<'_>, sources: &mut Sources) -> Converted {
     let shown = Line::shown(words.program, words.args);
     let reading = plug::read(words, sources);
     let text = reading.is_sound().then(|| format!("# {shown}\n\n{}", ordered(&reading.explain())));
@@ -90,7 +90,7 @@ pub fn plug(words: plug::Words<'_>, sources: &mut Sources) -> Converted {
 
 /// Converts a command line of tproxy. The line as text is added to `sources`.
 pub fn tproxy(
-    words: tproxy::Words<'_>,
+    words: line::Words<'_>,
     sources: &mut Sources,
     surroundings: tproxy::Surroundings<'_>,
 ) -> Converted {
@@ -103,7 +103,7 @@ pub fn tproxy(
 /// Converts a command line of proxymachine. The line as text is added to `sources`. What is in the
 /// file that it names stays Ruby.
 pub fn proxymachine(
-    words: proxymachine::Words<'_>,
+    words: line::Words<'_>,
     sources: &mut Sources,
     surroundings: proxymachine::Surroundings<'_>,
 ) -> Converted {
@@ -117,7 +117,7 @@ pub fn proxymachine(
 
 /// Converts a command line of redir. The line as text is added to `sources`.
 pub fn redir(
-    words: redir::Words<'_>,
+    words: line::Words<'_>,
     sources: &mut Sources,
     around: redir::Surroundings<'_>,
 ) -> Converted {
@@ -219,13 +219,13 @@ mod tests {
     fn a_line_of_plug_becomes_a_file() {
         let args: Vec<_> = ["-P", "/run/plug.pid", "8080", "10.0.0.1"].map(OsString::from).into();
         let mut sources = Sources::default();
-        let converted = plug(plug::Words { program: "plug", args: &args }, &mut sources);
+        let converted = plug(line::Words { program: "plug", args: &args }, &mut sources);
         let text = converted.text.expect("it is sound");
         assert!(text.starts_with("# plug -P /run/plug.pid 8080 10.0.0.1\n\n# "), "{text}");
         let file = sources.add("replug.toml", text.as_str());
         let none = |_: &std::path::Path| Err(String::new());
         let again = native::read(&[file], &mut sources, &|_| None, &none);
-        let reading = plug::read(plug::Words { program: "plug", args: &args }, &mut sources);
+        let reading = plug::read(line::Words { program: "plug", args: &args }, &mut sources);
         assert_eq!(again.config, reading.config, "{text}");
     }
 

@@ -11,7 +11,7 @@ use std::os::unix::ffi::OsStrExt as _;
 
 use model::{Code, Diagnostic, Severity, Sources};
 
-use crate::line::Line;
+use crate::line::{self, Line};
 use crate::quick::Words;
 use crate::render::{Colour, render};
 use crate::{native, plug, quick, suggest, tcprelay};
@@ -62,7 +62,7 @@ impl Example {
             }
             Self::Plug(words) => {
                 let args = args(words);
-                let words = plug::Words { program: "plug", args: &args };
+                let words = line::Words { program: "plug", args: &args };
                 plug::read(words, &mut sources).diagnostics
             }
             Self::Tcprelay(text) => {

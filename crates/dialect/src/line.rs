@@ -9,12 +9,21 @@ use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::ops::Range;
 
-use model::{SourceId, Sources, Span};
+use model::{Code, Diagnostic, SourceId, Sources, Span};
 
 use crate::render::is_hidden;
 
 /// The name of the line as a source.
 const SOURCE_NAME: &str = "command line";
+
+/// A command line of an old tool.
+#[derive(Clone, Copy, Debug)]
+pub struct Words<'a> {
+    /// The program's name, for the line in which faults are shown, and for syslog.
+    pub program: &'a str,
+    /// The words behind it.
+    pub args: &'a [OsString],
+}
 
 /// One word, or a part of one, and where it is shown.
 #[derive(Clone, Copy, Debug)]
@@ -51,6 +60,22 @@ impl<'a> Word<'a> {
             true => self.span.part(range),
             false => self.span,
         }
+    }
+
+    /// The letters behind the dash, as getopt(3) reads them: each with the word that it is, and with
+    /// what stands behind it.
+    pub(crate) fn letters(self) -> impl Iterator<Item = (char, Self, Self)> {
+        self.text.char_indices().skip(1).map(move |(at, letter)| {
+            let behind = at + letter.len_utf8();
+            (letter, self.part(at..behind), self.from(behind))
+        })
+    }
+
+    /// The fault of a word that is no text.
+    pub(crate) fn not_text(self) -> Diagnostic {
+        Diagnostic::new(Code::NotText, self.span, "this word is not UTF-8")
+            .label("holds bytes that are no text")
+            .help("write it in UTF-8; file names too")
     }
 
     /// The parts between white space.

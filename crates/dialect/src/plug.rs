@@ -9,7 +9,6 @@ pub(crate) mod inet;
 mod value;
 mod words;
 
-use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr};
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -22,7 +21,7 @@ use model::{
     Sticky, Syslog, SyslogLabel, SyslogServer, Tcp, Timeouts, Verbosity, check,
 };
 
-use crate::line::{Line, Word};
+use crate::line::{Line, Word, Words};
 use crate::native;
 use value::Read;
 use words::{Flag, Item, Value};
@@ -51,15 +50,6 @@ const KEEPALIVE: Duration = Duration::from_secs(600);
 
 /// The port of a proxy that names none.
 const PROXY_PORT: u16 = 80;
-
-/// A command line.
-#[derive(Clone, Copy, Debug)]
-pub struct Words<'a> {
-    /// The program's name, for the line in which faults are shown, and for syslog.
-    pub program: &'a str,
-    /// The words behind it.
-    pub args: &'a [OsString],
-}
 
 /// What a command line says.
 #[derive(Debug)]

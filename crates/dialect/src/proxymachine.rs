@@ -6,7 +6,6 @@
 
 mod words;
 
-use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr};
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -16,7 +15,7 @@ use model::{
     LogTarget, Refusal, Script, Severity, Sources, Span, Spanned, Timeouts, check,
 };
 
-use crate::line::{Line, Word};
+use crate::line::{Line, Word, Words};
 use crate::native;
 use crate::suggest;
 use words::{Flag, Item, Value};
@@ -49,15 +48,6 @@ const CONNECT: Duration = Duration::from_secs(20);
 
 /// How long a client may be undecided.
 const SNIFF: Duration = Duration::from_secs(60);
-
-/// A command line.
-#[derive(Clone, Copy, Debug)]
-pub struct Words<'a> {
-    /// The program's name, for the line in which faults are shown.
-    pub program: &'a str,
-    /// The words behind it.
-    pub args: &'a [OsString],
-}
 
 /// What has to be asked of the machine.
 #[derive(Clone, Copy)]

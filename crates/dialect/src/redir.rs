@@ -14,7 +14,6 @@
 mod value;
 mod words;
 
-use std::ffi::OsString;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -25,7 +24,7 @@ use model::{
     Sources, Span, Spanned, Syslog, SyslogLabel, SyslogServer, Timeouts, Verbosity, check,
 };
 
-use crate::line::{Line, Word};
+use crate::line::{Line, Word, Words};
 use crate::native;
 use value::{Read, Shaped};
 use words::{Given, Id, Told};
@@ -73,15 +72,6 @@ const BUFFERS: (u32, u32) = (4_096, 8_192);
 
 /// Where nothing is kept.
 const NOWHERE: &str = "/dev/null";
-
-/// A command line.
-#[derive(Clone, Copy, Debug)]
-pub struct Words<'a> {
-    /// The program's name, for the line in which faults are shown, and for syslog.
-    pub program: &'a str,
-    /// The words behind it.
-    pub args: &'a [OsString],
-}
 
 /// What a command line is read in.
 #[derive(Clone, Copy)]

@@ -11,7 +11,6 @@
 mod value;
 mod words;
 
-use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
@@ -22,7 +21,7 @@ use model::{
     SyslogLabel, SyslogServer, Timeouts, Transparent, Url, check,
 };
 
-use crate::line::{Line, Word};
+use crate::line::{Line, Word, Words};
 use crate::native;
 use crate::term::url;
 use value::Read;
@@ -41,15 +40,6 @@ const CONNECT: Duration = Duration::from_secs(10);
 
 /// Silence after which a connection ends.
 const IDLE: Duration = Duration::from_secs(120);
-
-/// A command line.
-#[derive(Clone, Copy, Debug)]
-pub struct Words<'a> {
-    /// The program's name, for the line in which faults are shown, and for syslog.
-    pub program: &'a str,
-    /// The words behind it.
-    pub args: &'a [OsString],
-}
 
 /// What has to be asked of the machine.
 #[derive(Clone, Copy)]

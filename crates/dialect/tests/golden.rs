@@ -9,6 +9,7 @@ use std::fs;
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
 
+use dialect::line;
 use dialect::native;
 use dialect::plug;
 use dialect::proxymachine;
@@ -69,7 +70,7 @@ fn plug() {
         let line = input.lines().find(|line| !line.starts_with('#'));
         let words = split(line.expect("a case holds a command line"));
         let mut sources = Sources::default();
-        let reading = plug::read(plug::Words { program: "plug", args: &words[1..] }, &mut sources);
+        let reading = plug::read(line::Words { program: "plug", args: &words[1..] }, &mut sources);
         let told = render::render(&reading.diagnostics, &sources, Colour::Never);
         match (reading.wish, reading.is_sound()) {
             (plug::Wish::Version | plug::Wish::Help, true) => format!("{:?}\n{told}", reading.wish),
@@ -90,7 +91,7 @@ fn tproxy() {
         let line = input.lines().find(|line| !line.starts_with('#'));
         let words = split(line.expect("a case holds a command line"));
         let mut sources = Sources::default();
-        let words = tproxy::Words { program: "tproxy", args: &words[1..] };
+        let words = line::Words { program: "tproxy", args: &words[1..] };
         let reading = tproxy::read(words, &mut sources, SURROUNDINGS);
         let told = render::render(&reading.diagnostics, &sources, Colour::Never);
         match (reading.wish, reading.is_sound()) {
@@ -112,7 +113,7 @@ fn proxymachine() {
         let line = input.lines().find(|line| !line.starts_with('#'));
         let words = split(line.expect("a case holds a command line"));
         let mut sources = Sources::default();
-        let words = proxymachine::Words { program: "proxymachine", args: &words[1..] };
+        let words = line::Words { program: "proxymachine", args: &words[1..] };
         let reading = proxymachine::read(words, &mut sources, SURROUNDINGS);
         let told = render::render(&reading.diagnostics, &sources, Colour::Never);
         match (reading.wish, reading.is_sound()) {
@@ -136,7 +137,7 @@ fn redir() {
             service: &|name| (name == "http").then_some(80),
             resolve: &|name| (name == "gate").then(|| [10, 0, 0, 1].into()),
         };
-        let words = redir::Words { program: "redir", args: &words[1..] };
+        let words = line::Words { program: "redir", args: &words[1..] };
         let reading = redir::read(words, &mut sources, around);
         let told = render::render(&reading.diagnostics, &sources, Colour::Never);
         match (reading.wish, reading.failure) {

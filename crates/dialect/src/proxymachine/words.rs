@@ -75,7 +75,7 @@ pub(super) fn read<'a>(words: impl Iterator<Item = Word<'a>>) -> Vec<Item<'a>> {
     let mut items = Vec::new();
     while let Some(word) = words.next() {
         if !word.is_text {
-            items.push(Item::Fault(not_text(word)));
+            items.push(Item::Fault(word.not_text()));
         } else if word.text == "--" {
             items.extend(words.by_ref().map(Item::Other));
         } else if word.text.starts_with("--") {
@@ -95,13 +95,10 @@ fn letters<'a>(
     words: &mut impl Iterator<Item = Word<'a>>,
     items: &mut Vec<Item<'a>>,
 ) {
-    for (at, letter) in word.text.char_indices().skip(1) {
-        let behind = at + letter.len_utf8();
-        let name = word.part(at..behind);
+    for (letter, name, rest) in word.letters() {
         match LETTERS.iter().find(|(known, _)| *known == letter) {
             Some((_, Kind::Flag(flag))) => items.push(Item::Flag(*flag)),
             Some((_, Kind::Value(value))) => {
-                let rest = word.from(behind);
                 let given = if rest.text.is_empty() { words.next() } else { Some(rest) };
                 return items.push(with_value(*value, given, &format!("-{letter}"), name.span));
             }
@@ -162,7 +159,7 @@ fn long<'a>(word: Word<'a>, words: &mut impl Iterator<Item = Word<'a>>) -> Item<
 fn with_value<'a>(value: Value, given: Option<Word<'a>>, option: &str, at: Span) -> Item<'a> {
     match given {
         Some(given) if given.is_text => Item::Value(value, given),
-        Some(given) => Item::Fault(not_text(given)),
+        Some(given) => Item::Fault(given.not_text()),
         None => Item::Fault(
             Diagnostic::new(Code::Usage, at, format!("missing argument: {option}"))
                 .label("nothing stands behind it")
@@ -176,10 +173,4 @@ fn with_value<'a>(value: Value, given: Option<Word<'a>>, option: &str, at: Span)
 
 fn unknown(span: Span, message: String, label: String) -> Diagnostic {
     Diagnostic::new(Code::Usage, span, message).label(label).help("`--help` lists the options")
-}
-
-fn not_text(word: Word<'_>) -> Diagnostic {
-    Diagnostic::new(Code::NotText, word.span, "this word is not UTF-8")
-        .label("holds bytes that are no text")
-        .help("write it in UTF-8; file names too")
 }

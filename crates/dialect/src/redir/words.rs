@@ -151,7 +151,7 @@ pub(super) fn read<'a>(words: impl Iterator<Item = Word<'a>>) -> Told<'a> {
     while let Some(word) = reader.next() {
         let text = word.text;
         if !word.is_text {
-            reader.told.faults.push(not_text(word));
+            reader.told.faults.push(word.not_text());
         } else if text == "--" {
             reader.told.positional.extend(&reader.words[reader.at..]);
             break;
@@ -217,14 +217,11 @@ impl<'a> Reader<'a> {
     }
 
     fn cluster(&mut self, word: Word<'a>) {
-        for (at, letter) in word.text.char_indices().skip(1) {
-            let behind = at + letter.len_utf8();
-            let name = word.part(at..behind);
+        for (letter, name, rest) in word.letters() {
             let Some((_, id)) = LETTERS.iter().find(|(known, _)| *known == letter) else {
                 let fault = Unknown::None.diagnostic(name);
                 return self.told.faults.push(fault);
             };
-            let rest = word.from(behind);
             let joined = (!rest.text.is_empty()).then_some(rest);
             if *id == Id::Foreground && self.is_name(joined) {
                 return self.give(Id::Name, joined, name.span);
@@ -258,7 +255,7 @@ impl<'a> Reader<'a> {
             Id::Ftp => joined.or_else(|| self.next_if(is_ftp_type)),
             _ if id.takes_value() => match joined.or_else(|| self.next()) {
                 Some(value) if value.is_text => Some(value),
-                Some(value) => return self.told.faults.push(not_text(value)),
+                Some(value) => return self.told.faults.push(value.not_text()),
                 None => {
                     let fault =
                         Diagnostic::new(Code::Usage, span, "this option requires an argument");
@@ -320,10 +317,4 @@ impl Unknown {
             }
         }
     }
-}
-
-fn not_text(word: Word<'_>) -> Diagnostic {
-    Diagnostic::new(Code::NotText, word.span, "this word is not UTF-8")
-        .label("holds bytes that are no text")
-        .help("write it in UTF-8")
 }

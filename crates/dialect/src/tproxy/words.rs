@@ -65,7 +65,7 @@ pub(super) fn read<'a>(words: impl Iterator<Item = Word<'a>>) -> Vec<Item<'a>> {
     let mut items = Vec::new();
     while let Some(word) = words.next() {
         if !word.is_text {
-            items.push(Item::Fault(not_text(word)));
+            items.push(Item::Fault(word.not_text()));
         } else if word.text == "--" {
             items.extend(words.by_ref().map(positional));
         } else if word.text.starts_with("--") {
@@ -82,7 +82,7 @@ pub(super) fn read<'a>(words: impl Iterator<Item = Word<'a>>) -> Vec<Item<'a>> {
 fn positional(word: Word<'_>) -> Item<'_> {
     match word.is_text {
         true => Item::Positional(word),
-        false => Item::Fault(not_text(word)),
+        false => Item::Fault(word.not_text()),
     }
 }
 
@@ -92,9 +92,7 @@ fn cluster<'a>(
     words: &mut impl Iterator<Item = Word<'a>>,
     items: &mut Vec<Item<'a>>,
 ) {
-    for (at, letter) in word.text.char_indices().skip(1) {
-        let behind = at + letter.len_utf8();
-        let name = word.part(at..behind);
+    for (letter, name, rest) in word.letters() {
         if let Some((_, flag)) = FLAGS.iter().find(|(known, _)| *known == letter) {
             items.push(Item::Flag(*flag, name.span));
             continue;
@@ -107,11 +105,10 @@ fn cluster<'a>(
             ));
             continue;
         };
-        let rest = word.from(behind);
         let given = if rest.text.is_empty() { words.next() } else { Some(rest) };
         items.push(match given {
             Some(given) if given.is_text => Item::Value(*value, given, name.span),
-            Some(given) => Item::Fault(not_text(given)),
+            Some(given) => Item::Fault(given.not_text()),
             None => Item::Fault(missing(name, letter)),
         });
         return;
@@ -136,10 +133,4 @@ fn missing(name: Word<'_>, letter: char) -> Diagnostic {
     Diagnostic::new(Code::Usage, name.span, message)
         .label("nothing stands behind it")
         .help(format!("write the value behind `-{letter}`, in the same word or the next"))
-}
-
-fn not_text(word: Word<'_>) -> Diagnostic {
-    Diagnostic::new(Code::NotText, word.span, "this word is not UTF-8")
-        .label("holds bytes that are no text")
-        .help("write it in UTF-8; file names too")
 }

@@ -1,7 +1,8 @@
 //! Any words are read as plug's, any fault of them can be shown, and what is sound can be explained
 //! as native TOML that means the same.
 
-use dialect::plug::{self, Wish, Words};
+use dialect::line::Words;
+use dialect::plug::{self, Wish};
 use model::Sources;
 
 use crate::shown::{means, shown};

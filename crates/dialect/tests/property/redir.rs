@@ -1,9 +1,10 @@
 //! Any words are read as redir's, any fault of them can be shown, and what is sound can be explained
 //! as native TOML that means the same.
 
+use dialect::line::Words;
 use std::net::IpAddr;
 
-use dialect::redir::{self, Surroundings, Wish, Words};
+use dialect::redir::{self, Surroundings, Wish};
 use model::Sources;
 
 use crate::shown::{means, shown};

@@ -1,7 +1,8 @@
 //! Any words are read as tproxy's, any fault of them can be shown, and what is sound can be explained
 //! as native TOML that means the same.
 
-use dialect::tproxy::{self, Surroundings, Wish, Words};
+use dialect::line::Words;
+use dialect::tproxy::{self, Surroundings, Wish};
 use model::Sources;
 
 use crate::shown::{means, shown};

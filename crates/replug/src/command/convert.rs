@@ -4,8 +4,7 @@ use std::ffi::OsString;
 
 use control::Exit;
 use dialect::convert::{self, Converted, Origin};
-use dialect::line::Line;
-use dialect::plug;
+use dialect::line::{self, Line};
 use dialect::quick::Words;
 use dialect::suggest;
 use model::{Code, Diagnostic, Sources};
@@ -41,7 +40,7 @@ impl Convert {
                 convert::quick(words, &mut sources)
             }
             Ok(Origin::Plug) => {
-                let words = plug::Words { program: "plug", args: &self.args };
+                let words = line::Words { program: "plug", args: &self.args };
                 convert::plug(words, &mut sources)
             }
             Ok(Origin::Redir) => personality::redir::convert(&self.args, &mut sources),

@@ -3,13 +3,14 @@
 //! Its words are read in `dialect::plug`; here is what becomes of the process, and what it says and
 //! ends with. `docs/coming-from-plug.md` tells users what is different.
 
+use dialect::line::Words;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use control::manners::{Ask, Manners, PidfileHolds, Signals};
 use control::{Exit, Process};
-use dialect::plug::{self, Reading, USAGE, Wish, Words};
+use dialect::plug::{self, Reading, USAGE, Wish};
 use model::{Bind, Severity, Sources};
 
 use super::Call;

@@ -4,6 +4,7 @@
 //! says and ends with. The file is run unchanged by workers of Ruby.
 //! `docs/coming-from-proxymachine.md` tells users what is different.
 
+use dialect::line::Words;
 use std::ffi::OsString;
 use std::net::{IpAddr, ToSocketAddrs as _};
 use std::process::ExitCode;
@@ -12,7 +13,7 @@ use std::sync::Arc;
 use control::manners::{Ask, Manners, Signals};
 use control::{Exit, Files, Process};
 use dialect::convert::{self, Converted};
-use dialect::proxymachine::{self, NAME, Reading, Surroundings, USAGE, VERSION, Wish, Words};
+use dialect::proxymachine::{self, NAME, Reading, Surroundings, USAGE, VERSION, Wish};
 use dialect::render::{Colour, line, render};
 use model::{Severity, Sources};
 use script::load::Loader;

@@ -3,6 +3,7 @@
 //! Its words are read in `dialect::redir`; here is what becomes of the process, and what it says and
 //! ends with. `docs/coming-from-redir.md` tells users what is different.
 
+use dialect::line::Words;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io;
@@ -15,7 +16,7 @@ use std::thread::{self, JoinHandle};
 use control::manners::{Ask, Manners, Signals};
 use control::{Exit, Process};
 use dialect::convert::{self, Converted};
-use dialect::redir::{self, Failure, NAME, Reading, Surroundings, USAGE, Version, Wish, Words};
+use dialect::redir::{self, Failure, NAME, Reading, Surroundings, USAGE, Version, Wish};
 use model::{Bind, Severity, Sources};
 use rustix::fs::{FileType, fstat};
 

@@ -3,6 +3,7 @@
 //! Its words are read in `dialect::tproxy`; here is what becomes of the process, and what it says and
 //! ends with. `docs/coming-from-transproxy.md` tells users what is different.
 
+use dialect::line::Words;
 use std::ffi::OsString;
 use std::io;
 use std::net::{IpAddr, ToSocketAddrs as _};
@@ -12,7 +13,7 @@ use std::process::ExitCode;
 use control::manners::{Ask, Manners, PidfileHolds, PidfileNeed, Signals};
 use control::{Exit, Process};
 use dialect::convert::{self, Converted};
-use dialect::tproxy::{self, Reading, Surroundings, USAGE, Wish, Words};
+use dialect::tproxy::{self, Reading, Surroundings, USAGE, Wish};
 use model::{Bind, Severity, Sources};
 
 use super::Call;
