@@ -13,10 +13,12 @@ use std::time::Duration;
 
 use engine::journal::{Journal, Level, Notice};
 use model::{Diagnostic, Severity};
+use tls::acme::Lookup;
 use tls::{Held, Loaded, Renewal, Server, Surroundings, moment};
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{MissedTickBehavior, interval};
 
+use crate::acme::Acme;
 use crate::watch::Watch;
 
 /// How often dates are looked at.
@@ -29,6 +31,8 @@ pub(crate) struct Certificates {
     journal: Journal,
     told: Arc<Mutex<Told>>,
     tasks: Vec<Task>,
+    /// Those that authorities give.
+    ordered: Acme,
 }
 
 /// A task that ends with whoever started it.
@@ -41,10 +45,15 @@ impl Drop for Task {
 }
 
 impl Certificates {
-    /// Follows those of `loaded`, on the runtime this is called in.
-    pub(crate) fn follow(loaded: &Loaded, journal: &Journal) -> Self {
-        let mut followed =
-            Self { journal: journal.clone(), told: Arc::default(), tasks: Vec::new() };
+    /// Follows those of `loaded`, on the runtime this is called in; `lookup` finds the servers of
+    /// authorities.
+    pub(crate) fn follow(loaded: &Loaded, lookup: Lookup, journal: &Journal) -> Self {
+        let mut followed = Self {
+            journal: journal.clone(),
+            told: Arc::default(),
+            tasks: Vec::new(),
+            ordered: Acme::start(lookup, journal),
+        };
         followed.replace(loaded);
         followed
     }
@@ -65,6 +74,17 @@ impl Certificates {
             Task(tokio::spawn(followed.run()))
         };
         self.tasks = loaded.servers().map(task).collect();
+        self.ordered.replace(loaded);
+    }
+
+    /// What could not be ordered before may be now.
+    pub(crate) fn try_again(&self) {
+        self.ordered.try_again();
+    }
+
+    /// From now on nothing is ordered: nobody could be shown a proof any more.
+    pub(crate) fn order_no_more(&self) {
+        self.ordered.stop();
     }
 }
 
@@ -103,8 +123,9 @@ impl Followed {
             Renewal::Same => {}
             Renewal::Renewed(warnings) => {
                 let until = self.server.held().iter().map(|held| held.not_after).min();
-                let until = until.map(moment).unwrap_or_default();
-                let text = format!("{listener}: certificates read again; valid until {until} UTC");
+                let until = until.map(|until| format!("; valid until {} UTC", moment(until)));
+                let until = until.unwrap_or_default();
+                let text = format!("{listener}: certificates read again{until}");
                 self.tell(Level::Info, text);
                 for warning in &warnings {
                     self.tell(Level::Warning, format!("{listener}: {}", told(warning)));

@@ -14,6 +14,7 @@
 //!   holds for every program that is run;
 //! - `ruby`: Ruby files that decide where sessions go, and their workers;
 //! - `certificates`: those of listeners that speak TLS, read again when they change;
+//! - `certificates`, `acme`: certificates that change, and that are ordered;
 //! - `activation`: sockets that the process was started with;
 //! - `systemd`, `watchdog`: what the service manager is told;
 //! - `daemon`, `pidfile`, `privileges`, `chroot`: one option each;
@@ -22,6 +23,7 @@
 //! One runtime, on the thread that called [`run`], carries signals and names.
 //! It never touches a session: it asks the engine, which asks its shards.
 
+mod acme;
 mod activation;
 mod admin;
 mod authority;

@@ -8,6 +8,7 @@
 //! rests. Names that sessions ask for are looked up when they do ([`answers`]).
 
 use std::collections::{HashMap, HashSet};
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -112,6 +113,21 @@ impl Names {
                 task
             });
         }
+    }
+
+    /// Looks up what threads ask that may wait for it, on the runtime this is called in.
+    pub(crate) fn lookup(&self) -> tls::acme::Lookup {
+        let resolver = Arc::clone(&self.resolver);
+        let runtime = tokio::runtime::Handle::current();
+        Arc::new(move |host| {
+            let found =
+                runtime.block_on(async { timeout(LOOKUP_MAX, resolver.resolve(host)).await });
+            match found {
+                Ok(Ok(answer)) => Ok(answer.addresses),
+                Ok(Err(why)) => Err(io::Error::other(why)),
+                Err(_) => Err(io::ErrorKind::TimedOut.into()),
+            }
+        })
     }
 
     /// Answers what sessions ask from now on, if nobody does yet.

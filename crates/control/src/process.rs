@@ -162,9 +162,8 @@ fn start(config: &Config, process: &Process) -> Result<Started, Fault> {
     let pidfile = pidfile.map(|path| take_pidfile(path, process.manners)).transpose()?;
     let mut pidfile = pidfile.flatten();
     let mut sources = Sources::system();
-    if let Some(identity) = &identity {
-        hand_over(identity, &log, door.as_ref().zip(config.admin.bind.as_ref()))?;
-    }
+    let opened = (&log, &loaded, door.as_ref().zip(config.admin.bind.as_ref()));
+    hand_over(identity.as_ref(), opened)?;
     if activation::waits_for_inetd(config) {
         activation::let_go().map_err(|error| Fault::failed("cannot leave the client", &error))?;
     }
@@ -173,6 +172,7 @@ fn start(config: &Config, process: &Process) -> Result<Started, Fault> {
         let inside = |path: &Path| jail.inside(path);
         log.rename(inside);
         bound.rename_paths(inside);
+        loaded.sites().rename(inside).map_err(|store| no_store(&store))?;
         if let Some(door) = &mut door {
             door.rename(inside);
         }
@@ -223,12 +223,17 @@ fn load(config: &Config) -> Result<Loaded, Fault> {
     }
 }
 
-/// Gives what is written and listened on from now on to whom the process goes on as.
-fn hand_over(
-    identity: &Identity,
-    log: &Logs,
-    door: Option<(&Door, &Spanned<UnixName>)>,
-) -> Result<(), Fault> {
+/// What is written and listened on from now on.
+type Opened<'a> = (&'a Logs, &'a Loaded, Option<(&'a Door, &'a Spanned<UnixName>)>);
+
+/// Gives it to whom the process goes on as. Folders for certificates that are ordered are made.
+fn hand_over(identity: Option<&Identity>, (log, loaded, door): Opened<'_>) -> Result<(), Fault> {
+    let made = loaded.sites().hand_over(identity.map(Identity::ids));
+    made.map_err(|(store, error)| {
+        let what = format!("nothing can be kept in {}", store.display());
+        Fault::io(&what, &error, "name another folder: `store`")
+    })?;
+    let Some(identity) = identity else { return Ok(()) };
     let (user, group) = identity.ids();
     log.give_to(user, group).map_err(|error| {
         let what = format!("cannot give the log file to user {user}, group {group}");
@@ -241,6 +246,15 @@ fn hand_over(
         })?;
     }
     Ok(())
+}
+
+/// Behind `--chroot` there is no such folder.
+fn no_store(store: &Path) -> Fault {
+    let line = format!(
+        "--chroot leaves nothing of {}, where certificates are kept; name a folder in it: `store`",
+        store.display()
+    );
+    Fault::of(line, Exit::Configuration)
 }
 
 /// Starts the log with what is to be said first.
@@ -281,7 +295,7 @@ impl Started {
         let end = runtime.block_on(async {
             let names = Names::of(&engine, sources, log.journal());
             let authorities = Authorities::follow(engine.authorities(), log.journal());
-            let certificates = Certificates::follow(&loaded, log.journal());
+            let certificates = Certificates::follow(&loaded, names.lookup(), log.journal());
             let (tell, orders) = mpsc::channel(ORDERS_MAX);
             let desk = door.map(|door| Desk::open(door, &tell)).transpose();
             let desk = desk.map_err(|error| Fault::failed("cannot take orders", &error))?;

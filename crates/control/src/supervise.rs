@@ -92,6 +92,7 @@ impl Supervisor<'_> {
             }
         };
         self.running.engine.stop_accepting();
+        self.running.certificates.order_no_more();
         self.tell_draining(limit);
         self.drain(limit.map(|limit| Instant::now() + limit)).await
     }
@@ -108,6 +109,7 @@ impl Supervisor<'_> {
     async fn hang_up(&mut self) {
         self.running.log.reopen();
         self.running.names.resolve_again();
+        self.running.certificates.try_again();
         self.running.authorities.try_again();
         self.running.rubies.try_again();
         match self.running.files {

@@ -7,6 +7,7 @@
 //! writes a [`Config`] that reads back as the same.
 
 mod access;
+mod acme;
 mod authorize;
 mod backend_tls;
 mod bandwidth;

@@ -4,6 +4,7 @@
 //! other. All faults are returned, in the order in which they were written.
 //! Lists of ten thousand items are held against each other without trying all pairs.
 
+mod acme;
 mod backend_tls;
 mod binds;
 mod ftp;
@@ -61,6 +62,7 @@ pub fn check(config: &Config) -> Vec<Diagnostic> {
             faults.push(fault.label("no such pool"));
         }
     }
+    acme::check(config, &mut faults);
     access(&config.access, &mut faults);
     loops::check(config, &mut faults);
     let used: HashSet<&str> =

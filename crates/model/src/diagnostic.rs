@@ -121,6 +121,8 @@ codes! {
     NotYet = "E0008" Error,
     /// A `${NAME}` that is not closed, or whose variable is not set.
     Variable = "E0009" Error,
+    /// Something that this program was built without.
+    NotBuilt = "E0010" Error,
     /// Text that should be a port is not one, or is out of range.
     Port = "E0101" Error,
     /// Text that should be an address is not one.
@@ -167,6 +169,8 @@ codes! {
     Script = "E0123" Error,
     /// A certificate, a key, or a list of them that cannot be used.
     Certificate = "E0131" Error,
+    /// A folder for certificates that cannot be used.
+    Store = "E0132" Error,
     /// The digest of a public key that is not one.
     Pin = "E0130" Error,
     /// Two binds that exclude each other.

@@ -8,6 +8,7 @@
 //! - [`address`]: where to listen, where to connect, what to leave from, what clients look like;
 //! - [`unit`](mod@unit): durations, bytes and rates as a person writes them;
 //! - [`config`]: listeners, pools and limits, with their defaults;
+//! - [`acme`]: certificates that an authority gives over the network;
 //! - [`authorize`]: asking a program whether clients may come;
 //! - [`http`]: what is done with requests of HTTP;
 //! - [`proxy`]: proxies on the way to backends;
@@ -25,6 +26,7 @@
 //! Absent on purpose: files, sockets, clocks, name lookups, rendering. Nothing
 //! here can fail for a reason that is not in the text itself.
 
+pub mod acme;
 pub mod address;
 pub mod authorize;
 pub mod backend_tls;
@@ -46,6 +48,7 @@ pub mod tcp;
 pub mod tls;
 pub mod unit;
 
+pub use acme::Acme;
 pub use address::pattern::{AddressPattern, Clients};
 pub use address::source::{Interface, Source, SourceAddress};
 pub use address::{BackendAddress, Bind, HostPort, UnixName};

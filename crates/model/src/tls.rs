@@ -4,6 +4,7 @@
 
 use std::fmt;
 
+use crate::acme::Acme;
 use crate::proxy::Password;
 use crate::source::Spanned;
 use crate::starttls::StartTls;
@@ -11,9 +12,11 @@ use crate::starttls::StartTls;
 /// Clients speak TLS, which ends here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerTls {
-    /// Who the listener is: at least one, at most [`ServerTls::CERTIFICATES_MAX`]. The first is for
-    /// clients that ask for no name, or for one that nobody has.
+    /// Who the listener is: at most [`ServerTls::CERTIFICATES_MAX`], and one at least if none is
+    /// ordered. The first is for clients that ask for no name, or for one that nobody has.
     pub certificates: Vec<CertificateFiles>,
+    /// Certificates that an authority gives; `None`: there are those in files alone.
+    pub acme: Option<Spanned<Acme>>,
     /// What becomes of these clients.
     pub unknown_name: UnknownName,
     /// How clients prove who they are; `None`: they are not asked.
@@ -36,6 +39,7 @@ impl ServerTls {
     pub fn new(certificate: CertificateFiles) -> Self {
         Self {
             certificates: vec![certificate],
+            acme: None,
             unknown_name: UnknownName::default(),
             clients: None,
             alpn: Vec::new(),

@@ -2,8 +2,9 @@
 //!
 //! Names are looked up in a map: as they are, then with `*` for their first label. For one name
 //! there may be several certificates, say one on a curve and one with RSA for old clients; the
-//! first counts whose key the client can check. Whoever asks for no name, or for one that nobody
-//! has, gets the first certificate of all, unless that is refused.
+//! first counts whose key the client can check. One that an authority has given for a name goes
+//! before those in files. Whoever asks for no name, or for one that nobody has, gets the first
+//! certificate of all, those in files first, unless that is refused.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use rustls::SignatureScheme;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
+use crate::acme::Site;
 use crate::identity::Identity;
 
 /// The certificates of a listener.
@@ -21,12 +23,19 @@ pub(crate) struct Certificates {
     all: Box<[Arc<CertifiedKey>]>,
     /// By name, in lower case, which of them are for it. A wildcard is known without its `*`.
     by_name: HashMap<Box<str>, Vec<usize>>,
+    /// Names whose certificates come from elsewhere: the first is that of the first name.
+    sites: Box<[Arc<Site>]>,
+    site_by_name: HashMap<Box<str>, usize>,
     unknown_name: UnknownName,
 }
 
 impl Certificates {
-    /// Those of `identities`, of which there is one at least.
-    pub(crate) fn new(identities: &[Identity], unknown_name: UnknownName) -> Self {
+    /// Those of `identities` and of `sites`.
+    pub(crate) fn new(
+        identities: &[Identity],
+        sites: &[Arc<Site>],
+        unknown_name: UnknownName,
+    ) -> Self {
         let mut by_name = HashMap::<Box<str>, Vec<usize>>::new();
         for (index, identity) in identities.iter().enumerate() {
             for host in identity.facts.hosts() {
@@ -35,20 +44,29 @@ impl Certificates {
             }
         }
         let all = identities.iter().map(|identity| Arc::clone(&identity.certified)).collect();
-        Self { all, by_name, unknown_name }
+        let at = sites.iter().enumerate().map(|(at, site)| (site.name().into(), at));
+        Self { all, by_name, site_by_name: at.collect(), sites: sites.into(), unknown_name }
     }
 
-    fn find(&self, name: Option<&str>, schemes: &[SignatureScheme]) -> Option<&Arc<CertifiedKey>> {
+    fn find(&self, name: Option<&str>, schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        let name = name.map(str::to_ascii_lowercase);
+        let name = name.as_deref().map(|name| name.strip_suffix('.').unwrap_or(name));
+        let site = name.and_then(|name| self.site_by_name.get(name));
+        if let Some(given) = site.and_then(|at| self.sites[*at].certified()) {
+            return Some(given);
+        }
         match name.and_then(|name| self.named(name)) {
-            Some(found) => self.best(found.iter().copied(), schemes),
+            Some(found) => self.best(found.iter().copied(), schemes).cloned(),
             None if self.unknown_name == UnknownName::Refuse => None,
-            None => self.best(0..self.all.len().min(1), schemes),
+            None => {
+                let first = self.best(0..self.all.len().min(1), schemes).cloned();
+                first.or_else(|| self.sites.iter().find_map(|site| site.certified()))
+            }
         }
     }
 
+    /// By a name in lower case, without a dot at its end.
     fn named(&self, name: &str) -> Option<&[usize]> {
-        let name = name.to_ascii_lowercase();
-        let name = name.strip_suffix('.').unwrap_or(&name);
         let exact = self.by_name.get(name).filter(|_| !name.starts_with('.'));
         let found = exact.or_else(|| self.by_name.get(&name[name.find('.')?..]));
         found.map(Vec::as_slice)
@@ -69,7 +87,7 @@ impl Certificates {
 
 impl ResolvesServerCert for Certificates {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        self.find(hello.server_name(), hello.signature_schemes()).map(Arc::clone)
+        self.find(hello.server_name(), hello.signature_schemes())
     }
 }
 
@@ -90,8 +108,8 @@ mod tests {
             &["*.deep.example.com", "MIXED.example.com"],
         ];
         let identities = names.map(testing::identity);
-        let store = Certificates::new(&identities, UnknownName::First);
-        let strict = Certificates::new(&identities, UnknownName::Refuse);
+        let store = Certificates::new(&identities, &[], UnknownName::First);
+        let strict = Certificates::new(&identities, &[], UnknownName::Refuse);
         for (name, expected) in [
             (Some("first.example"), Some(0)),
             (Some("www.example.com"), Some(1)),
@@ -111,9 +129,9 @@ mod tests {
             (Some("."), None),
             (None, None),
         ] {
-            let is = |found: Option<&Arc<CertifiedKey>>, index: Option<usize>| match index {
+            let is = |found: Option<Arc<CertifiedKey>>, index: Option<usize>| match index {
                 Some(index) => {
-                    found.is_some_and(|found| Arc::ptr_eq(found, &identities[index].certified))
+                    found.is_some_and(|found| Arc::ptr_eq(&found, &identities[index].certified))
                 }
                 None => found.is_none(),
             };
@@ -126,10 +144,10 @@ mod tests {
     fn the_first_counts_that_the_client_can_check() {
         let curve = testing::identity(&["a.example"]);
         let rsa = testing::rsa_identity();
-        let store = Certificates::new(&[curve.clone(), rsa.clone()], UnknownName::First);
+        let store = Certificates::new(&[curve.clone(), rsa.clone()], &[], UnknownName::First);
         let found = |schemes: &[_]| store.find(Some("a.example"), schemes).expect("one of them");
-        assert!(Arc::ptr_eq(found(&ALL), &curve.certified));
-        assert!(Arc::ptr_eq(found(&ALL[1..]), &rsa.certified));
-        assert!(Arc::ptr_eq(found(&[]), &curve.certified));
+        assert!(Arc::ptr_eq(&found(&ALL), &curve.certified));
+        assert!(Arc::ptr_eq(&found(&ALL[1..]), &rsa.certified));
+        assert!(Arc::ptr_eq(&found(&[]), &curve.certified));
     }
 }

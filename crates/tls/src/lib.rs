@@ -8,6 +8,7 @@
 //! pool are spoken to, and how it is known who they are. [`Facts`] is what a certificate
 //! says; [`self_signed()`] makes one. [`session`] is what stands between a socket and its bytes.
 
+pub mod acme;
 mod backends;
 mod certificates;
 mod clients;
@@ -33,7 +34,7 @@ use rustls::pki_types::pem::PemObject as _;
 
 pub use backends::{Backend, Backends, Cause, Distrust};
 pub use self_signed::{NoChance, SelfSigned, self_signed};
-pub use server::{Held, Loaded, Renewal, Server, Surroundings, check};
+pub use server::{Handshake, Held, Loaded, Renewal, Server, Surroundings, check};
 pub use session::Failure;
 pub use x509::{Facts, KeyKind, Name};
 

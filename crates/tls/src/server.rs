@@ -17,6 +17,7 @@ use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
 use rustls::server::danger::ClientCertVerifier;
 
+use crate::acme::{self, Site, Sites};
 use crate::backends::Backends;
 use crate::certificates::Certificates;
 use crate::clients::{self, Boundary};
@@ -61,7 +62,27 @@ type Fingerprint = [u8; 32];
 #[derive(Debug)]
 pub struct Server {
     tls: ServerTls,
+    /// Names whose certificates come from an authority.
+    sites: Vec<Arc<Site>>,
     current: ArcSwap<Current>,
+}
+
+/// What a handshake is done with.
+#[derive(Clone, Debug)]
+pub enum Handshake {
+    /// A session comes behind it.
+    Session(Arc<ServerConfig>),
+    /// An authority wants a proof (RFC 8737), and nothing behind it.
+    Proof(Arc<ServerConfig>),
+}
+
+impl Handshake {
+    /// What rustls does it by.
+    pub fn config(self) -> Arc<ServerConfig> {
+        match self {
+            Self::Session(config) | Self::Proof(config) => config,
+        }
+    }
 }
 
 /// What has come of reading files again.
@@ -86,26 +107,28 @@ struct Current {
 }
 
 impl Server {
-    /// Reads the files of `tls`. Faults of them are put into `faults`; there is no server if one is
-    /// an error. Sessions that began with `before` can be resumed, unless something else is asked
+    /// Reads the files of `tls`, beside what `sites` are given. Faults of them are put into `faults`;
+    /// there is no server if one is an error. Sessions that began with `before` can be resumed, unless something else is asked
     /// of clients now.
     pub fn load(
         tls: &ServerTls,
+        sites: Vec<Arc<Site>>,
         around: Surroundings<'_>,
         before: Option<&Self>,
         faults: &mut Vec<Diagnostic>,
     ) -> Option<Self> {
         let before = before.map(|before| before.current.load());
         let tickets = before.as_ref().and_then(|before| before.tickets.as_ref());
-        let current = Current::load(tls, around, tickets, faults)?;
-        Some(Self { tls: tls.clone(), current: ArcSwap::from_pointee(current) })
+        let current = Current::load(tls, &sites, around, tickets, faults)?;
+        Some(Self { tls: tls.clone(), sites, current: ArcSwap::from_pointee(current) })
     }
 
     /// Reads the files again.
     pub fn renew(&self, around: Surroundings<'_>) -> Renewal {
         let mut faults = Vec::new();
         let before = self.current.load();
-        let current = Current::load(&self.tls, around, before.tickets.as_ref(), &mut faults);
+        let current =
+            Current::load(&self.tls, &self.sites, around, before.tickets.as_ref(), &mut faults);
         match current {
             None => Renewal::Refused(faults),
             Some(current) if current.fingerprint == before.fingerprint => Renewal::Same,
@@ -144,12 +167,38 @@ impl Server {
     pub fn config(&self) -> Arc<ServerConfig> {
         Arc::clone(&self.current.load().config)
     }
+
+    /// What that is done with of a client who asks for `name` and the protocols `alpn`.
+    pub fn handshake(&self, name: Option<&str>, alpn: &[Box<[u8]>]) -> Handshake {
+        let wants_proof = matches!(alpn, [one] if **one == *acme::PROTOCOL);
+        if self.sites.is_empty() || !wants_proof {
+            return Handshake::Session(self.config());
+        }
+        let is_meant = |site: &&Arc<Site>| {
+            name.is_some_and(|name| {
+                site.name().eq_ignore_ascii_case(name.strip_suffix('.').unwrap_or(name))
+            })
+        };
+        let site = self.sites.iter().find(is_meant);
+        Handshake::Proof(site.and_then(|site| site.challenge()).unwrap_or_else(acme::refusal))
+    }
+
+    /// The names whose certificates come from an authority.
+    pub fn sites(&self) -> &[Arc<Site>] {
+        &self.sites
+    }
+
+    /// Whether clients get a certificate whose own is not there yet.
+    pub fn has_certificates(&self) -> bool {
+        !self.tls.certificates.is_empty()
+    }
 }
 
 /// All that a configuration needs of TLS, read from its files.
 #[derive(Clone, Debug, Default)]
 pub struct Loaded {
     servers: HashMap<String, Arc<Server>>,
+    sites: Sites,
     backends: HashMap<String, Backends>,
     /// Of each pool that is reached through proxies, those of them that are spoken to in TLS.
     proxies: HashMap<String, Vec<Option<Backends>>>,
@@ -167,10 +216,14 @@ impl Loaded {
     ) -> Result<(Self, Vec<Diagnostic>), Vec<Diagnostic>> {
         let mut faults = Vec::new();
         let mut servers = HashMap::new();
+        let mut sites = Sites::default();
         for listener in &config.listeners {
             let Some(tls) = &listener.tls else { continue };
+            let own = tls.value.acme.as_ref();
+            let own = own.map(|acme| sites.add(acme, &before.sites, around, &mut faults));
             let before = before.server(&listener.name).map(|server| &**server);
-            let server = Server::load(&tls.value, around, before, &mut faults);
+            let own = own.unwrap_or_default();
+            let server = Server::load(&tls.value, own, around, before, &mut faults);
             servers.extend(server.map(|server| (listener.name.clone(), Arc::new(server))));
         }
         let mut backends = HashMap::new();
@@ -186,7 +239,7 @@ impl Loaded {
         }
         match faults.iter().any(|fault| fault.severity() == Severity::Error) {
             true => Err(faults),
-            false => Ok((Self { servers, backends, proxies }, faults)),
+            false => Ok((Self { servers, sites, backends, proxies }, faults)),
         }
     }
 
@@ -203,6 +256,11 @@ impl Loaded {
     /// How this listener speaks it, if it does.
     pub fn server(&self, listener: &str) -> Option<&Arc<Server>> {
         self.servers.get(listener)
+    }
+
+    /// The names whose certificates come from an authority.
+    pub fn sites(&self) -> &Sites {
+        &self.sites
     }
 
     /// All listeners that do, by name.
@@ -222,6 +280,7 @@ pub fn check(config: &Config, around: Surroundings<'_>) -> Vec<Diagnostic> {
 impl Current {
     fn load(
         tls: &ServerTls,
+        sites: &[Arc<Site>],
         around: Surroundings<'_>,
         tickets: Option<&Tickets>,
         faults: &mut Vec<Diagnostic>,
@@ -265,7 +324,7 @@ impl Current {
             return None;
         }
         let (verifier, boundary) = asked?;
-        let mut config = config(tls, provider, verifier, &identities);
+        let mut config = config(tls, provider, verifier, (&identities, sites));
         let tickets = tls.tickets.then(|| Tickets::within(boundary, tickets)).flatten();
         Tickets::put(tickets.as_ref(), &mut config);
         let mut fingerprint = [0; 32];
@@ -279,13 +338,13 @@ fn config(
     tls: &ServerTls,
     provider: Arc<rustls::crypto::CryptoProvider>,
     verifier: Arc<dyn ClientCertVerifier>,
-    identities: &[Identity],
+    (identities, sites): (&[Identity], &[Arc<Site>]),
 ) -> ServerConfig {
     let versions: &[&rustls::SupportedProtocolVersion] = match tls.min_version {
         MinVersion::Tls12 => &[&rustls::version::TLS13, &rustls::version::TLS12],
         MinVersion::Tls13 => &[&rustls::version::TLS13],
     };
-    let certificates = Arc::new(Certificates::new(identities, tls.unknown_name));
+    let certificates = Arc::new(Certificates::new(identities, sites, tls.unknown_name));
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(versions)
         .expect("the provider has suites for both versions")
@@ -353,7 +412,8 @@ mod tests {
 
     fn load(tls: &ServerTls, before: Option<&Server>) -> Server {
         let mut faults = Vec::new();
-        Server::load(tls, around(NOW), before, &mut faults).unwrap_or_else(|| panic!("{faults:?}"))
+        Server::load(tls, Vec::new(), around(NOW), before, &mut faults)
+            .unwrap_or_else(|| panic!("{faults:?}"))
     }
 
     fn boundary(server: &Server) -> String {

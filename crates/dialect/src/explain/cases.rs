@@ -58,6 +58,12 @@ cases! {
         File("[listener.web]\nbind = 8080\nto = \"10.0.0.11:80\"\n") =>
         File("[listener.web]\nbind = \"8080\"\nto = \"10.0.0.11:80\"\n");
 
+    NotBuilt:
+        "Parts that bring many other crates are left out of the program unless they are asked for when \
+         it is built. Certificates by ACME are one.",
+        Shell("cargo build --release") =>
+        Shell("cargo build --release --features acme");
+
     NotYet:
         "The key or value has a settled meaning, but this version cannot carry it out. It is \
          refused and not passed over, so that nobody relies on what does not happen.",
@@ -304,6 +310,13 @@ cases! {
          loads it too.",
         File("[listener.web]\nbind = \":8080\"\nscript = \"route\"\n") =>
         File("[listener.web]\nbind = \":8080\"\nscript = \"route.lua\"\n");
+
+    Store:
+        "Keys, certificates and the account at their authority are kept in a folder, so that a start \
+         orders nothing that is there. replug makes it (mode 0700) and writes there as the user that \
+         it runs as. It has to outlive the process: a folder in /tmp or /run does not.",
+        Shell("replug check    # with `store` in a folder of root's, as another user") =>
+        Shell("install -d -m 700 -o replug /var/lib/replug/acme");
 
     Certificate:
         "The file is there and is not what is needed: a chain of certificates in PEM with its own \

@@ -199,11 +199,21 @@ mod tests {
                 let keys: Vec<_> = schema.all().filter(|key| key.is_required).collect();
                 let keys = if keys.is_empty() { schema.all().take(1).collect() } else { keys };
                 let keys = keys.into_iter().map(|key| format!("{} = {}", key.name, another(key)));
-                format!("{{ {} }}", keys.collect::<Vec<_>>().join(", "))
+                let terms = terms(schema, key);
+                format!("{{ {terms}{} }}", keys.collect::<Vec<_>>().join(", "))
             }
             Takes::Tables(_) | Takes::OneOrMore(_) | Takes::Named(_) => {
                 panic!("{} stands at the top", key.name)
             }
+        }
+    }
+
+    /// What the usual authority wants to be said, or another one that does not.
+    fn terms(schema: &Schema, key: &Key) -> &'static str {
+        match (schema.place, key.name) {
+            ("acme", "agree_to_terms") => "directory = \"https://ca.example/dir\", ",
+            ("acme", _) => "agree_to_terms = true, ",
+            _ => "",
         }
     }
 
@@ -229,9 +239,12 @@ mod tests {
         let others = schema.all().filter(is_needed).filter(|other| !stands_for(other));
         let others: String =
             others.map(|other| format!("{} = {}, ", other.name, another(other))).collect();
+        let others = others + terms(schema, key);
         match key.name {
             "client_auth" | "crl" => others + "client_ca = \"ca.pem\", ",
-            "key" | "passphrase" if !others.contains("cert") => others + "cert = \"a.pem\", ",
+            "key" | "passphrase" if schema.key("cert").is_some() && !others.contains("cert") => {
+                others + "cert = \"a.pem\", "
+            }
             _ => others,
         }
     }

@@ -10,6 +10,7 @@ use model::{
 };
 
 use super::Reader;
+use super::acme::ACME;
 use super::keys::{self, Key, Schema, Takes};
 use super::table::{Entry, Table};
 
@@ -21,7 +22,7 @@ const ALPN_MAX: usize = 32;
 pub(super) const TLS: Schema = Schema {
     place: "tls",
     keys: &[
-        CERT.or(&["certificates"]),
+        CERT.or(&["certificates", "acme"]),
         KEY,
         PASSPHRASE,
         OCSP,
@@ -30,6 +31,11 @@ pub(super) const TLS: Schema = Schema {
             Takes::OneOrMore(&CERTIFICATE),
             "More certificates, or all of them: a client gets the one for the name that it asks for, \
              or else the first.",
+        ),
+        Key::new(
+            "acme",
+            Takes::Table(&ACME),
+            "Certificates that an authority gives over the network, and renews (ACME).",
         ),
         Key::new(
             "unknown_name",
@@ -80,7 +86,7 @@ pub(super) const TLS: Schema = Schema {
         ),
     ],
     also: &[],
-    later: &["acme"],
+    later: &[],
 };
 
 const CERTIFICATE: Schema = Schema {
@@ -134,6 +140,7 @@ impl Reader<'_> {
             tickets: self.boolean(&table, "tickets").unwrap_or(true),
             starttls: self.choice(&table, "starttls", &StartTls::NAMES, &[]),
             certificates,
+            acme: self.acme(&table),
         };
         Some(Spanned::at(tls, entry.span()))
     }
@@ -144,6 +151,7 @@ impl Reader<'_> {
         match (table.get("cert"), more) {
             (Some(_), _) => found.extend(self.certificate(table)),
             (None, Some(_)) => self.stray(table),
+            (None, None) if table.get("acme").is_some() => self.stray(table),
             (None, None) => {
                 let message = "TLS needs a certificate".to_owned();
                 let help = "name the files: `cert = \"site.pem\"` and `key = \"site.key\"`; `replug \
@@ -199,7 +207,7 @@ impl Reader<'_> {
             reader.path(&text.value, text.span)
         };
         let (key, ocsp) = (file(self, KEY), file(self, OCSP));
-        let passphrase = self.passphrase(table);
+        let passphrase = self.secret(table, PASSPHRASE.name, "the passphrase");
         let cert = file(self, CERT)?;
         Some(CertificateFiles { cert, key, passphrase, ocsp })
     }
@@ -219,25 +227,31 @@ impl Reader<'_> {
         Some(Spanned::at(path.unwrap_or_else(|| text.to_owned()), span))
     }
 
-    fn passphrase(&mut self, table: &Table<'_>) -> Option<Spanned<Secret>> {
-        let text = self.text(table, "passphrase")?;
+    /// Where `what` is, of which the configuration need not say what it is.
+    pub(super) fn secret(
+        &mut self,
+        table: &Table<'_>,
+        key: &str,
+        what: &str,
+    ) -> Option<Spanned<Secret>> {
+        let text = self.text(table, key)?;
         let secret = match Secret::parse(&text.value) {
             Some(Secret::File(path)) => Some(Secret::File(self.path(&path, text.span)?.value)),
             secret => secret,
         };
         if secret.is_none() {
-            // What was written may be the passphrase itself, so it is not repeated.
+            // What was written may be the secret itself, so it is not repeated.
             self.faults.push(
                 Diagnostic::new(
                     Code::Choice,
-                    table.get("passphrase")?.span(),
-                    "`passphrase` does not say where the passphrase is",
+                    table.get(key)?.span(),
+                    format!("`{key}` does not say where {what} is"),
                 )
                 .label("file:, env: or text:")
-                .help(
-                    "write `\"file:PATH\"` or `\"env:NAME\"`; `\"text:WORDS\"` is the passphrase \
-                         itself, for everybody who reads this file",
-                ),
+                .help(format!(
+                    "write `\"file:PATH\"` or `\"env:NAME\"`; `\"text:WORDS\"` is {what} \
+                     itself, for everybody who reads this file",
+                )),
             );
         }
         Some(Spanned::at(secret?, text.span))

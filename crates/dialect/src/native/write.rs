@@ -1,5 +1,6 @@
 //! A [`Config`] as native TOML.
 
+mod acme;
 mod backend_tls;
 
 use std::fmt::Write as _;
@@ -13,7 +14,7 @@ use model::{
     Access, AllDown, Authorize, Backend, Backlog, Bandwidth, Bind, ByteSize, CertificateFiles,
     Children, ClientAuth, Compat, Config, Delay, Ftp, FtpModes, Http, HttpRequests, Idle, Io,
     Language, Limits, Listener, Log, LogFormat, LogTarget, MinVersion, Mptcp, OnError, OnRemoved,
-    OnScriptError, Password, Pool, Protocol, Queue, Refusal, Role, Route, Runtime, Script, Secret,
+    OnScriptError, Password, Pool, Protocol, Queue, Refusal, Role, Route, Runtime, Script,
     ServerTls, Source, Spanned, Sticky, Syslog, SyslogServer, Tcp, Timeouts, TlsVersion,
     Transparent, UnknownName, Verbosity, Weight, When, WhenFull, unit,
 };
@@ -175,6 +176,7 @@ impl Writer {
             tls.certificates.iter().map(|files| self.certificate(files)).collect();
         // In a line of the first one it would be hard to see that it is.
         match &*tls.certificates {
+            [] => {}
             [one] => {
                 for (key, value) in self.certificate_keys(one) {
                     self.value(&format!("tls.{key}"), &value, false);
@@ -182,6 +184,7 @@ impl Writer {
             }
             _ => self.value("tls.certificates", &format!("[{}]", certificates.join(", ")), false),
         }
+        self.acme(tls.acme.as_ref());
         self.choice("tls.unknown_name", tls.unknown_name, &UnknownName::NAMES);
         let paths = |files: &[Spanned<String>]| list(files.iter().map(|file| file.value.clone()));
         match &tls.clients {
@@ -209,10 +212,7 @@ impl Writer {
     /// What is said of a certificate, with the key of each.
     fn certificate_keys(&self, files: &CertificateFiles) -> Vec<(&'static str, String)> {
         let path = |file: &Option<Spanned<String>>| file.as_ref().map(|file| quoted(&file.value));
-        let passphrase = files.passphrase.as_ref().map(|secret| match &secret.value {
-            Secret::Text(words) => quoted(&Secret::Text(self.hide(words)).in_full()),
-            Secret::File(_) | Secret::Variable(_) => quoted(&secret.value.in_full()),
-        });
+        let passphrase = files.passphrase.as_ref().map(|secret| self.secret(&secret.value));
         let keys = [
             ("cert", Some(quoted(&files.cert.value))),
             ("key", path(&files.key)),

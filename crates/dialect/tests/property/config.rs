@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use dialect::native;
 use dialect::render::{Colour, render};
+use model::acme::{Acme, Directory, ExternalAccount};
 use model::backend_tls::{BackendTls, Pin, ServerName, Verify};
 use model::log::{Facility, Sample, SyslogProtocol, SyslogSeverity, Tag};
 use model::proxy::server::{Destination, Private, ProxyServer, ServedProtocol, Users};
@@ -46,6 +47,14 @@ fn hide_secrets(config: &mut Config) {
     let proxies = config.pools.iter_mut().flat_map(|pool| &mut pool.via);
     for credentials in proxies.filter_map(|via| via.value.credentials.as_mut()) {
         credentials.password = credentials.password.take().map(|_| Password::new(Password::HIDDEN));
+    }
+    let servers = config.listeners.iter_mut().flat_map(|listener| &mut listener.tls);
+    let accounts =
+        servers.filter_map(|tls| tls.value.acme.as_mut()?.value.external_account.as_mut());
+    for account in accounts {
+        if let Secret::Text(words) = &mut account.key.value {
+            Password::HIDDEN.clone_into(words);
+        }
     }
     let servers = config.listeners.iter_mut().flat_map(|listener| &mut listener.tls);
     let certificates = servers.flat_map(|tls| &mut tls.value.certificates);
@@ -306,8 +315,11 @@ fn server_tls() -> impl Strategy<Value = ServerTls> {
     let secrets = ["file:/run/${X}", "env:NAME", "text:p w\"\\"];
     let secrets = secrets.map(|text| Secret::parse(text).expect("a legal secret"));
     let secret = select(secrets.to_vec()).prop_map(unwritten);
-    let certificate = (path(), option::of(path()), option::of(secret), option::of(path()))
-        .prop_map(|(cert, key, passphrase, ocsp)| CertificateFiles { cert, key, passphrase, ocsp });
+    let certificate_secret = secret.clone();
+    let certificate =
+        (path(), option::of(path()), option::of(certificate_secret), option::of(path())).prop_map(
+            |(cert, key, passphrase, ocsp)| CertificateFiles { cert, key, passphrase, ocsp },
+        );
     let need = select(ClientAuth::NAMES.map(|(_, need)| need).to_vec());
     let clients = (vec(path(), 1..3), vec(path(), 0..3), need)
         .prop_map(|(authorities, revoked, need)| ClientProof { authorities, revoked, need });
@@ -315,15 +327,49 @@ fn server_tls() -> impl Strategy<Value = ServerTls> {
     let version = select(MinVersion::NAMES.map(|(_, version)| version).to_vec());
     let alpn = vec(select(vec!["h2", "${A}\u{1}"]).prop_map(str::to_owned), 0..3);
     let rest = (unknown, version, alpn, proptest::bool::ANY, starttls());
-    (vec(certificate, 1..3), option::of(clients), rest).prop_map(
-        |(certificates, clients, (unknown_name, min_version, alpn, tickets, starttls))| ServerTls {
+    // There is one or the other.
+    let own = prop_oneof![
+        (vec(certificate.clone(), 1..3), Just(None)),
+        (vec(certificate, 0..3), acme(secret).prop_map(|acme| Some(unwritten(acme)))),
+    ];
+    (own, option::of(clients), rest).prop_map(|((certificates, acme), clients, rest)| {
+        let (unknown_name, min_version, alpn, tickets, starttls) = rest;
+        ServerTls {
             certificates,
+            acme,
             unknown_name,
             clients,
             alpn,
             min_version,
             tickets,
             starttls,
+        }
+    })
+}
+
+fn acme(secret: impl Strategy<Value = Spanned<Secret>>) -> impl Strategy<Value = Acme> {
+    let path = |text: &str| unwritten(text.to_owned());
+    let texts = |texts: [&str; 2]| subsequence(texts.map(str::to_owned).to_vec(), 0..=2);
+    let names = subsequence(vec!["www.example.org", "xn--4ca.example", "intranet"], 1..=3);
+    let urls = ["letsencrypt", "staging", "https://localhost:14000/dir?x=${C}"];
+    let directory = select(urls.map(|text| Directory::parse(text).expect("one")).to_vec());
+    let account = (select(vec!["kid-1", "${K}\""]), secret)
+        .prop_map(|(id, key)| ExternalAccount { id: id.to_owned(), key });
+    let files = subsequence(vec!["ca.pem", "/x y/${A}"], 0..=2);
+    let store = select(vec![Acme::STORE, "store", "/var/${S}"]);
+    let contacts = texts(["ops@example.org", "a+b@c.example"]);
+    let rest = (directory, files, option::of(account), store);
+    (names, contacts, proptest::bool::ANY, rest).prop_map(
+        move |(names, contacts, agrees_to_terms, (directory, files, external_account, store))| {
+            Acme {
+                names: names.into_iter().map(path).collect(),
+                contacts,
+                agrees_to_terms,
+                directory,
+                ca: files.into_iter().map(path).collect(),
+                external_account,
+                store: path(store),
+            }
         },
     )
 }

@@ -13,8 +13,8 @@ use std::sync::Arc;
 
 use relay::Socket;
 use relay::cipher::UNOPENED_MAX;
-use tls::Facts;
 use tls::session::{Failure, Version};
+use tls::{Facts, Handshake};
 use wire::protocol::{Carrier, Protocol, recognise};
 use wire::tls::{ClientHello, Foreign, read_client_hello};
 use wire::{Parse, Verdict};
@@ -81,6 +81,8 @@ pub(crate) enum Unagreed {
     Ended(Outcome),
     /// There was no handshake.
     Failed(Cause),
+    /// There was one, and no more: an authority has asked for a proof.
+    Proven(Spoken),
 }
 
 /// What was wrong with a handshake.
@@ -178,10 +180,22 @@ pub(crate) async fn agree(
         let _ = hearing.until(|cx| answer.as_mut().poll(cx)).await?;
         return Err(Cause::Http.into());
     }
-    let cipher = tls::session::accept(server.config()).map_err(Cause::Ours)?;
+    let handshake = match &hello {
+        Ok(hello) => server.handshake(hello.server_name.as_deref(), &hello.alpn),
+        Err(_) => Handshake::Session(server.config()),
+    };
+    let is_proof = matches!(handshake, Handshake::Proof(_));
+    let cipher = tls::session::accept(handshake.config()).map_err(Cause::Ours)?;
     client.seal(cipher, said);
     match hearing.until(|cx| client.poll_handshake(cx)).await? {
         None => Err(Cause::Late.into()),
+        Some(Ok(())) if is_proof => {
+            let spoken = agreed(client, hello.ok()).spoken;
+            // It has seen what it wanted to see, and may end this as it likes.
+            let mut leave = pin!(client.take_leave(&[], UNOPENED_MAX));
+            let _ = hearing.until(|cx| leave.as_mut().poll(cx)).await?;
+            Err(Unagreed::Proven(spoken))
+        }
         Some(Ok(())) => Ok(Some(agreed(client, hello.ok()))),
         Some(Err(_)) if !is_tls => Err(Cause::Foreign.into()),
         Some(Err(error)) => Err(unagreed(error)),

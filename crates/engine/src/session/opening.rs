@@ -153,6 +153,10 @@ impl Session {
                 Ok(Some(agreed))
             }
             Err(Unagreed::Ended(outcome)) => Err(outcome),
+            Err(Unagreed::Proven(spoken)) => {
+                self.trail.get_or_insert_default().spoken = spoken;
+                Err(Outcome { reason: Reason::Done, by: By::Replug })
+            }
             Err(Unagreed::Failed(cause)) => {
                 let journal = &self.shard.journal;
                 if journal.wants_notices(Level::Debug) {

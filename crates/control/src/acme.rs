@@ -1,0 +1,194 @@
+//! Certificates that are ordered from authorities, and renewed.
+//!
+//! One task goes through the names of all listeners, one order at a time: the one that is due
+//! first comes first, and when none is it sleeps. When one is due is decided in crate `tls`, by the
+//! clock on the wall; this task adds what no clock on the wall can undo: no name is tried twice
+//! within a minute, and there is a pause behind each order. A reload gives it other names and does
+//! not disturb the order that is under way.
+
+use std::collections::{HashMap, HashSet};
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::Arc;
+use std::time::Duration;
+
+use engine::journal::{Journal, Level, Notice};
+use tls::acme::{Lookup, Refused, Site, Sites};
+use tls::{Loaded, Surroundings, moment};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, timeout};
+
+/// Longest time of an order.
+const ORDER_MAX: Duration = Duration::from_secs(600);
+
+/// Pause behind each.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Shortest time from one order for a name to the next, whatever clocks and operators say.
+const AGAIN_MIN: Duration = Duration::from_secs(60);
+
+/// How often the clock on the wall is looked at: it may be set, and machines sleep.
+const LOOK_EVERY: Duration = Duration::from_secs(600);
+
+/// The task that orders. It ends when this is dropped.
+pub(crate) struct Acme {
+    sites: watch::Sender<Sites>,
+    journal: Journal,
+    /// Names of which was told that they have no certificate.
+    told: HashSet<String>,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Acme {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+impl Acme {
+    /// Orders nothing yet, on the runtime this is called in; `lookup` finds the servers of
+    /// authorities.
+    pub(crate) fn start(lookup: Lookup, journal: &Journal) -> Self {
+        let (sites, receiver) = watch::channel(Sites::default());
+        let orders =
+            Orders { sites: receiver, lookup, journal: journal.clone(), tried: HashMap::new() };
+        let task = tokio::spawn(orders.run());
+        Self { sites, journal: journal.clone(), told: HashSet::new(), task }
+    }
+
+    /// Orders for those of `loaded`, and no others any more.
+    pub(crate) fn replace(&mut self, loaded: &Loaded) {
+        self.tell_missing(loaded);
+        self.sites.send_replace(loaded.sites().clone());
+    }
+
+    /// Whatever went wrong before may have been mended.
+    pub(crate) fn try_again(&self) {
+        self.sites.send_modify(|sites| sites.all().iter().for_each(|site| site.forgive()));
+    }
+
+    /// Orders no more.
+    pub(crate) fn stop(&self) {
+        self.task.abort();
+    }
+
+    fn tell_missing(&mut self, loaded: &Loaded) {
+        for (listener, server) in loaded.servers() {
+            let missing = server.sites().iter().filter(|site| site.valid_until().is_none());
+            for site in missing {
+                let name = site.name();
+                let instead = match server.has_certificates() {
+                    true => "its clients get another one of the listener",
+                    false => "its clients are refused",
+                };
+                let text =
+                    format!("{listener}: {name} has no certificate yet; until it has, {instead}");
+                if self.told.insert(text.clone()) {
+                    self.journal.notice(Notice::Remark { level: Level::Warning, text });
+                }
+            }
+        }
+    }
+}
+
+/// What the task does.
+struct Orders {
+    sites: watch::Receiver<Sites>,
+    lookup: Lookup,
+    journal: Journal,
+    /// When names were tried last, by a clock that nobody sets.
+    tried: HashMap<String, Instant>,
+}
+
+impl Orders {
+    async fn run(mut self) {
+        loop {
+            let sites = self.sites.borrow_and_update().clone();
+            self.tried.retain(|_, at| at.elapsed() < AGAIN_MIN);
+            let now = Surroundings::of_this_process().now;
+            let waits = sites.all().iter().map(|site| (self.wait(site, now), site));
+            match waits.min_by_key(|(wait, _)| *wait) {
+                Some((Duration::ZERO, site)) => {
+                    self.order(site).await;
+                    sleep(PAUSE).await;
+                }
+                next => {
+                    let rest = next.map_or(LOOK_EVERY, |(wait, _)| wait.min(LOOK_EVERY));
+                    tokio::select! {
+                        () = sleep(rest) => {}
+                        changed = self.sites.changed() => if changed.is_err() { return },
+                    }
+                }
+            }
+        }
+    }
+
+    /// How long to wait with the order for a name; it is `now`.
+    fn wait(&self, site: &Site, now: i64) -> Duration {
+        let wait = u64::try_from(site.due(now).saturating_sub(now)).unwrap_or_default();
+        let tried = self
+            .tried
+            .get(site.name())
+            .map_or(Duration::ZERO, |at| AGAIN_MIN.saturating_sub(at.elapsed()));
+        tried.max(Duration::from_secs(wait))
+    }
+
+    async fn order(&mut self, site: &Arc<Site>) {
+        let (name, directory) = (site.name(), site.issuer().directory());
+        self.tried.insert(name.to_owned(), Instant::now());
+        let now = Surroundings::of_this_process().now;
+        let what = match site.valid_until() {
+            Some(until) => format!("a new certificate (the old one ends {} UTC)", moment(until)),
+            None => "a certificate".to_owned(),
+        };
+        self.tell(Level::Info, format!("{name}: orders {what} from {directory}"));
+        let ordered = timeout(ORDER_MAX, site.order(Arc::clone(&self.lookup), now)).await;
+        let result = ordered.unwrap_or_else(|_| {
+            let minutes = ORDER_MAX.as_secs() / 60;
+            Err(Refused::Name(format!("it took longer than {minutes} minutes")))
+        });
+        let now = Surroundings::of_this_process().now;
+        site.note(&result, now, chance());
+        let due = moment(site.due(now));
+        match (result, site.valid_until()) {
+            (Ok(()), until) => {
+                let until = until.map(moment).unwrap_or_default();
+                self.tell(
+                    Level::Info,
+                    format!(
+                        "{name}: has a new certificate, valid until {until} UTC, renewed {due} UTC"
+                    ),
+                );
+            }
+            (Err(why @ Refused::Busy), _) => {
+                self.tell(Level::Info, format!("{name}: not ordered: {why}; next look {due} UTC"));
+            }
+            (Err(why), until) => {
+                let (level, state) = match until {
+                    Some(until) if until > now => {
+                        let until = moment(until);
+                        (Level::Warning, format!("the one it has ends {until} UTC"))
+                    }
+                    Some(_) => (Level::Error, "the one it has is over".to_owned()),
+                    None => (Level::Error, "it has none".to_owned()),
+                };
+                self.tell(
+                    level,
+                    format!(
+                        "{name}: no certificate from {directory}: {why}; {state}; next try {due} UTC"
+                    ),
+                );
+            }
+        }
+    }
+
+    fn tell(&self, level: Level, text: String) {
+        self.journal.notice(Notice::Remark { level, text });
+    }
+}
+
+/// Any number.
+fn chance() -> u32 {
+    let [_, _, _, _, low @ ..] = RandomState::new().hash_one(()).to_be_bytes();
+    u32::from_be_bytes(low)
+}
