@@ -236,3 +236,22 @@ fn a_check_says_what_cannot_be_kept() {
     assert_eq!(code, Some(3), "{said}");
     assert!(said.contains("E0132") && said.contains("nothing can be kept in"), "{said}");
 }
+
+#[test]
+fn the_file_in_the_manual_is_sound() {
+    let authority = Authority::absent(Asks::Nobody);
+    fs::write(authority.path("key"), ACCOUNT_KEY).expect("a scratch file");
+    let manual = include_str!("../../../../docs/acme.md");
+    let (_, file) = manual.split_once("```toml\n").expect("a file");
+    let (file, _) = file.split_once("```").expect("its end");
+    let text = file
+        .replace("/etc/replug/intern-ca.pem", &authority.path("localhost.pem"))
+        .replace("/run/secrets/acme", &authority.path("key"))
+        .replace("/var/lib/replug/acme", &authority.store());
+    // The second one has the usual store.
+    let store = format!("store = \"{}\"\nnames = \"git", authority.store());
+    let text = text.replace("names = \"git", &store);
+    let path = authority.path("manual.toml");
+    fs::write(&path, text + "[pool.web]\nbackends = \"10.0.0.1:80\"\n").expect("a scratch file");
+    Program::run(Command::new(REPLUG).args(["check", &path]));
+}
