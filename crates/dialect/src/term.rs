@@ -11,6 +11,7 @@ pub(crate) mod clients;
 pub(crate) mod log;
 pub(crate) mod option;
 pub(crate) mod password;
+pub(crate) mod pin;
 pub(crate) mod program;
 pub(crate) mod proxy;
 pub(crate) mod source;

@@ -37,6 +37,8 @@ pub enum Verify {
         ca: Option<Spanned<String>>,
         /// If there are any, its public key has to be one of these as well.
         pins: Vec<Pin>,
+        /// Files with lists of what authorities have revoked, in PEM or DER.
+        revoked: Vec<Spanned<String>>,
     },
     /// An authority of our own knows it, under whatever name.
     Authority {
@@ -44,6 +46,8 @@ pub enum Verify {
         ca: Spanned<String>,
         /// As in [`Verify::Full`].
         pins: Vec<Pin>,
+        /// As in [`Verify::Full`].
+        revoked: Vec<Spanned<String>>,
     },
     /// Its public key is one of these, at least one; whatever else its certificate says.
     Pins(Vec<Pin>),
@@ -53,7 +57,7 @@ pub enum Verify {
 
 impl Default for Verify {
     fn default() -> Self {
-        Self::Full { ca: None, pins: Vec::new() }
+        Self::Full { ca: None, pins: Vec::new(), revoked: Vec::new() }
     }
 }
 
@@ -76,6 +80,24 @@ impl Verify {
             Self::Authority { ca, .. } => Some(ca),
             Self::Pins(_) | Self::None => None,
         }
+    }
+
+    /// The files with lists of revoked certificates.
+    pub fn revoked(&self) -> &[Spanned<String>] {
+        match self {
+            Self::Full { revoked, .. } | Self::Authority { revoked, .. } => revoked,
+            Self::Pins(_) | Self::None => &[],
+        }
+    }
+
+    /// All files that it names.
+    pub fn files_mut(&mut self) -> impl Iterator<Item = &mut Spanned<String>> {
+        let (ca, revoked) = match self {
+            Self::Full { ca, revoked, .. } => (ca.as_mut(), &mut revoked[..]),
+            Self::Authority { ca, revoked, .. } => (Some(ca), &mut revoked[..]),
+            Self::Pins(_) | Self::None => (None, &mut [][..]),
+        };
+        ca.into_iter().chain(revoked)
     }
 
     /// How much is verified.

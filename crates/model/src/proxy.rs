@@ -6,7 +6,9 @@ pub mod server;
 use std::fmt;
 
 use crate::address::BackendAddress;
-use crate::backend_tls::ServerName;
+use crate::backend_tls::{ServerName, Verify};
+use crate::source::Spanned;
+use crate::tls::CertificateFiles;
 
 /// A proxy on the way to backends.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,13 +24,24 @@ pub struct Proxy {
     pub tls: ProxyTls,
 }
 
-/// How it is known who a proxy is: by a certificate for its name.
+/// TLS with a proxy: how it is known who it is, and who it thinks we are.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ProxyTls {
-    /// A file with the authorities that are believed, in PEM; `None`: those of this machine.
-    pub ca: Option<String>,
+    /// How it is known; never [`Verify::None`].
+    pub verify: Verify,
     /// Its name; `None`: the host that it is configured as.
     pub name: Option<ServerName>,
+    /// Who we are, if it asks; `None`: nobody. Its key has no passphrase.
+    pub certificate: Option<CertificateFiles>,
+}
+
+impl ProxyTls {
+    /// All files that it names.
+    pub fn files_mut(&mut self) -> impl Iterator<Item = &mut Spanned<String>> {
+        let ours = self.certificate.as_mut();
+        let ours = ours.map(|files| std::iter::once(&mut files.cert).chain(&mut files.key));
+        self.verify.files_mut().chain(ours.into_iter().flatten())
+    }
 }
 
 impl Proxy {

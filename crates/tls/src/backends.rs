@@ -8,16 +8,17 @@ use std::sync::Arc;
 
 use model::tls::{CertificateFiles, MinVersion};
 use model::{
-    BackendTls, Code, Diagnostic, Proxy, ProxyProtocol, ServerName, Severity, Spanned, Verify,
-    VerifyExtent,
+    BackendTls, Code, Diagnostic, Proxy, ProxyProtocol, ProxyTls, ServerName, Severity, Spanned,
+    Verify, VerifyExtent,
 };
 use relay::Cipher;
-use rustls::client::{ClientConfig, ResolvesClientCert, Resumption};
+use rustls::client::{ClientConfig, ResolvesClientCert, Resumption, WebPkiServerVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types;
 use rustls::sign::SingleCertAndKey;
 use rustls::{CertificateError, RootCertStore};
 
+use crate::clients;
 use crate::identity::{self, Files, Identity};
 use crate::server::{Surroundings, passphrase};
 use crate::session::{self, Failure};
@@ -62,9 +63,15 @@ impl Backends {
             None => None,
         };
         let provider = Arc::new(aws_lc_rs::default_provider());
+        let authorities = authorities.filter(|_| !has_failed)?;
+        let revocation = match verify.revoked() {
+            [] => None,
+            lists => Some(revocation(lists, &authorities, &provider, around, faults)?),
+        };
         let verifier = Verifier {
             extent: verify.extent(),
-            authorities: authorities.filter(|_| !has_failed)?,
+            authorities,
+            revocation,
             pins: verify.pins().to_vec(),
             algorithms: provider.signature_verification_algorithms,
         };
@@ -83,14 +90,9 @@ impl Backends {
         if proxy.value.protocol != ProxyProtocol::Https {
             return None;
         }
-        let spanned = |value| Spanned { value, span: proxy.span };
-        let ca = proxy.value.tls.ca.clone().map(spanned);
-        let name = proxy.value.tls.name.clone();
-        let tls = BackendTls {
-            verify: Verify::Full { ca, pins: Vec::new() },
-            name: name.map(|value| Spanned { value, span: proxy.span }),
-            ..BackendTls::default()
-        };
+        let ProxyTls { verify, name, certificate } = proxy.value.tls.clone();
+        let name = name.map(|value| Spanned { value, span: proxy.span });
+        let tls = BackendTls { verify, name, certificate, ..BackendTls::default() };
         Self::load(&Spanned { value: tls, span: proxy.span }, around, faults)
     }
 
@@ -175,6 +177,36 @@ fn authorities(
     Some(Authorities { roots: Arc::new(roots), known })
 }
 
+/// Who judges of what the authorities have revoked.
+fn revocation(
+    lists: &[Spanned<String>],
+    authorities: &Authorities,
+    provider: &Arc<CryptoProvider>,
+    around: Surroundings<'_>,
+    faults: &mut Vec<Diagnostic>,
+) -> Option<Arc<WebPkiServerVerifier>> {
+    let before = faults.len();
+    let all: Vec<_> =
+        lists.iter().flat_map(|list| clients::revoked(list, around.disk, faults)).collect();
+    if faults.len() > before {
+        return None;
+    }
+    let (roots, provider) = (Arc::clone(&authorities.roots), Arc::clone(provider));
+    // A list says nothing about what other authorities, on the way to ours, have signed.
+    let judge = WebPkiServerVerifier::builder_with_provider(roots, provider)
+        .with_crls(all)
+        .only_check_end_entity_revocation()
+        .allow_unknown_revocation_status()
+        .build();
+    judge
+        .map_err(|error| {
+            let message = format!("backends cannot be looked at: {error}");
+            let span = lists.first().and_then(|list| list.span);
+            faults.push(Diagnostic::new(Code::Certificate, span, message));
+        })
+        .ok()
+}
+
 fn identity(
     certificate: &CertificateFiles,
     around: Surroundings<'_>,
@@ -235,6 +267,8 @@ pub enum Distrust {
     Expired,
     /// It is not valid yet.
     NotValidYet,
+    /// Its authority has revoked it.
+    Revoked,
     /// Its key is none of those that were named.
     OtherKey,
     /// It is an authority's, and does not stand among those that are believed.
@@ -256,6 +290,7 @@ impl Distrust {
             CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
                 Self::NotValidYet
             }
+            CertificateError::Revoked => Self::Revoked,
             CertificateError::Other(other) if other.0.is::<OtherKey>() => Self::OtherKey,
             // It has no name that could be held against it.
             CertificateError::Other(other) if other.to_string().contains("CaUsedAsEndEntity") => {

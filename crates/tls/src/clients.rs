@@ -101,7 +101,8 @@ pub(crate) fn verifier(
     }
 }
 
-fn revoked(
+/// The lists in a file, in PEM or one in DER.
+pub(crate) fn revoked(
     at: &Spanned<String>,
     disk: Disk<'_>,
     faults: &mut Vec<Diagnostic>,

@@ -2,12 +2,15 @@
 //!
 //! Whatever is verified of its certificate, a server has to prove that it has the key.
 
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use aws_lc_rs::digest;
 use model::{Pin, VerifyExtent};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
+use rustls::client::{
+    WebPkiServerVerifier, verify_server_cert_signed_by_trust_anchor, verify_server_name,
+};
 use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
@@ -23,6 +26,8 @@ pub(crate) struct Verifier {
     pub(crate) extent: VerifyExtent,
     /// Who is believed, where authorities are asked.
     pub(crate) authorities: Authorities,
+    /// Asked about what these have revoked, if there are lists of that.
+    pub(crate) revocation: Option<Arc<WebPkiServerVerifier>>,
     /// The keys that a server may have; any, if there are none.
     pub(crate) pins: Vec<Pin>,
     pub(crate) algorithms: WebPkiSupportedAlgorithms,
@@ -52,6 +57,18 @@ impl Verifier {
                 now if now > facts.not_after => Err(CertificateError::Expired.into()),
                 now if now < facts.not_before => Err(CertificateError::NotValidYet.into()),
                 _ => Ok(()),
+            };
+        }
+        if let Some(judge) = &self.revocation {
+            // It looks at the name last. What a name should be is not for it to say.
+            let nobody = ServerName::IpAddress(Ipv4Addr::UNSPECIFIED.into());
+            return match judge.verify_server_cert(cert, between, &nobody, &[], now) {
+                Ok(_)
+                | Err(Error::InvalidCertificate(
+                    CertificateError::NotValidForName
+                    | CertificateError::NotValidForNameContext { .. },
+                )) => Ok(()),
+                Err(error) => Err(error),
             };
         }
         let parsed = ParsedCertificate::try_from(cert)?;
@@ -151,6 +168,7 @@ mod tests {
                 roots: Arc::new(RootCertStore::empty()),
                 known: known.iter().map(|cert| (*cert).clone()).collect(),
             },
+            revocation: None,
             pins: Vec::new(),
             algorithms: aws_lc_rs::default_provider().signature_verification_algorithms,
         }

@@ -10,6 +10,7 @@ use super::keys::{self, Key, Schema, Takes};
 use super::table::Table;
 use super::tls::{KEY, PASSPHRASE};
 use crate::line::Word;
+use crate::term::pin;
 
 pub(super) const BACKEND_TLS: Schema = Schema {
     place: "the `tls` of a pool",
@@ -27,6 +28,11 @@ pub(super) const BACKEND_TLS: Schema = Schema {
             Takes::Text("/etc/replug/ca.pem"),
             "The file with the authorities that are believed, in PEM; those of this machine if it \
              is left out.",
+        ),
+        Key::new(
+            "crl",
+            Takes::Texts("/etc/replug/ca.crl"),
+            "Files with lists of the certificates that these authorities have revoked.",
         ),
         Key::new(
             "pin",
@@ -106,6 +112,7 @@ impl Reader<'_> {
             None => VerifyExtent::default(),
         };
         let ca = self.path_at(table, "ca");
+        let revoked = self.paths(table, "crl");
         let pins = self.pins(table);
         let mut useless = |key: &str, why: &str, help: &str| {
             let Some(entry) = table.get(key) else { return };
@@ -118,7 +125,7 @@ impl Reader<'_> {
             self.faults.push(fault);
         };
         match extent {
-            VerifyExtent::Full => Some(Verify::Full { ca, pins }),
+            VerifyExtent::Full => Some(Verify::Full { ca, pins, revoked }),
             VerifyExtent::Authority => {
                 if table.get("ca").is_none() {
                     let message = "`verify = \"ca\"` names no authority".to_owned();
@@ -126,10 +133,12 @@ impl Reader<'_> {
                                 whoever asks, so that a name has to be verified too";
                     self.missing(table, message, help);
                 }
-                Some(Verify::Authority { ca: ca?, pins })
+                Some(Verify::Authority { ca: ca?, pins, revoked })
             }
             VerifyExtent::Pins => {
-                useless("ca", "only keys are", "leave it out, or write `verify = \"full\"`");
+                let help = "leave it out, or write `verify = \"full\"`";
+                useless("ca", "only keys are", help);
+                useless("crl", "only keys are", help);
                 if table.get("pin").is_none() {
                     let message = "`verify = \"pin\"` names no key".to_owned();
                     self.missing(table, message, "write `pin = \"sha256/...\"`");
@@ -139,6 +148,7 @@ impl Reader<'_> {
             VerifyExtent::None => {
                 let help = "leave out `verify`";
                 useless("ca", "nothing is", help);
+                useless("crl", "nothing is", help);
                 useless("pin", "nothing is", help);
                 Some(Verify::None)
             }
@@ -148,7 +158,7 @@ impl Reader<'_> {
     fn pins(&mut self, table: &Table<'_>) -> Vec<Pin> {
         let texts = self.texts(table, "pin").unwrap_or_default();
         self.at_most(table, "pin", texts.len(), Verify::PINS_MAX);
-        texts.iter().filter_map(|text| self.told(pin(text.word()))).collect()
+        texts.iter().filter_map(|text| self.told(pin::read(text.word()))).collect()
     }
 
     /// Who we are to backends that ask.
@@ -181,19 +191,5 @@ fn server_name(word: Word<'_>) -> Result<ServerName, Diagnostic> {
         Diagnostic::new(Code::HostName, word.span, message)
             .label("not a name that a certificate is for")
             .help("write a host, as in `db.example`, or an address, without a port")
-    })
-}
-
-fn pin(word: Word<'_>) -> Result<Pin, Diagnostic> {
-    const HELP: &str = "a key is known by `sha256/` and 44 characters; for that of a certificate: \
-                        `openssl x509 -pubkey -noout -in FILE | openssl pkey -pubin -outform der | \
-                        openssl dgst -sha256 -binary | base64`";
-
-    Pin::parse(word.text).ok_or_else(|| {
-        let label = match word.text.starts_with(Pin::PREFIX) {
-            true => "no SHA-256 in Base64",
-            false => "no `sha256/` before it",
-        };
-        Diagnostic::new(Code::Pin, word.span, "this is no public key").label(label).help(HELP)
     })
 }

@@ -78,8 +78,9 @@ pub(super) const POOL_KEYS: &[Key] = &[
         Takes::Texts("socks5h://gate.example:1080"),
         "The proxy through which backends are reached, or a list of several, one behind the other: \
          `http://`, `https://`, `socks4://`, `socks4a://`, `socks5://` or `socks5h://`, \
-         `user:password@` if it wants that, and `host:port`; behind `https://...` the file with the \
-         authorities that know it, ` ca=PATH`, and its name, ` name=HOST`; directly if it is left out.",
+         `user:password@` if it wants that, and `host:port`; behind `https://...` how it is known, \
+         ` ca=PATH`, ` name=HOST`, ` pin=sha256/...`, ` verify=pin`, ` crl=PATH`, and our own \
+         certificate, ` cert=PATH` and ` key=PATH`; directly if it is left out.",
     ),
     Key::new(
         "send_proxy",
@@ -287,8 +288,10 @@ impl Reader<'_> {
         for text in &texts {
             let read = proxy::read(text.word(), &mut |path| self.secret_file(text, path));
             let Some(mut via) = self.told(read) else { continue };
-            if let Some(ca) = via.tls.ca.take() {
-                via.tls.ca = self.path(&ca, text.span).map(|path| path.value);
+            for file in via.tls.files_mut() {
+                if let Some(path) = self.path(&file.value, file.span.unwrap_or(text.span)) {
+                    *file = path;
+                }
             }
             all.push(Spanned::at(via, text.span));
         }

@@ -241,7 +241,9 @@ mod tests {
             others.map(|other| format!("{} = {}, ", other.name, another(other))).collect();
         let others = others + terms(schema, key);
         match key.name {
-            "client_auth" | "crl" => others + "client_ca = \"ca.pem\", ",
+            "client_auth" | "crl" if schema.key("client_ca").is_some() => {
+                others + "client_ca = \"ca.pem\", "
+            }
             "key" | "passphrase" if schema.key("cert").is_some() && !others.contains("cert") => {
                 others + "cert = \"a.pem\", "
             }

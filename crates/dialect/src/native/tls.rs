@@ -285,7 +285,7 @@ impl Reader<'_> {
         );
     }
 
-    fn paths(&mut self, table: &Table<'_>, key: &str) -> Vec<Spanned<String>> {
+    pub(super) fn paths(&mut self, table: &Table<'_>, key: &str) -> Vec<Spanned<String>> {
         let texts = self.texts(table, key).unwrap_or_default();
         texts.iter().filter_map(|text| self.path(&text.value, text.span)).collect()
     }

@@ -1,17 +1,17 @@
 //! A proxy that a pool is reached through: `SCHEME://[USER[:PASSWORD]@]HOST[:PORT]`, and words
-//! behind it: `bare` for one of HTTP that is asked with the request line alone, `ca=PATH` and
-//! `name=HOST` for one that is spoken to in TLS.
+//! behind it: `bare` for one of HTTP that is asked with the request line alone, those of [`tls`] for
+//! one that is spoken to in TLS.
 //!
 //! User and password are percent-encoded where they hold what a URL is made of. The password may
 //! stand in a file, as in `socks5h://user:file:/etc/replug/gate.secret@gate`; one that begins so is
 //! written `file%3A...`.
 
+mod tls;
+
 use std::fmt::Write as _;
 
 use model::address::FaultKind;
-use model::{
-    BackendAddress, Code, Credentials, Diagnostic, Proxy, ProxyProtocol, ProxyTls, ServerName,
-};
+use model::{BackendAddress, Code, Credentials, Diagnostic, Proxy, ProxyProtocol};
 
 use crate::line::Word;
 use crate::suggest;
@@ -20,12 +20,6 @@ use crate::term::password::{self, Files};
 
 /// What asks for no field but the request line.
 const BARE: &str = "bare";
-
-/// What stands before the file with authorities of a proxy that is spoken to in TLS.
-const CA: &str = "ca=";
-
-/// What stands before the name that its certificate is for.
-const NAME: &str = "name=";
 
 /// Reads `socks5h://user:secret@host:port` and its like.
 pub(crate) fn read(word: Word<'_>, files: Files<'_>) -> Result<Proxy, Diagnostic> {
@@ -57,21 +51,12 @@ pub(crate) fn read(word: Word<'_>, files: Files<'_>) -> Result<Proxy, Diagnostic
         }
     })?;
     let user = at.map(|at| credentials(rest.part(0..at), protocol, files)).transpose()?;
-    let mut tls = ProxyTls::default();
+    let mut words = tls::Words::default();
     for part in parts {
+        if protocol == ProxyProtocol::Https && words.take(part)? {
+            continue;
+        }
         match (part.text, &mut protocol) {
-            (text, ProxyProtocol::Https) if text.starts_with(CA) => {
-                let path = part.from(CA.len());
-                tls.ca = Some(decode(path)?).filter(|path| !path.is_empty());
-                if tls.ca.is_none() {
-                    return Err(Diagnostic::new(Code::Path, path.span, "this cannot be a file")
-                        .label("empty")
-                        .help("write the path of a file with authorities, in PEM"));
-                }
-            }
-            (text, ProxyProtocol::Https) if text.starts_with(NAME) => {
-                tls.name = Some(server_name(part.from(NAME.len()))?);
-            }
             (BARE, ProxyProtocol::Http { bare }) if user.is_none() => *bare = true,
             (BARE, ProxyProtocol::Http { .. }) => {
                 let message = "a proxy that is asked barely is not told who asks";
@@ -85,21 +70,13 @@ pub(crate) fn read(word: Word<'_>, files: Files<'_>) -> Result<Proxy, Diagnostic
                     .label("not known")
                     .help(
                         "behind `http://...` may stand `bare`, to ask it without a `Host`; behind \
-                         `https://...` the authorities that know it, `ca=PATH`, and `name=HOST`",
+                         `https://...` `ca=PATH`, `name=HOST`, `pin=sha256/...`, `verify=`, \
+                         `crl=PATH`, and our own `cert=PATH` and `key=PATH`",
                     ));
             }
         }
     }
-    Ok(Proxy { address, protocol, credentials: user, tls })
-}
-
-/// Whom the certificate of a proxy is for.
-fn server_name(word: Word<'_>) -> Result<ServerName, Diagnostic> {
-    ServerName::parse(word.text).map_err(|_| {
-        Diagnostic::new(Code::HostName, word.span, "no certificate is for this")
-            .label("neither a host name nor an address")
-            .help("write the name alone, as in `name=proxy.example`")
-    })
+    Ok(Proxy { address, protocol, credentials: user, tls: words.finish(url.span)? })
 }
 
 /// The scheme of a URL, and what stands behind it.
@@ -237,12 +214,7 @@ pub(crate) fn show(proxy: &Proxy, show: impl FnOnce(&str) -> String) -> String {
         text += BARE;
     }
     if proxy.protocol == ProxyProtocol::Https {
-        if let Some(ca) = &proxy.tls.ca {
-            text += &format!(" {CA}{}", encode(ca).replace("%2F", "/"));
-        }
-        if let Some(name) = &proxy.tls.name {
-            text += &format!(" {NAME}{name}");
-        }
+        text += &tls::show(&proxy.tls);
     }
     text
 }

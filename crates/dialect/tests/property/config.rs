@@ -613,8 +613,18 @@ fn proxy() -> impl Strategy<Value = Proxy> {
             });
             let mut tls = ProxyTls::default();
             if protocol == ProxyProtocol::Https && bare {
-                tls.ca = Some("/etc/my ca/é%.pem".to_owned());
+                let path = |path: &str| unwritten(path.to_owned());
+                let (ca, pins) = (path("/etc/my ca/é%.pem"), vec![Pin::new([7; 32]); 2]);
+                let revoked = vec![path("/etc/a.crl"), path("/etc/b=.crl")];
+                // By the length of something, so that there is one of each.
+                tls.verify = match credentials.as_ref().map(|credentials| credentials.user.len()) {
+                    None => Verify::Full { ca: Some(ca), pins, revoked },
+                    Some(4) => Verify::Authority { ca, pins, revoked },
+                    Some(_) => Verify::Pins(pins),
+                };
                 tls.name = Some(ServerName::Host("proxy.example".to_owned()));
+                let ours = CertificateFiles::new(path("/etc/us 2.pem"));
+                tls.certificate = Some(CertificateFiles { key: Some(path("/k")), ..ours });
             }
             Proxy { address, protocol, credentials, tls }
         },
@@ -649,10 +659,11 @@ fn backend_tls() -> impl Strategy<Value = BackendTls> {
     let path =
         || select(vec!["ca.pem", "/etc/a b/${X}\"\\"]).prop_map(|path| unwritten(path.into()));
     let pins = vec(proptest::array::uniform32(proptest::num::u8::ANY).prop_map(Pin::new), 1..3);
-    let verify = (option::of(path()), pins, 0..5).prop_map(|(ca, pins, which)| match (which, ca) {
-        (0, ca) => Verify::Full { ca, pins: Vec::new() },
-        (1, ca) => Verify::Full { ca, pins },
-        (2, Some(ca)) => Verify::Authority { ca, pins },
+    let parts = (option::of(path()), pins, vec(path(), 0..3), 0..5);
+    let verify = parts.prop_map(|(ca, pins, revoked, which)| match (which, ca) {
+        (0, ca) => Verify::Full { ca, pins: Vec::new(), revoked },
+        (1, ca) => Verify::Full { ca, pins, revoked },
+        (2, Some(ca)) => Verify::Authority { ca, pins, revoked },
         (2 | 3, _) => Verify::Pins(pins),
         _ => Verify::None,
     });

@@ -18,6 +18,9 @@ impl Writer {
         let is_usual = verify.extent() == VerifyExtent::default() && !is_empty;
         self.value("tls.verify", &quoted(extent), is_usual);
         self.optional("tls.ca", verify.ca().map(path), "those of this machine");
+        let revoked = verify.revoked();
+        let lists = list(revoked.iter().map(|path| path.value.clone()));
+        self.value("tls.crl", &lists, revoked.is_empty());
         let pins = verify.pins();
         self.value("tls.pin", &list(pins.iter().map(ToString::to_string)), pins.is_empty());
         let name = name.as_ref().map(|name| quoted(&name.value.to_string()));

@@ -114,6 +114,45 @@ fn one_that_is_somebody_else_is_told_nothing() {
 }
 
 #[test]
+fn its_key_may_be_enough_to_know_it_and_a_list_may_take_it_back() {
+    let certificates = Certificates::new();
+    let pem = gate(&certificates, "DNS:somewhere.example", "other");
+    let tinyproxy = Server::tinyproxy();
+    let proxy = Server::haproxy(&pem, tinyproxy.address());
+    let (url, pin) = (proxy.url("https"), certificates.pin("gate"));
+    let record = session(&[format!("{url} verify=pin pin={pin}")]);
+    assert_eq!((record.reason(), record.attempts().len()), ("done", 0));
+    let (_, why) = turned_away(&format!("{url} verify=pin pin={}", certificates.pin("ca")), "");
+    assert_eq!(why, "there is no TLS with the proxy: its key is not the one that is pinned");
+    let by_authority = format!("{url} verify=ca ca={}", certificates.path("other.pem"));
+    assert_eq!(session(std::slice::from_ref(&by_authority)).reason(), "done");
+    certificates.revoke("other", &["gate"]);
+    let list = certificates.path("other.crl");
+    let (record, why) = turned_away(&format!("{by_authority} crl={list}"), "");
+    assert_eq!(why, "there is no TLS with the proxy: its certificate was revoked");
+    assert_eq!(record.reason(), "tls_error");
+}
+
+#[test]
+fn one_may_ask_who_we_are() {
+    let certificates = Certificates::new();
+    let pem = gate(&certificates, "IP:127.0.0.1", "ca");
+    certificates.make("us", "DNS:us.example", "other", 2);
+    let tinyproxy = Server::tinyproxy();
+    let asked = format!("verify required ca-file {}", certificates.path("other.pem"));
+    let proxy = Server::haproxy_for(&pem, &asked, tinyproxy.address());
+    let url = format!("{} {}", proxy.url("https"), known(&certificates));
+    let [cert, key] = ["us.pem", "us.key"].map(|name| certificates.path(name));
+    assert_eq!(session(&[format!("{url} cert={cert} key={key}")]).reason(), "done");
+    // As nobody, and as somebody of another authority.
+    let [cert, key] = ["gate.pem", "gate.key"].map(|name| certificates.path(name));
+    for words in [String::new(), format!(" cert={cert} key={key}")] {
+        let (record, why) = turned_away(&(url.clone() + &words), "");
+        assert_eq!(record.attempts().len(), 1, "{why}");
+    }
+}
+
+#[test]
 fn one_without_tls_is_told_nothing() {
     let certificates = Certificates::new();
     let plain = Backend::bind();

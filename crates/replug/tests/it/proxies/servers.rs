@@ -85,11 +85,16 @@ impl Server {
 
     /// TLS with what is in `pem`, a certificate and its key; what is said within goes to `next`.
     pub(super) fn haproxy(pem: &str, next: &Address) -> Self {
+        Self::haproxy_for(pem, "", next)
+    }
+
+    /// The same for clients of which `asked` is said.
+    pub(super) fn haproxy_for(pem: &str, asked: &str, next: &Address) -> Self {
         Self::start(|port, scratch| {
             let config = scratch.join("haproxy.cfg");
             let text = format!(
                 "defaults\n mode tcp\n timeout connect 30s\n timeout client 60s\n timeout server 60s\n\
-                 listen gate\n bind 127.0.0.1:{port} ssl crt {pem}\n server next {next}\n"
+                 listen gate\n bind 127.0.0.1:{port} ssl crt {pem} {asked}\n server next {next}\n"
             );
             fs::write(&config, text).expect("a new file");
             let mut command = Command::new("haproxy");

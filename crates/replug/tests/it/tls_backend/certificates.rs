@@ -6,7 +6,7 @@ use std::process::Command;
 use rig::{Program, Scratch};
 
 const OPENSSL: &str = "[req]\ndistinguished_name = dn\n[dn]\n\
-    [ca]\nbasicConstraints = critical,CA:TRUE\nkeyUsage = keyCertSign\n\
+    [ca]\nbasicConstraints = critical,CA:TRUE\nkeyUsage = keyCertSign,cRLSign\n\
     [leaf]\nbasicConstraints = critical,CA:FALSE\nsubjectAltName = ${ENV::NAMES}\n";
 
 /// A folder of certificates: `NAME.pem` with `NAME.key`. There are two authorities, `ca` and
@@ -43,6 +43,27 @@ impl Certificates {
         let [ca, ca_key] = ["pem", "key"].map(|end| self.path(&format!("{by}.{end}")));
         command.args(["-CA", &ca, "-CAkey", &ca_key, "-out", &pem]).env("NAMES", names);
         Program::run(&mut command);
+    }
+
+    /// Says in `BY.crl` that an authority has revoked these.
+    pub(crate) fn revoke(&self, by: &str, names: &[&str]) {
+        let [config, index, number, ca, key, list] =
+            ["cnf", "index", "number", "pem", "key", "crl"]
+                .map(|end| self.path(&format!("{by}.{end}")));
+        let text = format!(
+            "[ca]\ndefault_ca=all\n[all]\ndatabase={index}\ncrlnumber={number}\ncertificate={ca}\n\
+             private_key={key}\ndefault_md=sha256\ndefault_crl_days=2\nunique_subject=no\n"
+        );
+        for (path, text) in [(&config, &*text), (&index, ""), (&number, "01\n")] {
+            fs::write(path, text).expect("a file in a new folder");
+        }
+        let openssl = |words: &[&str]| {
+            Program::run(Command::new("openssl").args(["ca", "-config", &config]).args(words));
+        };
+        for name in names {
+            openssl(&["-revoke", &self.path(&format!("{name}.pem"))]);
+        }
+        openssl(&["-gencrl", "-out", &list]);
     }
 
     /// One for `db.example` that both sides of a test take for good.

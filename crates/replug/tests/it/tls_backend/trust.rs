@@ -40,6 +40,33 @@ fn a_backend_is_known_by_its_authority_and_its_name() {
     }
 }
 
+#[test]
+fn a_backend_that_is_revoked_is_passed_over() {
+    let certificates = Certificates::new();
+    certificates.good();
+    certificates.make("stolen", "DNS:db.example", "ca", 2);
+    certificates.revoke("ca", &["stolen"]);
+    certificates.revoke("other", &[]);
+    let [stolen, good] =
+        ["stolen", "db"].map(|name| Server::start("echo", &certificates, name, &[]));
+    let all = format!("[\"{}\", \"{}\"]", stolen.address, good.address);
+    let [ours, other] = ["ca.crl", "other.crl"].map(|name| certificates.path(name));
+    let (first, ca) = ("balance = \"first\"", certificates.path("ca.pem"));
+    for (tls, expected) in [
+        (format!("{}, crl = {ours:?}", trusting(&certificates)), &["tls_revoked"][..]),
+        // A list says nothing about certificates of others.
+        (format!("{}, crl = {other:?}", trusting(&certificates)), &[]),
+        // Whatever its name.
+        (format!("verify = \"ca\", ca = {ca:?}, crl = [{other:?}, {ours:?}]"), &["tls_revoked"]),
+    ] {
+        let forwarder = before(&all, &tls, first);
+        served(&forwarder);
+        let attempts = forwarder.record().attempts();
+        let failures: Vec<_> = attempts.iter().map(|attempt| &*attempt.failure).collect();
+        assert_eq!(failures, expected, "{tls}");
+    }
+}
+
 /// Each of them is passed over for its own reason, and none is told anything of the session.
 #[test]
 fn a_backend_that_is_somebody_else_is_passed_over() {
