@@ -50,8 +50,13 @@ impl Acme {
     /// authorities.
     pub(crate) fn start(lookup: Lookup, journal: &Journal) -> Self {
         let (sites, receiver) = watch::channel(Sites::default());
-        let orders =
-            Orders { sites: receiver, lookup, journal: journal.clone(), tried: HashMap::new() };
+        let orders = Orders {
+            sites: receiver,
+            lookup,
+            now: Box::new(|| Surroundings::of_this_process().now),
+            journal: journal.clone(),
+            tried: HashMap::new(),
+        };
         let task = tokio::spawn(orders.run());
         Self { sites, journal: journal.clone(), told: HashSet::new(), task }
     }
@@ -95,6 +100,8 @@ impl Acme {
 struct Orders {
     sites: watch::Receiver<Sites>,
     lookup: Lookup,
+    /// The clock on the wall, in seconds since 1970.
+    now: Box<dyn Fn() -> i64 + Send>,
     journal: Journal,
     /// When names were tried last, by a clock that nobody sets.
     tried: HashMap<String, Instant>,
@@ -105,7 +112,7 @@ impl Orders {
         loop {
             let sites = self.sites.borrow_and_update().clone();
             self.tried.retain(|_, at| at.elapsed() < AGAIN_MIN);
-            let now = Surroundings::of_this_process().now;
+            let now = (self.now)();
             let waits = sites.all().iter().map(|site| (self.wait(site, now), site));
             match waits.min_by_key(|(wait, _)| *wait) {
                 Some((Duration::ZERO, site)) => {
@@ -136,7 +143,7 @@ impl Orders {
     async fn order(&mut self, site: &Arc<Site>) {
         let (name, directory) = (site.name(), site.issuer().directory());
         self.tried.insert(name.to_owned(), Instant::now());
-        let now = Surroundings::of_this_process().now;
+        let now = (self.now)();
         let what = match site.valid_until() {
             Some(until) => format!("a new certificate (the old one ends {} UTC)", moment(until)),
             None => "a certificate".to_owned(),
@@ -147,7 +154,7 @@ impl Orders {
             let minutes = ORDER_MAX.as_secs() / 60;
             Err(Refused::Name(format!("it took longer than {minutes} minutes")))
         });
-        let now = Surroundings::of_this_process().now;
+        let now = (self.now)();
         site.note(&result, now, chance());
         let due = moment(site.due(now));
         match (result, site.valid_until()) {
@@ -191,4 +198,99 @@ impl Orders {
 fn chance() -> u32 {
     let [_, _, _, _, low @ ..] = RandomState::new().hash_one(()).to_be_bytes();
     u32::from_be_bytes(low)
+}
+
+#[cfg(all(test, feature = "acme"))]
+mod tests {
+    use std::io;
+    use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+
+    use engine::journal::{Wants, journal};
+    use model::acme::Directory;
+    use model::{CertificateFiles, Config, Listener, ServerTls, Spanned};
+    use rig::Scratch;
+
+    use super::*;
+
+    const NOW: i64 = 1_795_268_220;
+    const YEARS: i64 = 10 * 365 * 86_400;
+
+    fn named<T>(value: T) -> Spanned<T> {
+        Spanned::default_of(value)
+    }
+
+    /// A configuration with three names, of an authority that nobody knows.
+    fn loaded(scratch: &Scratch) -> Loaded {
+        let ca = scratch.join("ca.pem");
+        let made = tls::self_signed(&["ca".to_owned()], NOW, NOW + 86_400).expect("chance");
+        std::fs::write(&ca, made.cert).expect("a file");
+        let names = ["a.example", "b.example", "c.example"];
+        let mut acme = model::Acme::new(names.map(|name| named(name.to_owned())).to_vec());
+        acme.directory = Directory::Url("https://ca.example/dir".to_owned());
+        acme.ca = vec![named(ca.clone())];
+        acme.store = named(scratch.join("store"));
+        let mut tls = ServerTls::new(CertificateFiles::new(named(ca)));
+        tls.certificates.clear();
+        tls.acme = Some(named(acme));
+        let mut listener = Listener::new("site", named("all".to_owned()));
+        listener.tls = Some(named(tls));
+        let config = Config { listeners: vec![listener], ..Config::default() };
+        let around = Surroundings { now: NOW, ..Surroundings::of_this_process() };
+        let loaded = Loaded::read(&config, around, &Loaded::default());
+        loaded.map(|(loaded, _)| loaded).expect("it is sound")
+    }
+
+    /// How often the authority is looked for in `hours`, if at the end of each minute `set` says by
+    /// how much the clock on the wall is wrong.
+    async fn tries(hours: u64, set: impl Fn(u64) -> i64) -> usize {
+        let scratch = Scratch::new();
+        let loaded = loaded(&scratch);
+        let (asked, wrong) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicI64::new(0)));
+        let (counted, read, begin) = (Arc::clone(&asked), Arc::clone(&wrong), Instant::now());
+        let (sites, receiver) = watch::channel(loaded.sites().clone());
+        let orders = Orders {
+            sites: receiver,
+            lookup: Arc::new(move |_| {
+                counted.fetch_add(1, Ordering::Relaxed);
+                Err(io::Error::other("nobody knows it"))
+            }),
+            now: Box::new(move || {
+                let passed = i64::try_from(begin.elapsed().as_secs()).expect("not that long");
+                NOW + passed + read.load(Ordering::Relaxed)
+            }),
+            journal: journal(Wants::QUIET).0,
+            tried: HashMap::new(),
+        };
+        let task = tokio::spawn(orders.run());
+        for minute in 0..hours * 60 {
+            sleep(Duration::from_secs(60)).await;
+            wrong.store(set(minute), Ordering::Relaxed);
+        }
+        task.abort();
+        drop(sites);
+        asked.load(Ordering::Relaxed)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_authority_that_is_away_is_left_alone() {
+        // After 5 minutes, then 10, 20 and so on; six hours at last.
+        let tries = tries(24, |_| 0).await;
+        assert!((9..=11).contains(&tries), "{tries}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_clock_that_is_set_does_not_make_a_stampede() {
+        // One more for each time that it was set.
+        let each_hour = tries(24, |minute| if minute / 60 % 2 == 0 { 0 } else { YEARS }).await;
+        assert!((9..=11 + 24).contains(&each_hour), "{each_hour}");
+        let back = tries(24, |minute| if minute < 60 { YEARS } else { 0 }).await;
+        assert!((9..=14).contains(&back), "{back}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_clock_that_runs_wild_is_no_reason_to_hurry() {
+        // Each look finds it further on.
+        let tries = tries(1, |minute| i64::try_from(minute).expect("small") * YEARS).await;
+        assert!((1..=3 * 60 + 3).contains(&tries), "{tries}");
+    }
 }

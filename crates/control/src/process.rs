@@ -343,7 +343,7 @@ impl Started {
             Ok((End::Stuck, _)) => Exit::Failed,
             Err(fault) => refuse(fault),
         };
-        finish(log);
+        leave(runtime, log);
         exit
     }
 }
@@ -398,6 +398,12 @@ fn join(engine: Engine, log: &log::Running, manners: Manners, is_client: bool) -
             Exit::Failed
         }
     }
+}
+
+/// Waits for no thread that waits for somebody else, say for an authority.
+fn leave(runtime: Runtime, log: log::Running) {
+    runtime.shutdown_background();
+    finish(log);
 }
 
 /// Has everything written that is still to be written.

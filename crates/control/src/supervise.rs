@@ -164,6 +164,7 @@ impl Supervisor<'_> {
 
     /// Serves the sessions there are until they have ended; no others will come.
     pub(crate) async fn run_out(mut self) -> (End, Engine) {
+        self.running.certificates.order_no_more();
         let end = self.drain(None).await;
         self.leave(end).await
     }

@@ -35,8 +35,9 @@ pub(super) struct Authority {
     ports: [Closed; 4],
     /// Where names are proven: the port that is 443 elsewhere.
     proof: Closed,
-    /// Where replug listens, so that each has a port that nobody takes.
+    /// Orders that were counted already.
     seen: Cell<usize>,
+    seconds: u32,
 }
 
 impl Authority {
@@ -62,7 +63,21 @@ impl Authority {
         let mut command = Command::new(REPLUG);
         Program::run(command.args(words).arg(scratch.path()));
         let proof = Closed::bind();
-        Self { scratch, asks, program: None, names, ports, proof, seen: Cell::new(0) }
+        Self {
+            scratch,
+            asks,
+            program: None,
+            names,
+            ports,
+            proof,
+            seen: Cell::new(0),
+            seconds: 90 * 86_400,
+        }
+    }
+
+    /// From when it comes on, its certificates are valid for so long.
+    pub(super) fn gives_seconds(&mut self, seconds: u32) {
+        self.seconds = seconds;
     }
 
     /// It can be reached, and has forgotten everything.
@@ -77,12 +92,13 @@ impl Authority {
         let config = format!(
             "{{ \"pebble\": {{ \"listenAddress\": \"{}\", \"managementListenAddress\": \"{}\", \
              \"certificate\": \"{}\", \"privateKey\": \"{}\", \"httpPort\": 1, \"tlsPort\": {}, \
-             \"certificateValidityPeriod\": 7776000, \"externalAccountBindingRequired\": {accounts} }} }}",
+             \"certificateValidityPeriod\": {}, \"externalAccountBindingRequired\": {accounts} }} }}",
             own.address(),
             management.address(),
             self.path("localhost.pem"),
             self.path("localhost.key"),
             self.proof.address().port(),
+            self.seconds,
         );
         let file = self.path("pebble.json");
         fs::write(&file, config).expect("a scratch file");
@@ -120,11 +136,15 @@ impl Authority {
 
     /// What a listener says to have certificates for `names`, with `more` keys.
     pub(super) fn acme(&self, names: &[&str], more: &str) -> String {
+        self.acme_at(&self.ports[0].address().port().to_string(), names, more)
+    }
+
+    /// The same with somebody else at `port` for the authority.
+    pub(super) fn acme_at(&self, port: &str, names: &[&str], more: &str) -> String {
         format!(
             "acme = {{ names = {names:?}, email = \"ops@example.org\", ca = \"{}\", \
-             directory = \"https://{}/dir\", store = \"{}\"{more} }}",
+             directory = \"https://127.0.0.1:{port}/dir\", store = \"{}\"{more} }}",
             self.path("localhost.pem"),
-            self.ports[0].address(),
             self.store(),
         )
     }

@@ -1,7 +1,9 @@
 //! What cannot be had is not asked for on and on.
 
 use std::fs;
+use std::process::Command;
 
+use rig::Program;
 use rustix::process::Signal;
 
 use crate::authority::{Asks, Authority};
@@ -62,8 +64,8 @@ fn somebody_else_is_not_believed() {
     // An authority that has signed nothing.
     let other = authority.path("other");
     fs::create_dir(&other).expect("a new folder");
-    let mut command = std::process::Command::new(crate::REPLUG);
-    rig::Program::run(command.args(["cert", "self-signed", "other.example", "--out", &other]));
+    let mut command = Command::new(crate::REPLUG);
+    Program::run(command.args(["cert", "self-signed", "other.example", "--out", &other]));
     let site = Site::start(&authority, &tls.replace(&ours, &format!("{other}/other.example.pem")));
     let line = site.expect("a.example.test: no certificate from");
     assert!(line.contains("it is not who it should be"), "{line}");
@@ -77,4 +79,56 @@ fn terms_that_nobody_agrees_to_are_named() {
     assert!(line.contains("it has terms of service; read data:text/plain"), "{line}");
     assert!(line.contains("`agree_to_terms = true`"), "{line}");
     assert_eq!(authority.new_orders(), 0);
+}
+
+/// An authority that does something else than it should, in place of `authority`.
+fn scripted(authority: &Authority, manner: &str) -> (Program, String) {
+    let mut command = Command::new("python3");
+    command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/acme/scripted.py"));
+    let files = ["localhost.pem", "localhost.key"].map(|name| authority.path(name));
+    let program = Program::start(command.args(files).arg(manner));
+    let line = program.stdout().expect("port ");
+    let port = line.strip_prefix("port ").expect("a port").to_owned();
+    (program, port)
+}
+
+#[test]
+fn what_an_authority_answers_is_told_as_one_line() {
+    for (manner, expected) in [
+        ("limited", "too many  [2Jorders (rateLimited); it has none"),
+        ("garbage", "its answer is not to be understood"),
+        ("endless", "the answer is larger than 1 MiB"),
+        ("other-proof", "it has no proof by TLS (tls-alpn-01) for this name"),
+    ] {
+        let authority = Authority::absent(Asks::Nobody);
+        let (_program, port) = scripted(&authority, manner);
+        let tls = authority.acme_at(&port, &["a.example.test"], "");
+        let site = Site::start(&authority, &tls);
+        let line = site.expect("a.example.test: no certificate from");
+        assert!(line.contains(expected), "{manner}: {line}");
+        assert!(!line.contains('\u{1b}') && !line.contains("\\u001b"), "{line}");
+    }
+}
+
+#[test]
+fn an_authority_that_says_nothing_does_not_hold_up_the_end() {
+    let authority = Authority::absent(Asks::Nobody);
+    let (program, port) = scripted(&authority, "silent");
+    let tls = authority.acme_at(&port, &["a.example.test"], "");
+    let mut site = Site::start(&authority, &tls);
+    program.stdout().expect("asked");
+    site.forwarder.signal(Signal::TERM);
+    site.forwarder.program_mut().expect_exit(0);
+}
+
+#[test]
+fn a_certificate_that_is_old_at_once_is_not_ordered_again_and_again() {
+    let mut authority = Authority::absent(Asks::Nobody);
+    authority.gives_seconds(1);
+    authority.come();
+    let site = Site::start(&authority, &authority.acme(&["a.example.test"], AGREED));
+    let line = site.expect("a.example.test: no certificate from");
+    assert!(line.contains("is old already: is the clock right?"), "{line}");
+    assert!(authority.kept().contains(&"a.example.test.failed".to_owned()));
+    assert_eq!(authority.new_orders(), 1);
 }

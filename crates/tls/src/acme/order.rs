@@ -13,7 +13,7 @@ use instant_acme::{
 };
 
 use super::client::{Client, Unreachable};
-use super::{Issuer, Lookup, Refused, Site, challenge};
+use super::{Issuer, Lookup, Refused, Site, challenge, schedule};
 
 /// Whether certificates can be ordered.
 pub const IS_BUILT: bool = true;
@@ -45,9 +45,10 @@ pub(super) async fn order(site: &Site, lookup: Lookup, now: i64) -> Result<(), R
     let pem = obtained.map_err(|why| refused(&why))?;
     site.issuer.store.keep_certificate(&site.name, &pem).map_err(|error| site.not_kept(&error))?;
     site.take_up(now);
-    match site.valid_until() {
-        Some(until) if site.held.load().as_ref().is_some_and(|held| held.term.renewal() <= now) => {
-            let until = crate::moment(until);
+    match site.held.load().as_ref().map(|held| held.term) {
+        // It would be ordered again and again.
+        Some(term) if term.renewal() < now + schedule::WAIT_MIN => {
+            let until = crate::moment(term.until);
             Err(Refused::Name(format!(
                 "the new certificate, valid until {until} UTC, is old already: is the clock right?"
             )))
