@@ -8,14 +8,36 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use engine::script::{Decision, Failure, REMOTES_MAX, RETRIES_MAX, Way, Whither};
-use mlua::{Table, Value};
+use mlua::{Error, Table, Value};
 use model::{BackendAddress, ProxyVersion};
 
 use super::machine::Entry;
 
 type Read<T> = Result<T, Failure>;
 
-/// All keys of a decision.
+/// The keys of a decision, in the order of [`KEYS`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Key {
+    Close,
+    ConnectTimeout,
+    Data,
+    Default,
+    InactivityTimeout,
+    Noop,
+    Pool,
+    Proxy,
+    Remote,
+    Reply,
+    Retries,
+}
+
+impl Key {
+    fn name(self) -> &'static str {
+        KEYS[self as usize]
+    }
+}
+
+/// How they are written.
 const KEYS: [&str; 11] = [
     "close",
     "connect_timeout",
@@ -37,21 +59,19 @@ const TIME_MAX: Duration = Duration::from_secs(24 * 3600);
 ///
 /// # Errors
 /// What is wrong with it.
-pub(super) fn read(entry: Entry, value: Option<&Value>) -> Read<Decision> {
+pub(super) fn read(entry: Entry, value: &Value) -> Read<Decision> {
     match (value, entry) {
-        (None | Some(Value::Nil), _) => Ok(Decision::Wait),
-        (Some(Value::Table(table)), _) => Reader { entry, table }.decision(),
-        (Some(Value::String(text)), Entry::Connect) => {
-            Ok(Decision::Greet(text.as_bytes().to_vec()))
-        }
-        (Some(Value::String(text)), Entry::ConnectError | Entry::Inactivity) => {
+        (Value::Nil, _) => Ok(Decision::Wait),
+        (Value::Table(table), _) => Reader::of(entry, table)?.decision(),
+        (Value::String(text), Entry::Connect) => Ok(Decision::Greet(text.as_bytes().to_vec())),
+        (Value::String(text), Entry::ConnectError | Entry::Inactivity) => {
             Ok(Decision::Close(text.as_bytes().to_vec()))
         }
-        (Some(other), Entry::Route) => fault(format!(
+        (other, Entry::Route) => fault(format!(
             "`route` returned a {}; it returns a table, or nil to wait",
             other.type_name()
         )),
-        (Some(other), entry) => fault(format!(
+        (other, entry) => fault(format!(
             "`{}` returned a {}; it returns a text, a table, or nil",
             entry.name(),
             other.type_name()
@@ -64,23 +84,53 @@ fn fault<T>(why: impl Into<String>) -> Read<T> {
 }
 
 /// A table that was returned.
-struct Reader<'a> {
+struct Reader {
     entry: Entry,
-    table: &'a Table,
+    /// By their keys.
+    values: [Value; KEYS.len()],
 }
 
-impl Reader<'_> {
+impl Reader {
+    /// Takes what is in a table, without the script's own code: its time is over. Every key must be
+    /// known.
+    fn of(entry: Entry, table: &Table) -> Read<Self> {
+        let mut values = [const { Value::Nil }; KEYS.len()];
+        let mut unknown = None;
+        let taken = table.for_each::<Value, Value>(|key, value| {
+            let known = match &key {
+                Value::String(key) => KEYS.iter().position(|known| key == known),
+                _ => None,
+            };
+            let Some(known) = known else {
+                unknown = Some(key);
+                return Err(Error::runtime("one is enough"));
+            };
+            values[known] = value;
+            Ok(())
+        });
+        let key = match (unknown, taken) {
+            (None, Ok(())) => return Ok(Self { entry, values }),
+            (None, Err(error)) => return fault(error.to_string()),
+            (Some(Value::String(key)), _) => key.to_string_lossy(),
+            (Some(other), _) => format!("{other:?}"),
+        };
+        fault(format!(
+            "`{}` returned a table with `{key}`, which means nothing; known are {}",
+            entry.name(),
+            KEYS.join(", ")
+        ))
+    }
+
     fn decision(&self) -> Read<Decision> {
-        self.know_all()?;
         if let Some(way) = self.way()? {
             return Ok(Decision::Go(Box::new(way)));
         }
-        match self.get("close")? {
+        match self.get(Key::Close) {
             Value::Nil | Value::Boolean(false) => {}
             Value::Boolean(true) => return Ok(Decision::Close(Vec::new())),
-            _ => return Ok(Decision::Close(self.text("close")?.unwrap_or_default())),
+            _ => return Ok(Decision::Close(self.text(Key::Close)?.unwrap_or_default())),
         }
-        match self.get("noop")? {
+        match self.get(Key::Noop) {
             Value::Nil | Value::Boolean(false) => {}
             _ => return Ok(Decision::Wait),
         }
@@ -91,29 +141,13 @@ impl Reader<'_> {
         ))
     }
 
-    /// Every key must be known.
-    fn know_all(&self) -> Read<()> {
-        for pair in self.table.pairs::<Value, Value>() {
-            let key = match pair {
-                Ok((Value::String(key), _)) => key.to_string_lossy(),
-                Ok((other, _)) => format!("{other:?}"),
-                Err(error) => return fault(error.to_string()),
-            };
-            if !KEYS.contains(&&*key) {
-                let name = self.entry.name();
-                return fault(format!(
-                    "`{name}` returned a table with `{key}`, which means nothing; known are {}",
-                    KEYS.join(", ")
-                ));
-            }
-        }
-        Ok(())
-    }
-
     /// Where the session goes, if it goes anywhere.
     fn way(&self) -> Read<Option<Way>> {
-        let pool = self.text("pool")?.map(|name| String::from_utf8_lossy(&name).into_owned());
-        let is_default = !matches!(self.get("default")?, Value::Nil | Value::Boolean(false));
+        let pool = self.text(Key::Pool)?.map(|name| match String::from_utf8(name) {
+            Ok(name) => name,
+            Err(other) => String::from_utf8_lossy(other.as_bytes()).into_owned(),
+        });
+        let is_default = !matches!(self.get(Key::Default), Value::Nil | Value::Boolean(false));
         let to = match (self.remotes()?, pool, is_default) {
             (None, None, false) => return Ok(None),
             (Some(remotes), None, false) => Whither::Remotes(remotes),
@@ -127,10 +161,10 @@ impl Reader<'_> {
         }
         Ok(Some(Way {
             proxy,
-            data: self.text("data")?,
-            reply: self.text("reply")?.unwrap_or_default(),
-            connect_timeout: self.time("connect_timeout")?,
-            inactivity_timeout: self.time("inactivity_timeout")?,
+            data: self.text(Key::Data)?,
+            reply: self.text(Key::Reply)?.unwrap_or_default(),
+            connect_timeout: self.time(Key::ConnectTimeout)?,
+            inactivity_timeout: self.time(Key::InactivityTimeout)?,
             retries: self.retries()?,
             ..Way::new(to)
         }))
@@ -138,7 +172,7 @@ impl Reader<'_> {
 
     /// The version of a PROXY header.
     fn proxy(&self) -> Read<Option<ProxyVersion>> {
-        let Some(name) = self.text("proxy")? else { return Ok(None) };
+        let Some(name) = self.text(Key::Proxy)? else { return Ok(None) };
         let mut known = ProxyVersion::NAMES.into_iter();
         match known.find(|(known, _)| known.as_bytes() == name) {
             Some((_, version)) => Ok(Some(version)),
@@ -147,16 +181,13 @@ impl Reader<'_> {
     }
 
     fn remotes(&self) -> Read<Option<Vec<BackendAddress>>> {
-        let list = match self.get("remote")? {
+        let list = match self.get(Key::Remote) {
             Value::Nil | Value::Boolean(false) => return Ok(None),
-            Value::String(text) => vec![Value::String(text)],
-            Value::Table(list) => {
-                let all: Vec<Value> = (1..=list.raw_len().min(REMOTES_MAX + 1))
-                    .map(|at| list.raw_get(at))
-                    .collect::<mlua::Result<_>>()
-                    .map_err(|error| Failure(error.to_string()))?;
-                all
-            }
+            one @ Value::String(_) => return Ok(Some(vec![remote(one)?])),
+            Value::Table(list) => (1..=list.raw_len().min(REMOTES_MAX + 1))
+                .map(|at| list.raw_get(at))
+                .collect::<mlua::Result<Vec<Value>>>()
+                .map_err(|error| Failure(error.to_string()))?,
             other => {
                 return fault(format!(
                     "`remote` is a {}; write `\"host:port\"`, or a list of such",
@@ -175,7 +206,7 @@ impl Reader<'_> {
     }
 
     fn retries(&self) -> Read<u32> {
-        match self.number("retries")? {
+        match self.number(Key::Retries)? {
             None => Ok(0),
             Some(number) => {
                 (0..=RETRIES_MAX).find(|retries| f64::from(*retries) == number).ok_or_else(|| {
@@ -186,42 +217,44 @@ impl Reader<'_> {
     }
 
     /// A time in seconds.
-    fn time(&self, key: &str) -> Read<Option<Duration>> {
+    fn time(&self, key: Key) -> Read<Option<Duration>> {
         let Some(seconds) = self.number(key)? else { return Ok(None) };
         match Duration::try_from_secs_f64(seconds) {
             Ok(time) if !time.is_zero() && time <= TIME_MAX => Ok(Some(time)),
-            _ => fault(format!("`{key}` is a time in seconds, more than 0 and at most a day")),
+            _ => fault(format!(
+                "`{}` is a time in seconds, more than 0 and at most a day",
+                key.name()
+            )),
         }
     }
 
     /// A number, or a text that is one.
-    fn number(&self, key: &str) -> Read<Option<f64>> {
+    fn number(&self, key: Key) -> Read<Option<f64>> {
         #[expect(clippy::cast_precision_loss, reason = "what is lost is far out of range")]
-        let number = match self.get(key)? {
+        let number = match self.get(key) {
             Value::Nil | Value::Boolean(false) => return Ok(None),
-            Value::Integer(number) => Some(number as f64),
-            Value::Number(number) => Some(number),
+            Value::Integer(number) => Some(*number as f64),
+            Value::Number(number) => Some(*number),
             Value::String(text) => text.to_string_lossy().trim().parse().ok(),
             _ => None,
         };
-        number.map(Some).ok_or_else(|| Failure(format!("`{key}` is not a number")))
+        number.map(Some).ok_or_else(|| Failure(format!("`{}` is not a number", key.name())))
     }
 
     /// Bytes: a text, or a number as it is written.
-    fn text(&self, key: &str) -> Read<Option<Vec<u8>>> {
-        match self.get(key)? {
+    fn text(&self, key: Key) -> Read<Option<Vec<u8>>> {
+        match self.get(key) {
             Value::Nil | Value::Boolean(false) => Ok(None),
             Value::String(text) => Ok(Some(text.as_bytes().to_vec())),
             Value::Buffer(buffer) => Ok(Some(buffer.to_vec())),
             Value::Integer(number) => Ok(Some(number.to_string().into_bytes())),
             Value::Number(number) => Ok(Some(number.to_string().into_bytes())),
-            other => fault(format!("`{key}` is a {}, not a text", other.type_name())),
+            other => fault(format!("`{}` is a {}, not a text", key.name(), other.type_name())),
         }
     }
 
-    fn get(&self, key: &str) -> Read<Value> {
-        // Without the script's own code: its time is over.
-        self.table.raw_get(key).map_err(|error| Failure(error.to_string()))
+    fn get(&self, key: Key) -> &Value {
+        &self.values[key as usize]
     }
 }
 
@@ -252,7 +285,7 @@ mod tests {
     fn decided(entry: Entry, text: &str) -> Read<Decision> {
         let lua = Lua::new();
         let value: Value = lua.load(text).eval().expect("a legal value");
-        read(entry, Some(&value))
+        read(entry, &value)
     }
 
     fn way(text: &str) -> Way {

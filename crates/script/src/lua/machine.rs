@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use engine::script::{Answers, Failure};
-use mlua::{Error, Function, Lua, Result, Thread, Value, VmState};
+use mlua::{Error, Function, IntoLuaMulti, Lua, Result, Table, Thread, Value, VmState};
 use rustix::time::{ClockId, clock_gettime};
 
 use super::modules::Modules;
@@ -20,6 +20,22 @@ use crate::library::{Around, Library};
 
 /// Interrupts between two looks at the clock: some microseconds.
 const LOOK_EVERY: u32 = 64;
+
+/// The part of its time in which a script is not watched by the processor's clock, which costs a system
+/// call: most have answered long before. Within that the clock on the wall counts.
+const UNWATCHED: u32 = 16;
+
+/// Coroutines that are kept for the next questions.
+const SPARE_MAX: usize = 16;
+
+/// Makes what a script is given of a session, at once: each table of these keys has the same shape.
+const INTRODUCE: &str = r#"
+local id, listener, peer, here, sni, alpn, elapsed, attempt, eof = ...
+return {
+    id = id, listener = listener, peer = peer, ["local"] = here, sni = sni, alpn = alpn,
+    elapsed = elapsed, attempt = attempt, eof = eof,
+}
+"#;
 
 /// Longest text of a failure that is told, in bytes.
 const FAILURE_BYTES_MAX: usize = 400;
@@ -33,6 +49,9 @@ pub(super) struct Machine {
     meter: Rc<Meter>,
     limits: Limits,
     functions: Functions,
+    introduce: Function,
+    /// Coroutines that have come to their end.
+    spare: RefCell<Vec<Thread>>,
     is_spent: Cell<bool>,
 }
 
@@ -79,9 +98,9 @@ impl Machine {
         (library, around): (&Arc<Library>, &Around),
         missing: &Missing,
     ) -> std::result::Result<Self, Failure> {
-        let meter = Rc::new(Meter::default());
+        let meter = Rc::new(Meter::new());
         let loading = Limits { deadline: LOAD_MAX, ..limits };
-        let made = meter.run(LOAD_MAX, || {
+        let made = meter.run(LOAD_MAX, LOAD_MAX, || {
             let lua = fence::vm()?;
             lua.globals().raw_set("require", require(&lua, modules, missing)?)?;
             library.install(&lua, around)?;
@@ -94,12 +113,19 @@ impl Machine {
             });
             lua.load(&*modules.main).set_name(format!("={}", modules.file)).exec()?;
             let functions = Functions::of(&lua)?;
-            Ok((lua, functions))
+            let introduce = lua.load(INTRODUCE).set_name("=replug").into_function()?;
+            Ok((lua, functions, introduce))
         });
         match made {
-            Ok((lua, functions)) => {
-                Ok(Self { lua, meter, limits, functions, is_spent: Cell::new(false) })
-            }
+            Ok((lua, functions, introduce)) => Ok(Self {
+                lua,
+                meter,
+                limits,
+                functions,
+                introduce,
+                spare: RefCell::default(),
+                is_spent: Cell::new(false),
+            }),
             Err(error) => Err(failure(&error, loading, meter.is_over())),
         }
     }
@@ -122,6 +148,11 @@ impl Machine {
         self.is_spent.get()
     }
 
+    /// What the script is given of a session.
+    pub(super) fn introduce(&self, about: impl IntoLuaMulti) -> Result<Table> {
+        self.introduce.call(about)
+    }
+
     /// A coroutine that is about to begin; `None`: the script has no such function.
     pub(super) fn call(&self, entry: Entry) -> Option<Result<Thread>> {
         let functions = &self.functions;
@@ -130,8 +161,20 @@ impl Machine {
             Entry::Connect => functions.on_connect.as_ref(),
             Entry::ConnectError => functions.on_connect_error.as_ref(),
             Entry::Inactivity => functions.on_inactivity.as_ref(),
-        };
-        Some(self.lua.create_thread(function?.clone()))
+        }?;
+        let spare = self.spare.borrow_mut().pop();
+        Some(match spare {
+            Some(thread) => thread.reset(function.clone()).map(|()| thread),
+            None => self.lua.create_thread(function.clone()),
+        })
+    }
+
+    /// Takes a coroutine back that has come to its end.
+    pub(super) fn spare(&self, thread: Thread) {
+        let mut spare = self.spare.borrow_mut();
+        if spare.len() < SPARE_MAX {
+            spare.push(thread);
+        }
     }
 
     /// Does `work` in the VM, which has `left` of its time; takes off what it needs.
@@ -143,7 +186,7 @@ impl Machine {
         left: &mut Duration,
         work: impl FnOnce() -> Result<T>,
     ) -> std::result::Result<T, Failure> {
-        let result = self.meter.run(*left, work);
+        let result = self.meter.run(self.limits.deadline, *left, work);
         *left = left.saturating_sub(self.meter.used());
         result.map_err(|error| {
             if has_no_memory(&error) {
@@ -213,27 +256,57 @@ fn require(lua: &Lua, modules: &Rc<Modules>, missing: &Missing) -> Result<Functi
 }
 
 /// How long a script has worked.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Meter {
-    begun: Cell<Duration>,
     budget: Cell<Duration>,
+    /// As long as it is not watched.
+    unwatched: Cell<Duration>,
+    begun: Cell<Instant>,
+    /// What the processor's clock showed when it began; `None`: nobody has looked yet.
+    begun_at: Cell<Option<Duration>>,
     used: Cell<Duration>,
     /// When it is worth to look at the processor's clock.
-    look: Cell<Option<Instant>>,
+    look: Cell<Instant>,
     interrupts: Cell<u32>,
     is_over: Cell<bool>,
 }
 
 impl Meter {
-    /// Does `work`, which is not to take longer.
-    fn run<T>(&self, budget: Duration, work: impl FnOnce() -> Result<T>) -> Result<T> {
-        self.budget.set(budget);
-        self.is_over.set(budget.is_zero());
+    fn new() -> Self {
+        let now = Instant::now();
+        Self {
+            budget: Cell::default(),
+            unwatched: Cell::default(),
+            begun: Cell::new(now),
+            begun_at: Cell::default(),
+            used: Cell::default(),
+            look: Cell::new(now),
+            interrupts: Cell::default(),
+            is_over: Cell::default(),
+        }
+    }
+
+    /// Does `work`, which is to take no longer than `left` of its `budget`.
+    fn run<T>(
+        &self,
+        budget: Duration,
+        left: Duration,
+        work: impl FnOnce() -> Result<T>,
+    ) -> Result<T> {
+        let now = Instant::now();
+        let unwatched = left.min(budget / UNWATCHED);
+        self.budget.set(left);
+        self.unwatched.set(unwatched);
+        self.is_over.set(left.is_zero());
         self.interrupts.set(0);
-        self.look.set(Some(Instant::now() + budget));
-        self.begun.set(processor_time());
+        self.look.set(now + unwatched);
+        self.begun.set(now);
+        self.begun_at.set(None);
         let result = work();
-        self.used.set(processor_time().saturating_sub(self.begun.get()));
+        self.used.set(match self.begun_at.get() {
+            Some(begun_at) => processor_time().saturating_sub(begun_at),
+            None => now.elapsed().min(unwatched),
+        });
         result
     }
 
@@ -257,12 +330,17 @@ impl Meter {
         }
         // The processor's time never passes faster than the clock's, which is cheaper to read.
         let now = Instant::now();
-        if self.look.get().is_none_or(|look| now < look) {
+        if now < self.look.get() {
             return true;
         }
-        let used = processor_time().saturating_sub(self.begun.get());
-        let left = self.budget.get().saturating_sub(used);
-        self.look.set(Some(now + left));
+        let shown = processor_time();
+        let begun_at = self.begun_at.get().unwrap_or_else(|| {
+            let unwatched = (now - self.begun.get()).min(self.unwatched.get());
+            shown.saturating_sub(unwatched)
+        });
+        self.begun_at.set(Some(begun_at));
+        let left = self.budget.get().saturating_sub(shown.saturating_sub(begun_at));
+        self.look.set(now + left);
         self.is_over.set(left.is_zero());
         !left.is_zero()
     }

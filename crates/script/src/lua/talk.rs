@@ -4,19 +4,23 @@
 //! waits for is awaited on the shard; its time for the question is that of all its parts together, and
 //! does not pass while it waits.
 
+use std::fmt::Write as _;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
 use engine::account::ClientAddress;
 use engine::script::{About, Asking, Counsel, Decision, Failure, Now, Question};
-use mlua::{AnyUserData, MultiValue, Result, Table, Value};
+use mlua::{AnyUserData, IntoLuaMulti, Result, Table, Thread, Value};
 
 use super::decision;
 use super::desk::Seat;
 use super::machine::{Entry, Machine};
 use crate::library::Caller;
 use crate::pending::Pending;
+
+/// Room for two addresses with their ports, in bytes.
+const ADDRESSES_BYTES: usize = 96;
 
 /// A session, as its script sees it.
 pub(super) struct Talk {
@@ -43,33 +47,56 @@ impl Talk {
         self.seat.machine(Instant::now())
     }
 
-    /// The coroutine, and what it is called with.
-    fn begin(&mut self, machine: &Rc<Machine>, question: Question<'_>, now: Now) -> Result<Call> {
-        let lua = machine.lua();
+    /// Asks, as far as that goes without waiting.
+    fn begin(&mut self, machine: &Rc<Machine>, question: Question<'_>, now: Now) -> Result<Step> {
         let conn = match &self.conn {
-            Some((_, conn)) => conn.clone(),
+            Some((_, conn)) => {
+                conn.raw_set("elapsed", now.elapsed.as_secs_f64())?;
+                conn.raw_set("attempt", now.attempt)?;
+                conn.raw_set("eof", now.has_ended)?;
+                conn.clone()
+            }
             None => {
-                let conn = self.introduce(machine)?;
+                let conn = self.introduce(machine, now)?;
                 self.conn = Some((Rc::clone(machine), conn.clone()));
                 conn
             }
         };
-        conn.raw_set("elapsed", now.elapsed.as_secs_f64())?;
-        conn.raw_set("attempt", now.attempt)?;
-        conn.raw_set("eof", now.has_ended)?;
         let (entry, first) = match question {
             Question::Connect => (Entry::Connect, None),
             Question::Route(said) => (Entry::Route, Some(said)),
             Question::ConnectError(remote) => (Entry::ConnectError, Some(remote.as_bytes())),
             Question::Inactivity(remote) => (Entry::Inactivity, Some(remote.as_bytes())),
         };
-        let mut given = MultiValue::new();
-        if let Some(first) = first {
-            given.push_back(Value::String(lua.create_string(first)?));
+        // The engine asks only what the script answers.
+        let Some(thread) = machine.call(entry).transpose()? else {
+            return Ok(Step::Decided(Ok(Decision::Wait)));
+        };
+        let call = Call { entry, thread };
+        match first {
+            Some(first) => {
+                let first = machine.lua().create_string(first)?;
+                self.go_on(machine, call, (first, conn))
+            }
+            None => self.go_on(machine, call, conn),
         }
-        given.push_back(Value::Table(conn));
-        let thread = machine.call(entry).transpose()?;
-        Ok(Call { entry, thread, given })
+    }
+
+    /// Has a call go on to its end, or until it waits.
+    fn go_on(&self, machine: &Machine, call: Call, given: impl IntoLuaMulti) -> Result<Step> {
+        self.introduce_caller(machine);
+        let said: Value = call.thread.resume(given)?;
+        if !call.thread.is_resumable() {
+            machine.spare(call.thread);
+            return Ok(Step::Decided(decision::read(call.entry, &said)));
+        }
+        Ok(match awaited(said) {
+            Some(pending) => Step::Waits(call, pending),
+            None => {
+                let why = "it yields what nobody waits for; only look-ups do";
+                Step::Decided(Err(Failure(why.to_owned())))
+            }
+        })
     }
 
     /// Says for whom the script goes on.
@@ -79,33 +106,43 @@ impl Talk {
         machine.lua().set_app_data(caller);
     }
 
-    /// What does not change of a session.
-    fn introduce(&self, machine: &Machine) -> Result<Table> {
-        let conn = machine.lua().create_table()?;
+    /// What is known of the session.
+    fn introduce(&self, machine: &Machine, now: Now) -> Result<Table> {
         let About { id, client, local, listener, spoken } = &self.about;
-        if let ClientAddress::Ip(client) = client {
-            conn.raw_set("peer", client.to_string())?;
-        }
-        if let Some(local) = local {
-            conn.raw_set("local", local.to_string())?;
-        }
-        conn.raw_set("listener", &**listener)?;
-        conn.raw_set("id", *id)?;
-        if let Some(sni) = &spoken.sni {
-            conn.raw_set("sni", &**sni)?;
-        }
-        if let Some(alpn) = &spoken.alpn {
-            conn.raw_set("alpn", &**alpn)?;
-        }
-        Ok(conn)
+        let peer = match client {
+            ClientAddress::Ip(client) => Some(client),
+            ClientAddress::Unix => None,
+        };
+        let mut addresses = String::with_capacity(ADDRESSES_BYTES);
+        // Writing to a string does not fail.
+        let _ = peer.map_or(Ok(()), |peer| write!(addresses, "{peer}"));
+        let peer_ends = addresses.len();
+        let _ = local.map_or(Ok(()), |local| write!(addresses, "{local}"));
+        let (peer_text, local_text) = addresses.split_at(peer_ends);
+        machine.introduce((
+            *id,
+            &**listener,
+            peer.map(|_| peer_text),
+            local.map(|_| local_text),
+            spoken.sni.as_deref(),
+            spoken.alpn.as_deref(),
+            now.elapsed.as_secs_f64(),
+            now.attempt,
+            now.has_ended,
+        ))
     }
 }
 
-/// A call that is about to begin.
+/// A call that has begun.
 struct Call {
     entry: Entry,
-    thread: Option<mlua::Thread>,
-    given: MultiValue,
+    thread: Thread,
+}
+
+/// How far a call has come.
+enum Step {
+    Decided(std::result::Result<Decision, Failure>),
+    Waits(Call, Pending),
 }
 
 impl Counsel for Talk {
@@ -113,32 +150,23 @@ impl Counsel for Talk {
         Box::pin(async move {
             let machine = self.machine()?;
             let mut left = machine.deadline();
-            let Call { entry, thread, mut given } =
-                machine.work(&mut left, || self.begin(&machine, question, now))?;
-            // The engine asks only what the script answers.
-            let Some(thread) = thread else { return Ok(Decision::Wait) };
+            let mut step = machine.work(&mut left, || self.begin(&machine, question, now))?;
             loop {
-                self.introduce_caller(&machine);
-                let said: MultiValue = machine.work(&mut left, || thread.resume(given))?;
-                if !thread.is_resumable() {
-                    return machine
-                        .work(&mut left, || Ok(decision::read(entry, said.iter().next())))?;
-                }
-                let Some(pending) = awaited(&said) else {
-                    let why = "it yields what nobody waits for; only look-ups do";
-                    return Err(Failure(why.to_owned()));
+                let (call, pending) = match step {
+                    Step::Decided(decision) => return decision,
+                    Step::Waits(call, pending) => (call, pending),
                 };
                 let answer = pending.answer(machine.lua()).await;
-                given = machine.work(&mut left, || answer)?;
+                step = machine.work(&mut left, || self.go_on(&machine, call, answer?))?;
             }
         })
     }
 }
 
 /// What a coroutine waits for.
-fn awaited(said: &MultiValue) -> Option<Pending> {
-    match said.iter().next() {
-        Some(Value::UserData(data)) => AnyUserData::take(data).ok(),
+fn awaited(said: Value) -> Option<Pending> {
+    match said {
+        Value::UserData(data) => AnyUserData::take(&data).ok(),
         _ => None,
     }
 }
