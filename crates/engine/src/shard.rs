@@ -230,13 +230,13 @@ impl Desks {
         }
     }
 
-    fn of(&self, script: &Arc<dyn Script>, place: &Place) -> Rc<dyn Desk> {
+    fn of(&self, script: &Arc<dyn Script>, place: impl FnOnce() -> Place) -> Rc<dyn Desk> {
         let is_it = |(known, _): &&(Arc<dyn Script>, _)| Arc::ptr_eq(known, script);
         if let Some((_, desk)) = self.0.borrow().iter().find(is_it) {
             return Rc::clone(desk);
         }
         // Of a listener that was replaced after it had accepted the client: until the next one is.
-        let desk = script.desk(place.clone());
+        let desk = script.desk(place());
         self.put(script, Rc::clone(&desk));
         desk
     }
@@ -340,7 +340,7 @@ impl Shard {
 
     /// The script on this shard.
     pub(crate) fn desk(&self, script: &Arc<dyn Script>) -> Rc<dyn Desk> {
-        self.desks.of(script, &self.script_place())
+        self.desks.of(script, || self.script_place())
     }
 
     fn script_place(&self) -> Place {

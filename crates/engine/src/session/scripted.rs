@@ -9,6 +9,7 @@
 //! What the client has said is kept until its backend has answered, if the script may decide anew
 //! for one that does not. Nothing that came behind it is ever sent to two backends.
 
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
@@ -234,10 +235,17 @@ impl Talk {
         let is_callback =
             matches!(question, Some(Question::ConnectError(_) | Question::Inactivity(_)));
         let question = question.unwrap_or(Question::Route(&self.said));
-        let asking = timeout(due.since(Tick::now()), self.counsel.ask(question, now));
-        let answer = match client {
-            Some(client) => session.attend(client, Side::Client, asking).await?,
-            None => session.unless_ordered(asking).await?,
+        let mut asking = self.counsel.ask(question, now);
+        // Most scripts answer at once. Nobody has to be watched then, and no time to be kept.
+        let answer = match poll_fn(|cx| Poll::Ready(asking.as_mut().poll(cx))).await {
+            Poll::Ready(answer) => Ok(answer),
+            Poll::Pending => {
+                let asking = timeout(due.since(Tick::now()), asking);
+                match client {
+                    Some(client) => session.attend(client, Side::Client, asking).await?,
+                    None => session.unless_ordered(asking).await?,
+                }
+            }
         };
         match answer {
             Ok(Ok(decision)) => Ok(decision),
@@ -535,7 +543,7 @@ impl Session {
     /// Does `work`, unless there is an order to end.
     async fn unless_ordered<T>(&self, work: impl Future<Output = T>) -> Result<T, Outcome> {
         let mut work = std::pin::pin!(work);
-        std::future::poll_fn(|cx| {
+        poll_fn(|cx| {
             if let Some(Order::End(reason)) = self.shard.seats.order(&self.seat) {
                 return Poll::Ready(Err(Outcome { reason, by: By::Replug }));
             }
@@ -548,7 +556,7 @@ impl Session {
     /// Relays until the backend has answered, or has had its time.
     async fn watch(&self, relay: &mut Relay, time: Option<Duration>) -> Watched {
         let mut time = time.map(|time| Box::pin(sleep(time)));
-        std::future::poll_fn(|cx| {
+        poll_fn(|cx| {
             if let Poll::Ready(outcome) = self.poll_relay(cx, relay) {
                 return Poll::Ready(Watched::Ended(outcome));
             }
