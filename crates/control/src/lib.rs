@@ -56,3 +56,4 @@ pub use manners::Manners;
 pub use names::Answering;
 pub use process::{Process, run};
 pub use reload::{Files, Reading};
+pub use ruby::{NotRun, Rubies, try_rubies};

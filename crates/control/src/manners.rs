@@ -164,3 +164,13 @@ pub enum Ask {
     /// Nothing at all.
     Nothing,
 }
+
+impl Ask {
+    /// Whether it leads to the end of the process.
+    pub(crate) fn is_end(self) -> bool {
+        match self {
+            Self::End | Self::EndWhenDone | Self::EndWhenDoneOrNow | Self::EndNow => true,
+            Self::Reload | Self::Reopen | Self::Upgrade | Self::Nothing => false,
+        }
+    }
+}

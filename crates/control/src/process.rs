@@ -274,15 +274,15 @@ impl Started {
         launcher: Option<Launcher>,
         ready: impl FnOnce(&[(Arc<str>, String)]),
     ) -> Exit {
-        let Self { runtime, signals, loaded, bound, missing, log, contact, manners, .. } = self;
+        let Self { runtime, mut signals, loaded, bound, missing, log, contact, manners, .. } = self;
         let (door, sources, pidfile) = (self.door, self.sources, self.pidfile);
         let addresses = bound.addresses();
         let is_client = bound.is_client();
         tell_unused(&bound, &log);
         let mut rubies = Rubies::new(log.journal().clone());
-        if let Err(refusal) = runtime.block_on(rubies.add(&script::ruby::all(&scripts))) {
+        if let Err(fault) = runtime.block_on(start_rubies(&mut rubies, &scripts, &mut signals)) {
             finish(log);
-            return refuse(Fault::of(refusal, Exit::Configuration));
+            return fault.map_or(Exit::Done, refuse);
         }
         let material = Material { scripts: &scripts, tls: &loaded };
         let engine = match Engine::start(bound, &config, material, log.journal().clone()) {
@@ -346,6 +346,29 @@ impl Started {
         leave(runtime, log);
         exit
     }
+}
+
+/// Waits until all files of Ruby are loaded.
+///
+/// # Errors
+/// One that cannot be; `None`: it was told to end before.
+async fn start_rubies(
+    rubies: &mut Rubies,
+    scripts: &Scripts,
+    signals: &mut Signals,
+) -> Result<(), Option<Fault>> {
+    let all = script::ruby::all(scripts);
+    let added = tokio::select! {
+        biased;
+        added = rubies.add(&all) => {
+            added.map_err(|why| Some(Fault::of(why.to_string(), Exit::Configuration)))
+        }
+        () = signals.until_end() => Err(None),
+    };
+    if added.is_err() {
+        rubies.end().await;
+    }
+    added
 }
 
 /// Tells of sockets that the process was started with and has no use for.

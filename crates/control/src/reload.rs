@@ -137,8 +137,13 @@ enum NextDesk {
 }
 
 impl Running<'_> {
-    /// Reads the configuration again and lets it run.
-    pub(crate) async fn reload(&mut self, extent: Extent) -> Reloaded {
+    /// Reads the configuration again and lets it run, unless it has to wait for files of Ruby when the
+    /// process is `told_to_end`.
+    pub(crate) async fn reload(
+        &mut self,
+        extent: Extent,
+        told_to_end: impl Future<Output = ()>,
+    ) -> Reloaded {
         let Some(files) = &mut self.files else {
             return Reloaded::Refused(Refusal::of(
                 "the configuration is a command line, which cannot be read again; \
@@ -177,8 +182,19 @@ impl Running<'_> {
                 Err(refusal) => Reloaded::Refused(refusal),
             };
         }
-        if let Err(text) = self.rubies.add(&script::ruby::all(&scripts)).await {
-            return Reloaded::Refused(Refusal::of(text, Exit::Configuration));
+        let rubies = script::ruby::all(&scripts);
+        let added = tokio::select! {
+            biased;
+            added = self.rubies.add(&rubies) => {
+                added.map_err(|why| Refusal::of(why.to_string(), Exit::Configuration))
+            }
+            () = told_to_end => {
+                let text = "it is told to end, and waits for no file of Ruby any more";
+                Err(Refusal::of(text, Exit::Failed))
+            }
+        };
+        if let Err(refusal) = added {
+            return Reloaded::Refused(refusal);
         }
         match self.prepare(&config, &scripts) {
             Ok(next) => {

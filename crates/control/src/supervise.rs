@@ -13,7 +13,9 @@
 //! the socket of [`crate::admin`], or a change of a watched file reload the configuration. A
 //! personality may give signals other meanings ([`crate::manners`]).
 
+use std::future::poll_fn;
 use std::io;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use engine::Engine;
@@ -125,11 +127,11 @@ impl Supervisor<'_> {
 
     async fn reload(&mut self, extent: Extent, why: Why) -> Reloaded {
         if extent == Extent::DryRun {
-            return self.running.reload(extent).await;
+            return self.running.reload(extent, self.signals.until_end()).await;
         }
         self.running.manager.reloading();
         self.watch.take_note();
-        let reloaded = self.running.reload(extent).await;
+        let reloaded = self.running.reload(extent, self.signals.until_end()).await;
         self.running.report(&reloaded, why);
         if let Some(files) = &self.running.files {
             self.watch.follow(&files.watched);
@@ -251,14 +253,9 @@ pub(crate) struct Heard {
 /// The signals that mean something.
 #[derive(Debug)]
 pub(crate) struct Signals {
-    meanings: manners::Signals,
-    words: &'static manners::Words,
-    terminate: Signal,
-    interrupt: Signal,
-    quit: Signal,
-    hangup: Signal,
-    user_1: Signal,
-    user_2: Signal,
+    taken: [(Signal, Heard); 6],
+    /// What [`Signals::until_end`] has heard.
+    end: Option<Heard>,
 }
 
 impl Signals {
@@ -271,30 +268,42 @@ impl Signals {
         meanings: manners::Signals,
         words: &'static manners::Words,
     ) -> io::Result<Self> {
+        let take = |kind, ask, words| Ok::<_, io::Error>((signal(kind)?, Heard { ask, words }));
         Ok(Self {
-            meanings,
-            words,
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            quit: signal(SignalKind::quit())?,
-            hangup: signal(SignalKind::hangup())?,
-            user_1: signal(SignalKind::user_defined1())?,
-            user_2: signal(SignalKind::user_defined2())?,
+            taken: [
+                take(SignalKind::terminate(), meanings.terminate, words.terminate)?,
+                take(SignalKind::interrupt(), meanings.interrupt, words.interrupt)?,
+                take(SignalKind::quit(), meanings.quit, words.quit)?,
+                take(SignalKind::hangup(), meanings.hangup, words.hangup)?,
+                take(SignalKind::user_defined1(), meanings.user_1, words.user_1)?,
+                take(SignalKind::user_defined2(), meanings.user_2, words.user_2)?,
+            ],
+            end: None,
         })
     }
 
     /// The next one. Loses none when it is dropped before it is ready.
     pub(crate) async fn next(&mut self) -> Heard {
-        let (meanings, words) = (&self.meanings, self.words);
-        let (ask, words) = tokio::select! {
-            _ = self.terminate.recv() => (meanings.terminate, words.terminate),
-            _ = self.interrupt.recv() => (meanings.interrupt, words.interrupt),
-            _ = self.quit.recv() => (meanings.quit, words.quit),
-            _ = self.hangup.recv() => (meanings.hangup, words.hangup),
-            _ = self.user_1.recv() => (meanings.user_1, words.user_1),
-            _ = self.user_2.recv() => (meanings.user_2, words.user_2),
-        };
-        Heard { ask, words }
+        match self.end.take() {
+            Some(heard) => heard,
+            None => poll_fn(|cx| self.poll(cx, |_| true)).await,
+        }
+    }
+
+    /// Waits for one that leads to the end; [`Signals::next`] tells which.
+    pub(crate) async fn until_end(&mut self) {
+        if self.end.is_none() {
+            self.end = Some(poll_fn(|cx| self.poll(cx, Ask::is_end)).await);
+        }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>, is_meant: fn(Ask) -> bool) -> Poll<Heard> {
+        for (signal, heard) in self.taken.iter_mut().filter(|(_, heard)| is_meant(heard.ask)) {
+            if signal.poll_recv(cx).is_ready() {
+                return Poll::Ready(*heard);
+            }
+        }
+        Poll::Pending
     }
 }
 
@@ -325,6 +334,15 @@ mod tests {
             let heard = timeout(DEADLINE, signals.next()).await.expect("the signal comes");
             let words = (expected == Ask::Reload).then_some("again");
             assert_eq!(heard, Heard { ask: expected, words });
+        }
+        kill_process(getpid(), Number::HUP).expect("a process may signal itself");
+        kill_process(getpid(), Number::INT).expect("a process may signal itself");
+        // Whoever waits for the end takes nothing from others, and loses nothing.
+        timeout(DEADLINE, signals.until_end()).await.expect("the signal comes");
+        timeout(DEADLINE, signals.until_end()).await.expect("it has come");
+        for expected in [Ask::End, Ask::Reload] {
+            let heard = timeout(DEADLINE, signals.next()).await.expect("it has come");
+            assert_eq!(heard.ask, expected);
         }
     }
 }

@@ -89,7 +89,9 @@ impl Process {
         let socket = UnixStream::from_std(ours).map_err(|error| error.to_string())?;
         let mut process = start(&program(source), Stdio::from(std::os::fd::OwnedFd::from(theirs)))
             .map_err(|why| match which_is_missing(&why) {
-                true => format!("{why}: install Ruby (Debian: apt install ruby)"),
+                true => format!(
+                    "{why}: install Ruby (Debian: apt install ruby); behind --chroot it has to be within"
+                ),
                 false => why,
             })?;
         let lost = || "it has lost its streams".to_owned();

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
 
-use engine::journal::{self, Entry, Level, Notice, Wants};
+use engine::journal::{Entry, Level, Notice};
 use script::ruby::{Answer, Ask, Decided, Source, Unanswered};
 use wire::ruby::Kind;
 
@@ -37,7 +37,7 @@ impl Rig {
             strict,
         }));
         let wants = Wants { level: Level::Debug, ..Wants::QUIET };
-        let (journal, entries) = journal::journal(wants);
+        let (journal, entries) = journal(wants);
         Self { path, ruby, rubies: Rubies::new(journal), entries }
     }
 
@@ -232,7 +232,7 @@ async fn what_cannot_be_loaded_says_why() {
     ] {
         let mut rig = Rig::new(text, DEADLINE, false);
         let why = rig.rubies.add(&[Arc::clone(&rig.ruby)]).await.expect_err(text);
-        assert!(why.contains(wanted), "{text}: {}", why);
+        assert!(why.to_string().contains(wanted), "{text}: {why}");
     }
 }
 
