@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use engine::script::Scripts;
-use model::{Code, Config, Diagnostic, Language, Script};
+use model::{Code, Config, Diagnostic, Language, Script, Spanned};
 
 use crate::library::Library;
 use crate::lua::LuaScript;
@@ -27,6 +27,12 @@ pub struct Loaded {
 /// Gives the text of a file, or why it cannot be read.
 pub type Read<'a> = &'a dyn Fn(&Path) -> Result<String, String>;
 
+/// What is told of a script that cannot run. A log has no room for more than the message.
+pub fn fault(configured: &Spanned<Script>, why: &str) -> Diagnostic {
+    let message = format!("the script `{}` cannot run: {why}", configured.value.file);
+    Diagnostic::new(Code::Script, configured.span, message)
+}
+
 /// Loads scripts; what they share with each other lives as long as this.
 #[derive(Clone, Debug, Default)]
 pub struct Loader {
@@ -44,9 +50,7 @@ impl Loader {
             if !known.iter().any(|(other, _)| *other == script) {
                 let one = self.one(script, read, &mut loaded.files);
                 let one = one.map_err(|why| {
-                    let message = format!("the script `{}` cannot run", script.file);
-                    let fault = Diagnostic::new(Code::Script, configured.span, message);
-                    loaded.faults.push(fault.label(why));
+                    loaded.faults.push(fault(configured, &why));
                 });
                 known.push((script, one.ok()));
             }

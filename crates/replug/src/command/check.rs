@@ -1,16 +1,19 @@
-//! `replug check`: every fault of a configuration, and nothing started.
+//! `replug check`: every fault of a configuration, and nothing started but files of Ruby, which tell
+//! their faults only so; they end again at once.
 //!
 //! For people the faults go to standard error, with a closing line on how much was
 //! read; `--json` prints them as data instead.
 
 use std::path::PathBuf;
 
-use control::Exit;
+use control::{Exit, try_rubies};
 use dialect::render::count;
-use model::Config;
+use model::{Code, Config, Diagnostic};
+use script::load::fault;
 
 use crate::cli::CONFIG;
-use crate::{file, say, shown, tell};
+use crate::file::{self, Reading};
+use crate::{say, shown, tell};
 
 /// The words behind `replug check`.
 #[derive(Clone, Debug, clap::Args)]
@@ -28,7 +31,8 @@ pub(crate) struct Check {
 
 impl Check {
     pub(crate) fn run(&self) -> Exit {
-        let reading = file::read(&self.config);
+        let mut reading = file::read(&self.config);
+        load_rubies(&mut reading);
         if self.json {
             say(&dialect::json::write(&reading.diagnostics, &reading.sources));
         } else {
@@ -47,6 +51,30 @@ impl Check {
         }
         Exit::Done
     }
+}
+
+/// Loads the files of Ruby, as a start would.
+fn load_rubies(reading: &mut Reading) {
+    let Some(config) = &reading.config else { return };
+    let faults: Vec<_> = match try_rubies(&reading.scripts) {
+        Ok(not_run) => not_run
+            .into_iter()
+            .filter_map(|(ruby, not_run)| {
+                let its = script::ruby::listeners_of(&reading.scripts, &ruby);
+                let mut listeners = config.listeners.iter();
+                let first = listeners.find(|listener| its.contains(&&*listener.name))?;
+                Some(fault(first.script.as_ref()?, &not_run.why()))
+            })
+            .collect(),
+        Err(error) => {
+            let message = format!("files of Ruby cannot be tried: {error}");
+            vec![Diagnostic::new(Code::Script, None, message)]
+        }
+    };
+    if !faults.is_empty() {
+        reading.config = None;
+    }
+    reading.diagnostics.extend(faults);
 }
 
 /// `2 listeners, 1 pool, 3 backends`.

@@ -1,7 +1,8 @@
 //! `replug script test`: what a script decides about a client that is not there.
 //!
-//! The script is loaded and asked as a listener's is, look-ups and all; nothing is connected to. What
-//! it decides is data, on standard output; what it logs goes to standard error.
+//! The script is loaded and asked as a listener's is, look-ups and all, a file of Ruby in a process that
+//! ends again; nothing is connected to. What it decides is data, on standard output; what it logs goes to
+//! standard error.
 
 mod data;
 mod report;
@@ -13,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use control::{Answering, Exit};
+use control::{Answering, Exit, NotRun, Rubies, Scripts};
 use engine::Lookups;
 use engine::account::{ClientAddress, Spoken};
 use engine::journal::{Entry, Level, Notice, Wants, journal};
@@ -24,6 +25,9 @@ use script::trial::{self, Client};
 
 use crate::{file, say, tell};
 
+/// What is told of a script that does not load.
+const CANNOT_RUN: &str = "the script cannot run";
+
 /// The words behind `replug script`.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Script {
@@ -33,7 +37,7 @@ pub(crate) struct Script {
 
 #[derive(Clone, Debug, Subcommand)]
 enum Order {
-    /// Ask a script of Lua about a client: exit code 0 if it decides, 1 if it fails or waits for more
+    /// Ask a script about a client: exit code 0 if it decides, 1 if it fails or waits for more
     Test(Test),
 }
 
@@ -109,11 +113,22 @@ impl Test {
         };
         let tried = runtime.block_on(async {
             let _answering = Answering::begin(&place.lookups, &place.journal);
+            let mut rubies = Rubies::new(place.journal.clone());
+            rubies.add(&script::ruby::all(&self.as_listeners(&script))).await?;
             let desk = script.desk(place.clone());
-            trial::run(&desk, &client).await
+            let tried = trial::run(&desk, &client).await;
+            rubies.end().await;
+            Ok::<_, NotRun>(tried)
         });
         // A page that nobody waits for any more must not hold the process.
         runtime.shutdown_timeout(Duration::ZERO);
+        let tried = match tried {
+            Ok(tried) => tried,
+            Err(not_run) => {
+                tell(&format!("{}: {CANNOT_RUN}: {}\n", self.script.display(), not_run.why()));
+                return Exit::Configuration;
+            }
+        };
         let lines: Vec<_> = entries.try_iter().filter_map(line).collect();
         match self.json {
             true => say(&report::json(&tried, &client, &lines)),
@@ -144,21 +159,21 @@ impl Test {
     fn script(&self) -> Result<Arc<dyn engine::script::Script>, (String, Exit)> {
         let name = self.script.display().to_string();
         let wrong = |why: &str| (format!("{name}: {why}"), Exit::Configuration);
-        match Language::of(&name) {
-            Some(Language::Lua) => {}
-            Some(Language::Ruby) => {
-                return Err(wrong(
-                    "only scripts of Lua are tried here; Ruby runs in processes that replug \
-                     starts with its listeners",
-                ));
-            }
-            None => return Err(wrong("a script ends in .lua or .rb")),
-        }
+        let Some(language) = Language::of(&name) else {
+            return Err(wrong("a script ends in .lua or .rb"));
+        };
         let read = |path: &Path| file::text(path).map_err(|error| error.to_string());
-        let configured = model::Script::new(name.clone(), Language::Lua);
+        let configured = model::Script::new(name.clone(), language);
         Loader::default()
             .one(&configured, &read, &mut Vec::new())
-            .map_err(|why| wrong(&format!("the script cannot run: {why}")))
+            .map_err(|why| wrong(&format!("{CANNOT_RUN}: {why}")))
+    }
+
+    /// The script as that of the listener that the client comes to.
+    fn as_listeners(&self, script: &Arc<dyn engine::script::Script>) -> Scripts {
+        let mut scripts = Scripts::default();
+        scripts.insert(self.listener.as_str(), Arc::clone(script));
+        scripts
     }
 }
 

@@ -3,8 +3,10 @@
 mod decide;
 mod examples;
 mod failure;
+mod jail;
 mod reload;
 mod remote;
+mod ruby;
 
 use std::fs;
 use std::process::Command;

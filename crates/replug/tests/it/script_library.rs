@@ -231,8 +231,7 @@ fn what_cannot_be_tried() {
     assert_eq!(code, 2, "{told}");
     let (code, _, told) = try_script(&scratch, "function route() end", &["--data-file", "/none"]);
     assert_eq!(code, 1, "{told}");
-    for (name, words) in [("route.py", "ends in .lua or .rb"), ("route.rb", "only scripts of Lua")]
-    {
+    for (name, words) in [("route.py", "ends in .lua or .rb"), ("none.rb", "No such file")] {
         let refused = Command::new(REPLUG).args(["script", "test", name]).output();
         let refused = refused.expect("replug runs");
         assert_eq!(refused.status.code(), Some(3), "{name}");
