@@ -26,6 +26,7 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 use rustix::net::Shutdown;
+use rustix::net::sockopt::set_socket_linger;
 use slab::Slab;
 use socket2::SockAddr;
 use tokio::io::Interest;
@@ -46,6 +47,12 @@ pub(crate) use slot::{Left, Why};
 /// keep the ring busy, and the runtime has to look for other events.
 const ROUNDS_MAX: u32 = 32;
 
+/// Turns before the runtime waits; more than it takes, unless the kernel refuses what it is given.
+const TURNS_MAX: u32 = 64;
+
+/// How long the ring leaves such a kernel alone.
+const REST: Duration = Duration::from_millis(5);
+
 /// How long one side may be half-closed in the ring, where the death of a peer from which nothing
 /// is received any more goes unnoticed.
 const HALF_CLOSED_MAX: Duration = Duration::from_millis(200);
@@ -62,8 +69,18 @@ struct Inner {
     state: RefCell<State>,
     /// The task of the ring, which has the runtime look for events.
     attendant: Cell<Option<Waker>>,
-    /// Whether the last turn left something to do.
-    is_exhausted: Cell<bool>,
+    remains: Cell<Remains>,
+}
+
+/// What the last turn has left.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Remains {
+    #[default]
+    Nothing,
+    /// Something that can be done at once.
+    Much,
+    /// Something that the kernel does not take.
+    Refused,
 }
 
 struct State {
@@ -157,7 +174,10 @@ impl Ring {
     /// # Errors
     /// When the kernel does not have what it takes, or does not let us.
     pub fn start() -> Result<Self, Unavailable> {
-        let mut kernel = Kernel::new()?;
+        Self::start_on(Kernel::new()?)
+    }
+
+    fn start_on(mut kernel: Kernel) -> Result<Self, Unavailable> {
         kernel.try_out()?;
         let failed = |error| Unavailable { step: "another descriptor", error };
         let event = rustix::io::fcntl_dupfd_cloexec(kernel.event(), 0)
@@ -176,7 +196,7 @@ impl Ring {
         let ring = Self(Rc::new(Inner {
             state: RefCell::new(state),
             attendant: Cell::new(None),
-            is_exhausted: Cell::new(false),
+            remains: Cell::default(),
         }));
         CURRENT.set(Some(ring.clone()));
         tokio::task::spawn_local(attend(Rc::downgrade(&ring.0), event));
@@ -204,6 +224,11 @@ impl Ring {
         self.0.state.borrow().riders.len()
     }
 
+    /// How many connections are on their way.
+    pub fn connects(&self) -> usize {
+        self.0.state.borrow().connects.len()
+    }
+
     /// Buffers that hold bytes of sessions.
     pub fn buffers_held(&self) -> usize {
         self.0.state.borrow().buffers.held().into()
@@ -211,15 +236,17 @@ impl Ring {
 
     /// Turns until there is nothing more to do, then has the event tell of what comes.
     fn park(&self) {
-        loop {
+        for _ in 0..TURNS_MAX {
             self.turn();
-            if self.0.is_exhausted.get() {
+            if self.0.remains.get() == Remains::Much {
                 return;
             }
             if !self.0.state.borrow_mut().kernel.alert() {
                 return;
             }
         }
+        // The kernel takes nothing for now.
+        self.remain(Remains::Refused);
     }
 
     /// Deals with what there is.
@@ -233,14 +260,18 @@ impl Ring {
         state.leave_half_closed(Tick::now());
         let landed = std::mem::take(&mut state.landed);
         drop(state);
-        self.0.is_exhausted.set(rounds == ROUNDS_MAX);
-        if rounds == ROUNDS_MAX
+        self.remain(if rounds == ROUNDS_MAX { Remains::Much } else { Remains::Nothing });
+        for waker in landed {
+            waker.wake();
+        }
+    }
+
+    fn remain(&self, remains: Remains) {
+        self.0.remains.set(remains);
+        if remains != Remains::Nothing
             && let Some(attendant) = self.0.attendant.take()
         {
             attendant.wake();
-        }
-        for waker in landed {
-            waker.wake();
         }
     }
 }
@@ -250,25 +281,27 @@ impl Ring {
 async fn attend(ring: std::rc::Weak<Inner>, event: AsyncFd<OwnedFd>) {
     loop {
         let heard = poll_fn(|cx| {
-            let Some(ring) = ring.upgrade() else { return Poll::Ready(false) };
+            let Some(ring) = ring.upgrade() else { return Poll::Ready(None) };
             ring.attendant.set(Some(cx.waker().clone()));
-            if ring.is_exhausted.take() {
-                return Poll::Ready(true);
+            match ring.remains.take() {
+                Remains::Nothing => {}
+                remains => return Poll::Ready(Some(remains)),
             }
             let Ok(mut guard) = ready!(event.poll_read_ready(cx)) else {
-                return Poll::Ready(false);
+                return Poll::Ready(None);
             };
             let mut count = [0; 8];
             // Whatever it says, the ring turns next.
             let _ = rustix::io::read(&event, &mut count);
             guard.clear_ready();
-            Poll::Ready(true)
+            Poll::Ready(Some(Remains::Much))
         })
         .await;
-        if !heard {
-            return;
+        match heard {
+            Some(Remains::Refused) => tokio::time::sleep(REST).await,
+            Some(_) => tokio::task::yield_now().await,
+            None => return,
         }
-        tokio::task::yield_now().await;
     }
 }
 
@@ -499,6 +532,8 @@ impl Drop for Attempt {
     fn drop(&mut self) {
         let Some(key) = self.key.take() else { return };
         let mut state = self.ring.0.state.borrow_mut();
+        // As when a `Socket` is dropped; it may stand by now.
+        let _ = set_socket_linger(&state.connects[key].socket, Some(Duration::ZERO));
         if state.connects[key].result.is_some() {
             drop(state.connects.remove(key));
         } else {
@@ -631,7 +666,7 @@ impl Drop for Ride {
         rider.holder = Holder::Gone;
         for socket in [&rider.client, &rider.backend] {
             // As when a `Socket` is dropped; whoever closes it resets.
-            let _ = rustix::net::sockopt::set_socket_linger(socket, Some(Duration::ZERO));
+            let _ = set_socket_linger(socket, Some(Duration::ZERO));
         }
         rider.slot.abort(&mut state.buffers, &mut state.tasks);
         state.carry_out(key);

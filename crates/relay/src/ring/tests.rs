@@ -1,9 +1,13 @@
-//! Sessions over real connections, in a runtime of one thread.
+//! Sessions over real connections, in a runtime of one thread. No model of threads (loom, shuttle)
+//! is needed: a ring, its slots and its buffers are never seen by another.
+
+mod given_up;
+mod scarce;
 
 use std::net::{TcpListener, TcpStream};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::runtime::{Builder, LocalOptions};
+use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 use tokio::time::timeout;
 
 use super::*;
@@ -12,32 +16,67 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Runs `work` on a thread with a ring; afterwards nothing may be left in that.
 fn with_ring<F: Future<Output = ()> + 'static>(work: impl FnOnce(Ring) -> F + 'static) {
-    let mut builder = Builder::new_current_thread();
-    builder.enable_all().on_thread_park(parking).on_thread_unpark(unparked);
-    let runtime = builder.build_local(LocalOptions::default()).expect("a runtime can be had");
-    runtime.block_on(async {
-        let ring = Ring::start().expect("this kernel has io_uring");
+    with_kernel(Kernel::new, work);
+}
+
+/// The same for a ring of one's own.
+fn with_kernel<F: Future<Output = ()> + 'static>(
+    kernel: impl FnOnce() -> Result<Kernel, Unavailable>,
+    work: impl FnOnce(Ring) -> F + 'static,
+) {
+    runtime().block_on(async {
+        let ring = kernel().and_then(Ring::start_on).expect("this kernel has io_uring");
         let working = tokio::task::spawn_local(work(ring.clone()));
         timeout(PATIENCE, working).await.expect("it ends").expect("it does not panic");
-        let empty = async {
-            while ring.sessions() > 0 {
-                tokio::time::sleep(Duration::from_millis(1)).await;
-            }
-        };
-        timeout(PATIENCE, empty).await.expect("no session stays");
+        let in_flight = || ring.0.state.borrow().kernel.in_flight();
+        until(|| ring.sessions() + ring.connects() == 0 && in_flight() == 0).await;
         assert_eq!(ring.buffers_held(), 0);
     });
     Ring::stop();
 }
 
+fn runtime() -> LocalRuntime {
+    let mut builder = Builder::new_current_thread();
+    builder.enable_all().on_thread_park(parking).on_thread_unpark(unparked);
+    builder.build_local(LocalOptions::default()).expect("a runtime can be had")
+}
+
+async fn until(condition: impl Fn() -> bool) {
+    let condition = async {
+        while !condition() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    timeout(PATIENCE, condition).await.expect("it comes about");
+}
+
 /// A connection: the far end, and the near one in blocking mode.
 fn connection() -> (tokio::net::TcpStream, OwnedFd) {
+    let (far, near) = connected(|_| {});
+    (tokio::net::TcpStream::from_std(far).expect("it is new"), near)
+}
+
+/// One that takes a few thousand bytes while nobody reads.
+fn narrow_connection() -> (tokio::net::TcpStream, OwnedFd) {
+    let (far, near) = connected(|far| far.set_recv_buffer_size(1).expect("any socket can"));
+    socket2::SockRef::from(&near).set_send_buffer_size(1).expect("any socket can");
+    (tokio::net::TcpStream::from_std(far).expect("it is new"), near)
+}
+
+fn connected(prepare: impl FnOnce(&socket2::Socket)) -> (TcpStream, OwnedFd) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a port");
-    let far = TcpStream::connect(listener.local_addr().expect("it is bound")).expect("it listens");
+    let far = tcp();
+    prepare(&far);
+    far.connect(&listener.local_addr().expect("it is bound").into()).expect("it listens");
     let (near, _) = listener.accept().expect("somebody has come");
     far.set_nonblocking(true).expect("any socket can");
-    far.set_nodelay(true).expect("any connection can");
-    (tokio::net::TcpStream::from_std(far).expect("it is new"), near.into())
+    far.set_tcp_nodelay(true).expect("any connection can");
+    (far.into(), near.into())
+}
+
+fn tcp() -> socket2::Socket {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None);
+    socket.expect("there are descriptors")
 }
 
 /// Two peers, and what is between them.
@@ -75,31 +114,34 @@ fn both_directions_move_and_end_on_their_own() {
 
 #[test]
 fn many_echo_at_a_time() {
-    with_ring(|ring| async move {
-        let mut all = tokio::task::JoinSet::new();
-        for number in 0..200u8 {
-            let (mut client, mut backend, ride) = session(&ring);
-            all.spawn_local(async move { drop(landing(ride).await) });
-            all.spawn_local(async move {
-                let mut buffer = [0; 64];
-                while let Ok(length @ 1..) = backend.read(&mut buffer).await {
-                    backend.write_all(&buffer[..length]).await.unwrap();
-                }
-            });
-            all.spawn_local(async move {
-                for round in 0..50u8 {
-                    let message = [number, round, 7];
-                    client.write_all(&message).await.unwrap();
-                    let mut answer = [0; 3];
-                    client.read_exact(&mut answer).await.unwrap();
-                    assert_eq!(answer, message);
-                }
-            });
-        }
-        while let Some(joined) = all.join_next().await {
-            joined.unwrap();
-        }
-    });
+    with_ring(echo);
+}
+
+/// Has many sessions echo.
+async fn echo(ring: Ring) {
+    let mut all = tokio::task::JoinSet::new();
+    for number in 0..200u8 {
+        let (mut client, mut backend, ride) = session(&ring);
+        all.spawn_local(async move { drop(landing(ride).await) });
+        all.spawn_local(async move {
+            let mut buffer = [0; 64];
+            while let Ok(length @ 1..) = backend.read(&mut buffer).await {
+                backend.write_all(&buffer[..length]).await.unwrap();
+            }
+        });
+        all.spawn_local(async move {
+            for round in 0..50u8 {
+                let message = [number, round, 7];
+                client.write_all(&message).await.unwrap();
+                let mut answer = [0; 3];
+                client.read_exact(&mut answer).await.unwrap();
+                assert_eq!(answer, message);
+            }
+        });
+    }
+    while let Some(joined) = all.join_next().await {
+        joined.unwrap();
+    }
 }
 
 #[test]
@@ -149,7 +191,7 @@ fn a_broken_side_is_named_and_what_came_before_is_kept() {
         let landing = tokio::task::spawn_local(landing(ride));
         backend.read_exact(&mut words).await.unwrap();
         let client = client.into_std().unwrap();
-        rustix::net::sockopt::set_socket_linger(&client, Some(Duration::ZERO)).unwrap();
+        set_socket_linger(&client, Some(Duration::ZERO)).unwrap();
         drop(client);
         let landed = landing.await.unwrap();
         assert_eq!(landed.why, Some(Why::Broken(Side::Client, Errno::CONNRESET)));

@@ -40,6 +40,9 @@ const PAGE: usize = 4096;
 /// Marks the completion of a cancelling that found nothing: nobody waits for it.
 const NOBODY: u64 = u64::MAX;
 
+/// Pieces of its own work that the kernel does at a time; a piece is about an operation in flight.
+const WORK_AT_A_TIME: u32 = 16;
+
 /// How long the kernel may take to let go of what is in flight, in seconds.
 const PATIENCE: u64 = 2;
 
@@ -110,15 +113,23 @@ impl Kernel {
     /// # Errors
     /// When the kernel is too old for it, or does not let us.
     pub(crate) fn new() -> Result<Self, Unavailable> {
+        Self::with_room(SUBMISSIONS, COMPLETIONS)
+    }
+
+    /// The same for so many operations, and at least as many completions; powers of two.
+    ///
+    /// # Errors
+    /// As [`Kernel::new`].
+    pub(crate) fn with_room(submissions: u32, completions: u32) -> Result<Self, Unavailable> {
         let failed = |step| move |error| Unavailable { step, error };
         let uring: IoUring = IoUring::builder()
             .setup_single_issuer()
             .setup_coop_taskrun()
             .setup_defer_taskrun()
             .setup_taskrun_flag()
-            .setup_cqsize(COMPLETIONS)
+            .setup_cqsize(completions)
             .dontfork()
-            .build(SUBMISSIONS)
+            .build(submissions)
             .map_err(failed("io_uring_setup(2)"))?;
         let memory = Memory::new();
         let base = memory.ring.base.as_ptr() as u64;
@@ -312,10 +323,24 @@ impl Kernel {
         // The kernel looks at the flag after it has left a completion; we look for completions
         // after we have set the flag.
         fence(Ordering::SeqCst);
-        let submissions = self.uring.submission();
-        let is_busy = !submissions.is_empty() || submissions.taskrun() || submissions.cq_overflow();
-        drop(submissions);
-        is_busy || !self.uring.completion().is_empty()
+        for _ in 0..self.in_flight / WORK_AT_A_TIME + 2 {
+            let submissions = self.uring.submission();
+            let is_busy = !submissions.is_empty() || submissions.cq_overflow();
+            let has_work = submissions.taskrun();
+            drop(submissions);
+            if is_busy || !self.uring.completion().is_empty() {
+                return true;
+            }
+            if !has_work {
+                return false;
+            }
+            // The kernel may say that it has work of which it has none any more: it says so after
+            // it has put it down, and we may have had it done in between. Nothing but work takes
+            // that back, so it is not believed for long. An error leaves it as it is.
+            let _ = self.uring.submit();
+        }
+        // All that was there before has been done. The event tells of what has come since.
+        !self.uring.completion().is_empty()
     }
 
     /// Has the event be silent: completions are looked for anyway.
@@ -472,13 +497,39 @@ mod tests {
     use std::io::{Read, Write};
     use std::os::unix::net::UnixStream;
 
+    impl Kernel {
+        /// Operations of which more will be heard.
+        pub(crate) fn in_flight(&self) -> u32 {
+            self.in_flight
+        }
+
+        /// Has the kernel take nothing until it is mended with what this returns.
+        pub(crate) fn break_off(&self) -> OwnedFd {
+            let nothing = std::fs::File::open("/dev/null").expect("it is there");
+            // SAFETY: the descriptor stays open until the ring is closed.
+            let ring = unsafe { BorrowedFd::borrow_raw(self.uring.as_raw_fd()) };
+            let kept = rustix::io::fcntl_dupfd_cloexec(ring, 0).expect("there are descriptors");
+            self.mend(nothing.into());
+            kept
+        }
+
+        pub(crate) fn mend(&self, kept: OwnedFd) {
+            // SAFETY: two descriptors that are open. What the first one names is there meanwhile, and
+            // is asked for by nobody but the ring, which takes an error as it comes.
+            let result = unsafe { libc::dup2(kept.as_raw_fd(), self.uring.as_raw_fd()) };
+            assert!(result >= 0, "a descriptor can stand for another");
+        }
+    }
+
     fn next(kernel: &mut Kernel) -> Completion {
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
         loop {
             kernel.turn().expect("the ring turns");
             if let Some(completion) = kernel.completion() {
                 return completion;
             }
-            assert!(kernel.in_flight > 0);
+            assert!(kernel.in_flight > 0, "nothing will come");
+            assert!(std::time::Instant::now() < deadline, "nothing comes");
             rustix::thread::sched_yield();
         }
     }
@@ -524,6 +575,90 @@ mod tests {
         kernel.turn().expect("the ring turns");
         assert!(kernel.let_go());
         assert_eq!(kernel.in_flight, 0);
+    }
+
+    /// More operations complete at once than the kernel has room to tell: it keeps the rest until
+    /// it is asked.
+    #[test]
+    fn no_completion_is_lost_that_finds_no_room() {
+        const PAIRS: u16 = 64;
+
+        let mut kernel = Kernel::with_room(8, 8).expect("this kernel has io_uring");
+        let pairs: Vec<_> = (0..PAIRS).map(|_| UnixStream::pair().expect("sockets")).collect();
+        for (token, (near, far)) in pairs.iter().enumerate() {
+            (&*near).write_all(b"x").expect("there is room");
+            kernel.begin(token as u64, Operation::Receive(far.as_raw_fd()));
+        }
+        kernel.turn().expect("the ring turns");
+        assert!(kernel.uring.submission().cq_overflow(), "there was room for all");
+        let mut seen = HashMap::new();
+        while seen.len() < pairs.len() {
+            let Completion { token, result, buffer, .. } = next(&mut kernel);
+            assert_eq!(result, Ok(1));
+            let before = seen.insert(token, buffer);
+            assert_eq!(before, None, "one byte comes once");
+        }
+        for (_, buffer) in seen {
+            kernel.give_back(buffer.expect("a byte is somewhere"));
+        }
+        // Those that were told to go on are still there.
+        assert!(kernel.let_go());
+        assert_eq!(kernel.in_flight, 0);
+        assert_eq!(kernel.uring.completion().overflow(), 0, "nothing was thrown away");
+    }
+
+    /// The kernel sets its flag late when another processor has brought the work that we had done.
+    #[test]
+    fn work_that_is_not_there_is_not_waited_for() {
+        /// Where the flags of the kernel stand behind the sizes of both queues, in words.
+        const SIZES: usize = 6;
+        const FLAGS: usize = 9;
+        const TASKRUN: u32 = 1 << 2;
+
+        let mut kernel = Kernel::new().expect("this kernel has io_uring");
+        let (protection, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED);
+        // SAFETY: a mapping of its own of one page of the queues, which is not unmapped. Its words
+        // are used as atomics.
+        let words = unsafe {
+            let ring = kernel.uring.as_raw_fd();
+            let page = libc::mmap(std::ptr::null_mut(), PAGE, protection, flags, ring, 0);
+            assert_ne!(page, libc::MAP_FAILED);
+            std::slice::from_raw_parts(page.cast::<std::sync::atomic::AtomicU32>(), 16)
+        };
+        let sizes = [0, 1].map(|at| words[SIZES + at].load(Ordering::Relaxed));
+        assert_eq!(sizes, [SUBMISSIONS, COMPLETIONS], "the queues look different");
+        let (mut near, far) = UnixStream::pair().expect("sockets can be had");
+        kernel.begin(1, Operation::Receive(far.as_raw_fd()));
+        kernel.turn().expect("the ring turns");
+        assert!(!kernel.alert());
+        words[FLAGS].fetch_or(TASKRUN, Ordering::SeqCst);
+        assert!(!kernel.alert(), "there is nothing to do");
+        assert_eq!(
+            words[FLAGS].load(Ordering::SeqCst) & TASKRUN,
+            TASKRUN,
+            "nothing is known of it"
+        );
+        // The event tells all the same.
+        near.write_all(b"x").expect("there is room");
+        let mut count = [0; 8];
+        rustix::io::read(&kernel.event, &mut count).expect("it was told");
+        assert!(kernel.alert());
+        assert_eq!(next(&mut kernel).result, Ok(1));
+    }
+
+    #[test]
+    fn an_address_is_kept_until_its_connect_is_over() {
+        let mut kernel = Kernel::new().expect("this kernel has io_uring");
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback has a port");
+        let target: SockAddr = listener.local_addr().expect("it is bound").into();
+        let socket = socket2::Socket::new(target.domain(), socket2::Type::STREAM, None);
+        let socket = socket.expect("there are descriptors");
+        kernel.begin(3, Operation::Connect(socket.as_raw_fd(), target));
+        assert_eq!(kernel.addresses.len(), 1);
+        let connected = next(&mut kernel);
+        assert_eq!((connected.token, connected.result), (3, Ok(0)));
+        assert!(kernel.addresses.is_empty());
+        assert!(listener.accept().is_ok());
     }
 
     #[test]
