@@ -1,18 +1,25 @@
-//! Thousands of sessions in a ring, each with a fate of its own: they send little and much, stall,
-//! half-close, reset, and are cut. Whatever happens, what arrives is what was sent, a FIN comes
-//! only behind all of it, and in the end the ring is empty.
+//! Thousands of sessions in a ring, each with a fate of its own: they send little and much, change
+//! over to epoll and back, stall, half-close, reset, time out, and are cut; some connect in vain.
+//! Whatever happens, what arrives is what was sent, a FIN comes only behind all of it, and in the
+//! end the ring is empty.
 //!
 //! Runs for two seconds; for longer by
 //! `REPLUG_STRESS_SECONDS=600 cargo test --release -p relay --test stress -- --nocapture`. The seed
 //! is told, and can be given as `REPLUG_STRESS_SEED`.
 
+use std::cell::Cell;
+use std::fmt;
 use std::future::poll_fn;
 use std::io;
-use std::net::{TcpListener, TcpStream as StdStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream as StdStream};
 use std::os::fd::OwnedFd;
+use std::rc::Rc;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
-use relay::{Direction, End, Relay, Ring, Side, Socket, ring};
+use relay::{Carrier, Direction, End, Relay, Ring, Side, Socket, ring};
+use socket2::{Domain, SockAddr, Type};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::runtime::{Builder, LocalOptions};
@@ -25,6 +32,50 @@ const SESSIONS: usize = 200;
 /// Longest life of one of them.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// What has happened.
+#[derive(Debug, Default)]
+struct Tally {
+    sessions: Cell<u64>,
+    /// Those whose two streams have ended in good order.
+    done: Cell<u64>,
+    /// Those of which one side was reset.
+    resets: Cell<u64>,
+    /// Those that were cut, or whose time was over.
+    cut: Cell<u64>,
+    /// Those that the ring has carried alone.
+    ring: Cell<u64>,
+    /// Those that have changed over.
+    both: Cell<u64>,
+    /// How often one was found to ride that did not before.
+    returns: Cell<u64>,
+    refused: Cell<u64>,
+    connects_given_up: Cell<u64>,
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { sessions, done, resets, cut, ring, both, returns, .. } = self;
+        write!(
+            f,
+            "{} sessions: {} done, {} reset, {} cut; {} by the ring, {} by both, {} returns; \
+             {} connects refused, {} given up",
+            sessions.get(),
+            done.get(),
+            resets.get(),
+            cut.get(),
+            ring.get(),
+            both.get(),
+            returns.get(),
+            self.refused.get(),
+            self.connects_given_up.get(),
+        )
+    }
+}
+
+fn count(cell: &Cell<u64>) {
+    cell.set(cell.get() + 1);
+}
+
 #[test]
 fn whatever_happens_the_ring_is_empty_in_the_end() {
     let given = |name: &str| std::env::var(name).ok()?.parse().ok();
@@ -34,18 +85,35 @@ fn whatever_happens_the_ring_is_empty_in_the_end() {
         now.map_or(1, |now| u64::from(now.subsec_nanos()) | 1)
     });
     println!("REPLUG_STRESS_SEED={seed}");
+    // On a thread of its own: one that hangs has no timers.
+    let (done, is_done) = mpsc::channel();
+    let running = thread::spawn(move || {
+        run(seed, seconds);
+        let _ = done.send(());
+    });
+    let patience = Duration::from_secs(seconds) + 3 * PATIENCE;
+    let hangs = is_done.recv_timeout(patience) == Err(RecvTimeoutError::Timeout);
+    assert!(!hangs, "the thread hangs");
+    running.join().expect("all sessions keep what they promise");
+}
+
+/// Keeps sessions going for so long, and waits for their ends.
+#[expect(clippy::print_stdout, reason = "what a long run has met")]
+fn run(seed: u64, seconds: u64) {
     let mut builder = Builder::new_current_thread();
     builder.enable_all().on_thread_park(ring::parking).on_thread_unpark(ring::unparked);
     let runtime = builder.build_local(LocalOptions::default()).expect("a runtime can be had");
     runtime.block_on(async {
         let ring = Ring::start().expect("this kernel has io_uring");
+        let places = Rc::new(Places::new());
         let before = descriptors();
         let (mut dice, mut all) = (Dice(seed | 1), JoinSet::new());
-        let (end, mut count) = (Instant::now() + Duration::from_secs(seconds), 0);
+        let tally = Rc::new(Tally::default());
+        let end = Instant::now() + Duration::from_secs(seconds);
         while Instant::now() < end {
             while all.len() < SESSIONS {
-                count += 1;
-                all.spawn_local(timeout(PATIENCE, session(Dice(dice.next() | 1))));
+                let (dice, tally) = (Dice(dice.next() | 1), Rc::clone(&tally));
+                all.spawn_local(timeout(PATIENCE, life(dice, Rc::clone(&places), tally)));
             }
             let joined = all.join_next().await.expect("there are some");
             joined.expect("a session keeps what it promises").expect("a session ends");
@@ -53,9 +121,9 @@ fn whatever_happens_the_ring_is_empty_in_the_end() {
         while let Some(joined) = all.join_next().await {
             joined.expect("a session keeps what it promises").expect("a session ends");
         }
-        println!("{count} sessions");
+        println!("{tally}");
         let is_empty = async {
-            while ring.sessions() > 0 || descriptors() > before {
+            while ring.sessions() + ring.connects() > 0 || descriptors() > before {
                 sleep(Duration::from_millis(1)).await;
             }
         };
@@ -107,11 +175,79 @@ enum Fate {
     Cut(u64),
 }
 
+/// Where a backend is not.
+struct Places {
+    /// Its port is taken, and nobody listens.
+    closed: socket2::Socket,
+    /// Nobody accepts, and the kernel takes no more clients for it.
+    full: socket2::Socket,
+    _fills: Vec<socket2::Socket>,
+}
+
+impl Places {
+    fn new() -> Self {
+        let [closed, full] = [(); 2].map(|()| {
+            let socket = tcp();
+            socket
+                .bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into())
+                .expect("a port is free");
+            socket
+        });
+        full.listen(0).expect("it is bound");
+        let fills = [(); 8].map(|()| {
+            let fill = tcp();
+            fill.set_nonblocking(true).expect("any socket can");
+            let _ = fill.connect(&address(&full));
+            fill
+        });
+        Self { closed, full, _fills: fills.into() }
+    }
+}
+
+fn tcp() -> socket2::Socket {
+    socket2::Socket::new(Domain::IPV4, Type::STREAM, None).expect("there are descriptors")
+}
+
+fn address(socket: &socket2::Socket) -> SockAddr {
+    socket.local_addr().expect("it is bound")
+}
+
+/// What one client sees: maybe in vain first, then a session.
+async fn life(mut dice: Dice, places: Rc<Places>, tally: Rc<Tally>) {
+    match dice.below(20) {
+        0 => {
+            let refused = ring::connect(tcp().into(), address(&places.closed)).await;
+            let kind = refused.map(drop).expect_err("nobody listens").kind();
+            assert_eq!(kind, io::ErrorKind::ConnectionRefused);
+            count(&tally.refused);
+        }
+        1 => {
+            let patience = Duration::from_millis(dice.below(5));
+            let connect = ring::connect(tcp().into(), address(&places.full));
+            timeout(patience, connect).await.map(drop).expect_err("nobody answers");
+            count(&tally.connects_given_up);
+        }
+        _ => {}
+    }
+    session(dice, &tally).await;
+}
+
 /// One session from its beginning to its end.
-async fn session(mut dice: Dice) {
+async fn session(mut dice: Dice, tally: &Rc<Tally>) {
     let (client, near) = connection();
-    let (backend, far) = connection();
-    let sent = [dice.length(), dice.length()];
+    let (backend, far) = match dice.below(4) {
+        0 => {
+            let (backend, far) = connection();
+            (backend, Socket::blocking(far))
+        }
+        _ => dialled().await,
+    };
+    // A conversation brings a session back that has left for bulk.
+    let talks = dice.below(4) == 0;
+    let sent = match talks {
+        true => [(); 2].map(|()| usize::try_from(dice.below(300_000)).expect("it is small")),
+        false => [dice.length(), dice.length()],
+    };
     let fate = match dice.below(10) {
         0 => Fate::Reset(Side::Client, dice.length()),
         1 => Fate::Reset(Side::Backend, dice.length()),
@@ -119,22 +255,15 @@ async fn session(mut dice: Dice) {
         _ => Fate::Whole,
     };
     let (to_backend, to_client) = (Direction::default(), Direction::default());
-    let mut relay =
-        Relay::new(Socket::blocking(near), Socket::blocking(far), to_backend, to_client).riding();
-    let relaying = tokio::task::spawn_local(async move {
-        let end = poll_fn(|cx| relay.poll(cx));
-        match fate {
-            Fate::Cut(after) => timeout(Duration::from_millis(after), end).await.ok(),
-            _ => Some(end.await),
-        }
-    });
+    let relay = Relay::new(Socket::blocking(near), far, to_backend, to_client).riding();
+    let relaying = tokio::task::spawn_local(relayed(relay, fate, Rc::clone(tally)));
     let resets = |side| match fate {
         Fate::Reset(by, after) if by == side => Some(after),
         _ => None,
     };
     let (client, backend) = tokio::join!(
-        peer(client, (1, sent[0]), 2, resets(Side::Client), dice.clone()),
-        peer(backend, (2, sent[1]), 1, resets(Side::Backend), Dice(dice.next() | 1)),
+        peer(client, (1, sent[0]), (2, talks), resets(Side::Client), dice.clone()),
+        peer(backend, (2, sent[1]), (1, talks), resets(Side::Backend), Dice(dice.next() | 1)),
     );
     let end = relaying.await.expect("a relay does not panic");
     for (got, expected) in [(client, sent[1]), (backend, sent[0])] {
@@ -150,6 +279,35 @@ async fn session(mut dice: Dice) {
     }
 }
 
+/// Relays to the end, or until it is cut; counts it.
+async fn relayed(mut relay: Relay, fate: Fate, tally: Rc<Tally>) -> Option<End> {
+    let mut rides = true;
+    let end = poll_fn(|cx| {
+        let end = relay.poll(cx);
+        if relay.rides() && !rides {
+            count(&tally.returns);
+        }
+        rides = relay.rides();
+        end
+    });
+    let end = match fate {
+        Fate::Cut(after) => timeout(Duration::from_millis(after), end).await.ok(),
+        _ => Some(end.await),
+    };
+    count(&tally.sessions);
+    count(match &end {
+        Some(End::Done { .. }) => &tally.done,
+        Some(_) => &tally.resets,
+        None => &tally.cut,
+    });
+    match relay.carrier() {
+        Carrier::Ring => count(&tally.ring),
+        Carrier::Both => count(&tally.both),
+        Carrier::Epoll => panic!("it rides at first"),
+    }
+    end
+}
+
 /// What a peer has seen of the other one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Got {
@@ -159,11 +317,11 @@ enum Got {
     Broken,
 }
 
-/// Sends a stream, and takes the one of the other peer.
+/// Sends a stream, mostly in small messages if it `talks`, and takes the one of the other peer.
 async fn peer(
     stream: TcpStream,
     (own, length): (u8, usize),
-    other: u8,
+    (other, talks): (u8, bool),
     resets: Option<usize>,
     mut dice: Dice,
 ) -> Got {
@@ -177,13 +335,23 @@ async fn peer(
                 if resets.is_some_and(|after| sent >= after) {
                     return Wrote::Enough;
                 }
-                let chunk = (1 + writers.length()).min(length - sent);
+                let is_small = talks && writers.below(100) > 0;
+                let chunk = match is_small {
+                    true => 1 + usize::try_from(writers.below(100)).expect("it is small"),
+                    // Enough for the ring to let go.
+                    false if talks => 60_000 + writers.length(),
+                    false => 1 + writers.length(),
+                };
+                let chunk = chunk.min(length - sent);
                 let bytes: Vec<u8> = (sent..sent + chunk).map(|at| byte(own, at)).collect();
                 if writing.write_all(&bytes).await.is_err() {
                     return Wrote::Broken;
                 }
                 sent += chunk;
-                if writers.below(20) == 0 {
+                if is_small {
+                    // The ring turns when nobody has anything to do.
+                    sleep(Duration::from_millis(1)).await;
+                } else if writers.below(20) == 0 {
                     sleep(Duration::from_millis(writers.below(20))).await;
                 }
             }
@@ -260,6 +428,18 @@ async fn take(reading: &mut tokio::net::tcp::OwnedReadHalf, other: u8, dice: &mu
 fn byte(seed: u8, at: usize) -> u8 {
     let low = u8::try_from(at % 251).expect("it is small");
     low.wrapping_mul(7).wrapping_add(seed)
+}
+
+/// A connection that the ring has made: the far end, and the near one.
+async fn dialled() -> (TcpStream, Socket) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has ports");
+    let target = listener.local_addr().expect("it is bound");
+    let near = ring::connect(tcp().into(), target.into()).await.expect("somebody listens");
+    rustix::net::sockopt::set_tcp_nodelay(near.descriptor(), true).expect("any connection can");
+    let (far, _) = listener.accept().expect("it has connected");
+    far.set_nonblocking(true).expect("any socket can");
+    far.set_nodelay(true).expect("any connection can");
+    (TcpStream::from_std(far).expect("it is new"), near)
 }
 
 /// A connection: the far end, and the near one in blocking mode.
