@@ -3,7 +3,9 @@
 use std::fs;
 use std::process::Command;
 
-use rig::{Backend, Closed, Forwarder, Payload, Peer, Scratch};
+use rig::forwarder::announced;
+use rig::wait::until;
+use rig::{Backend, BlackHole, Closed, Forwarder, Namespace, Payload, Peer, Program, Scratch};
 
 use crate::path::REPLUG;
 
@@ -53,6 +55,74 @@ fn a_kernel_that_refuses_any_part_of_it_is_served_by_epoll() {
         server.expect(b"question");
         server.send(b"answer");
         client.expect(b"answer");
+    }
+}
+
+/// With fewer and fewer descriptors there is a point at which a shard can have everything but a ring.
+#[test]
+fn a_shard_without_descriptors_for_a_ring_is_served_by_epoll() {
+    let served = (8..64).any(|limit| {
+        let backend = Backend::bind();
+        let mut command = Command::new("prlimit");
+        command.args([&format!("--nofile={limit}:{limit}"), REPLUG, "--io", "ring"]);
+        command.args(["--shards", "1", "--log", "json", "--log-to", "-", "127.0.0.1:0"]);
+        let mut program = Program::start(command.arg(backend.address().to_string()));
+        let is_told = |line: &String| announced(line).is_some();
+        until("replug to listen or to give up", || {
+            program.stderr().so_far().iter().any(is_told) || program.exit_status().is_some()
+        });
+        if !program.stderr().so_far().iter().any(is_told) {
+            return false;
+        }
+        let forwarder = Forwarder::of(program, 1);
+        let program = forwarder.program();
+        let told = program.stderr().so_far();
+        let told = told.iter().filter(|line| line.contains("moves bytes by epoll"));
+        let told: Vec<_> = told.cloned().collect();
+        // What was had of a ring by then is given back: a session needs two descriptors.
+        let [told] = &told[..] else { return false };
+        if !told.contains("a pair of sockets") {
+            return false;
+        }
+        assert!(told.contains("Too many open files"), "{told}");
+        let client = Peer::connect(forwarder.address());
+        let server = backend.accept();
+        client.send(b"question");
+        server.expect(b"question");
+        server.send(b"answer");
+        client.expect(b"answer");
+        drop((client, server));
+        assert_eq!(forwarder.record().field("relay"), "epoll");
+        true
+    });
+    assert!(served, "a ring could be had whenever there was a shard");
+}
+
+/// Why a session gets no backend is told in the same words, whoever connects.
+#[test]
+fn connects_fail_in_the_ring_as_by_epoll() {
+    let (closed, hole, nowhere) = (Closed::bind(), BlackHole::open(), Namespace::new());
+    let (closed, hole) = (closed.address().to_string(), hole.address().to_string());
+    let fail = |io: &str, target: &str| {
+        let options = ["--io", io, "--connect-timeout", "300ms", "127.0.0.1:0", target];
+        let forwarder = Forwarder::start(REPLUG, &options);
+        Peer::expect_turned_away(None, forwarder.address());
+        forwarder.record()
+    };
+    for io in ["ring", "epoll"] {
+        // There is no route to it.
+        let unreachable = nowhere.inside(|| fail(io, "192.0.2.1:80"));
+        for (record, failure, code) in [
+            (fail(io, &closed), "refused", "SC"),
+            (fail(io, &hole), "connect_timeout", "sC"),
+            (unreachable, "unreachable", "SC"),
+        ] {
+            let seen = (record.reason(), record.side(), record.field("code").as_str());
+            assert_eq!(seen, (failure, "backend", Some(code)), "by {io}");
+            let attempts = record.attempts();
+            assert_eq!(attempts.iter().map(|one| &*one.failure).collect::<Vec<_>>(), [failure]);
+            assert!(record.field("relay").is_null(), "{record:?}");
+        }
     }
 }
 

@@ -34,13 +34,20 @@ fn few_descriptors_from_the_start() {
 
 #[test]
 fn few_descriptors_from_now_on() {
-    let a = Named::start('A');
-    let mut command = Command::new(REPLUG);
-    let forwarder = Forwarder::start_command(command.args(["127.0.0.1:0", &a.target()]), 1);
-    assert_eq!(ask_times(3, &forwarder), "AAA");
-    let pid = forwarder.pid().to_string();
-    Program::run(Command::new("prlimit").args(["--pid", &pid, DESCRIPTORS]));
-    outnumber(&forwarder, &a);
+    let serve = |io| {
+        let a = Named::start('A');
+        let mut command = Command::new(REPLUG);
+        command.args(["--io", io, "127.0.0.1:0", &a.target()]);
+        let forwarder = Forwarder::start_command(&mut command, 1);
+        assert_eq!(ask_times(3, &forwarder), "AAA");
+        let pid = forwarder.pid().to_string();
+        Program::run(Command::new("prlimit").args(["--pid", &pid, DESCRIPTORS]));
+        outnumber(&forwarder, &a);
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(|| serve("ring"));
+        serve("epoll");
+    });
 }
 
 /// More clients come than there are descriptors for: they wait, and are served in the end.

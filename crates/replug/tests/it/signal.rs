@@ -12,8 +12,10 @@ use crate::path::{Path, REPLUG, Session};
 
 #[test]
 fn term_and_int_let_sessions_end() {
-    for signal in [Signal::TERM, Signal::INT, Signal::QUIT] {
-        let Session { mut way, client, backend } = Session::open(Path::Splice, &[]);
+    let paths = [Path::Splice, Path::Ring];
+    let signals = [Signal::TERM, Signal::INT, Signal::QUIT];
+    for (path, signal) in paths.into_iter().flat_map(|path| signals.map(|signal| (path, signal))) {
+        let Session { mut way, client, backend } = Session::open(path, &[]);
         way.forwarder.signal(signal);
         expect_refused(way.forwarder.address());
         client.send(b"still");
@@ -39,15 +41,17 @@ fn an_idle_process_ends_at_once() {
 
 #[test]
 fn a_second_term_ends_sessions() {
-    let Session { mut way, client, backend } = Session::open(Path::Splice, &[]);
-    way.forwarder.signal(Signal::TERM);
-    // Two signals at a time may become one.
-    expect_refused(way.forwarder.address());
-    way.forwarder.signal(Signal::TERM);
-    client.expect_reset();
-    backend.expect_reset();
-    way.expect_record("killed", "replug", 0, 0);
-    way.forwarder.program_mut().expect_exit(0);
+    for path in [Path::Splice, Path::Ring] {
+        let Session { mut way, client, backend } = Session::open(path, &[]);
+        way.forwarder.signal(Signal::TERM);
+        // Two signals at a time may become one.
+        expect_refused(way.forwarder.address());
+        way.forwarder.signal(Signal::TERM);
+        client.expect_reset();
+        backend.expect_reset();
+        way.expect_record("killed", "replug", 0, 0);
+        way.forwarder.program_mut().expect_exit(0);
+    }
 }
 
 /// The two long waits, side by side: TERM waits ten seconds, QUIT for ever.
