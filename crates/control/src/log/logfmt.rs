@@ -110,7 +110,7 @@ mod tests {
             "ts=2026-07-30T11:50:25.678Z id=17 event=end listener=web client=10.0.0.9:51234 \
              backend=10.0.0.11:80 pool=web user=alice bytes_to_backend=78 bytes_to_client=1234567 \
              duration_ms=1204.5 connect_ms=0.412 first_byte_ms=3 reason=done code=-- side=client \
-             tcp_rtt_us_client=210 tcp_rtt_us_backend=95 retrans_client=0 retrans_backend=2",
+             tcp_rtt_us_client=210 tcp_rtt_us_backend=95 retrans_client=0 retrans_backend=2 relay=ring",
         );
         check(
             &samples::brought(),
