@@ -1,8 +1,8 @@
 //! Certificates while they are served: read again when their files change, and told about before
 //! they end.
 //!
-//! Each listener that speaks TLS has a task. It looks at the listener's files once a second, and
-//! at their dates once an hour. A file that cannot be used changes nothing. The first look comes soon
+//! Each listener that speaks TLS has a task, and each pool whose backends or proxies are spoken to in
+//! it, by files. It looks at these files once a second, and at their dates once an hour. A file that cannot be used changes nothing. The first look comes soon
 //! after the start, as the user that the process is by then: whoever may read a key only as root
 //! is told early that it cannot be renewed.
 
@@ -14,7 +14,7 @@ use std::time::Duration;
 use engine::journal::{Journal, Level, Notice};
 use model::{Diagnostic, Severity};
 use tls::acme::Lookup;
-use tls::{Held, Loaded, Renewal, Server, Surroundings, moment};
+use tls::{Backends, Held, Loaded, Renewal, Server, Surroundings, moment};
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -26,7 +26,7 @@ const DATES_EVERY: Duration = Duration::from_secs(3600);
 
 const DAY: i64 = 86_400;
 
-/// The tasks of the listeners that speak TLS.
+/// The tasks of the listeners and pools.
 pub(crate) struct Certificates {
     journal: Journal,
     told: Arc<Mutex<Told>>,
@@ -61,19 +61,21 @@ impl Certificates {
     /// Follows those of `loaded`, and no others any more.
     pub(crate) fn replace(&mut self, loaded: &Loaded) {
         self.tasks.clear();
-        let held = loaded.servers().flat_map(|(_, server)| server.held());
+        let servers = loaded
+            .servers()
+            .map(|(name, server)| (name.to_owned(), Subject::Server(Arc::clone(server))));
+        let pools = loaded
+            .pools()
+            .map(|(name, backends)| (format!("pool {name}"), Subject::Backends(backends.clone())));
+        let all: Vec<_> = servers.chain(pools).filter(|(_, of)| !of.files().is_empty()).collect();
+        let held = all.iter().flat_map(|(_, of)| of.held());
         let paths = held.map(|held| held.path).collect::<Vec<_>>();
         lock(&self.told).keep(&paths);
-        let task = |(name, server): (&str, &Arc<Server>)| {
-            let followed = Followed {
-                listener: name.to_owned(),
-                server: Arc::clone(server),
-                journal: self.journal.clone(),
-                told: Arc::clone(&self.told),
-            };
-            Task(tokio::spawn(followed.run()))
+        let task = |(name, of)| {
+            let (journal, told) = (self.journal.clone(), Arc::clone(&self.told));
+            Task(tokio::spawn(Followed { name, of, journal, told }.run()))
         };
-        self.tasks = loaded.servers().map(task).collect();
+        self.tasks = all.into_iter().map(task).collect();
         self.ordered.replace(loaded);
     }
 
@@ -88,18 +90,51 @@ impl Certificates {
     }
 }
 
-/// A listener that speaks TLS.
+/// What is read from files.
+#[derive(Clone)]
+enum Subject {
+    /// How a listener speaks TLS.
+    Server(Arc<Server>),
+    /// How backends, or a proxy, are spoken to.
+    Backends(Backends),
+}
+
+impl Subject {
+    fn files(&self) -> Vec<PathBuf> {
+        let files = match self {
+            Self::Server(server) => server.files(),
+            Self::Backends(backends) => backends.files(),
+        };
+        files.into_iter().map(PathBuf::from).collect()
+    }
+
+    fn held(&self) -> Vec<Held> {
+        match self {
+            Self::Server(server) => server.held(),
+            Self::Backends(backends) => backends.held().into_iter().collect(),
+        }
+    }
+
+    fn renew(&self) -> Renewal {
+        let around = Surroundings::of_this_process();
+        match self {
+            Self::Server(server) => server.renew(around),
+            Self::Backends(backends) => backends.renew(around),
+        }
+    }
+}
+
+/// A listener or a pool.
 struct Followed {
-    listener: String,
-    server: Arc<Server>,
+    name: String,
+    of: Subject,
     journal: Journal,
     told: Arc<Mutex<Told>>,
 }
 
 impl Followed {
     async fn run(self) {
-        let paths: Vec<_> = self.server.files().into_iter().map(PathBuf::from).collect();
-        let mut watch = Watch::new(&paths);
+        let mut watch = Watch::new(&self.of.files());
         let mut dates = interval(DATES_EVERY);
         dates.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -115,20 +150,19 @@ impl Followed {
 
     /// Reads the files again, on a thread that may wait for them.
     async fn renew(&self) {
-        let server = Arc::clone(&self.server);
-        let renewal = spawn_blocking(move || server.renew(Surroundings::of_this_process())).await;
-        let Ok(renewal) = renewal else { return };
-        let listener = &self.listener;
+        let of = self.of.clone();
+        let Ok(renewal) = spawn_blocking(move || of.renew()).await else { return };
+        let name = &self.name;
         match renewal {
             Renewal::Same => {}
             Renewal::Renewed(warnings) => {
-                let until = self.server.held().iter().map(|held| held.not_after).min();
+                let until = self.of.held().iter().map(|held| held.not_after).min();
                 let until = until.map(|until| format!("; valid until {} UTC", moment(until)));
                 let until = until.unwrap_or_default();
-                let text = format!("{listener}: certificates read again{until}");
+                let text = format!("{name}: certificates read again{until}");
                 self.tell(Level::Info, text);
                 for warning in &warnings {
-                    self.tell(Level::Warning, format!("{listener}: {}", told(warning)));
+                    self.tell(Level::Warning, format!("{name}: {}", told(warning)));
                 }
                 self.look_at_dates();
             }
@@ -136,7 +170,7 @@ impl Followed {
                 let errors = faults.iter().filter(|fault| fault.severity() == Severity::Error);
                 for fault in errors {
                     let why = told(fault);
-                    let text = format!("{listener}: certificates stay as they were: {why}");
+                    let text = format!("{name}: certificates stay as they were: {why}");
                     self.tell(Level::Warning, text);
                 }
             }
@@ -145,9 +179,9 @@ impl Followed {
 
     fn look_at_dates(&self) {
         let now = Surroundings::of_this_process().now;
-        for held in self.server.held() {
+        for held in self.of.held() {
             if let Some((level, text)) = lock(&self.told).remark(&held, now) {
-                self.tell(level, format!("{}: {text}", self.listener));
+                self.tell(level, format!("{}: {text}", self.name));
             }
         }
     }

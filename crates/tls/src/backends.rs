@@ -1,11 +1,12 @@
 //! TLS as the backends of a pool are spoken to, and proxies before them: everything that a handshake
 //! with one of them needs.
 //!
-//! The files are read once; a reload reads them again, and nothing that was trusted before lasts
-//! over it: sessions are resumed only with the backend they began with, by what was configured then.
+//! The files are read again when they change, and at a reload. Nothing that was trusted before lasts
+//! over that: sessions are resumed only with the backend they began with, by what held then.
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use model::tls::{CertificateFiles, MinVersion};
 use model::{
     BackendTls, Code, Diagnostic, Proxy, ProxyProtocol, ProxyTls, ServerName, Severity, Spanned,
@@ -20,7 +21,8 @@ use rustls::{CertificateError, RootCertStore};
 
 use crate::clients;
 use crate::identity::{self, Files, Identity};
-use crate::server::{Surroundings, passphrase};
+use crate::renewal::{Fingerprint, Renewal};
+use crate::server::{Held, Surroundings, files_of, passphrase};
 use crate::session::{self, Failure};
 use crate::verify::{Authorities, OtherKey, Verifier};
 
@@ -30,17 +32,45 @@ const RESUMABLE_MAX: usize = 8;
 
 /// How the backends of a pool are spoken to.
 #[derive(Clone, Debug)]
-pub struct Backends {
+pub struct Backends(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    tls: Spanned<BackendTls>,
+    current: ArcSwap<Current>,
+}
+
+/// What was read.
+#[derive(Debug)]
+struct Current {
+    /// Of all that was read.
+    fingerprint: Fingerprint,
     config: Arc<ClientConfig>,
-    /// Who all of them are, if that was said.
-    name: Option<ServerName>,
+    /// Our own certificate.
+    held: Option<Held>,
 }
 
 /// How one backend is spoken to.
 #[derive(Clone, Debug)]
 pub struct Backend {
-    config: Arc<ClientConfig>,
+    of: Arc<Shared>,
+    own: Arc<ArcSwap<Own>>,
     name: pki_types::ServerName<'static>,
+}
+
+/// What of that is its own: the sessions that can be resumed with it.
+#[derive(Debug)]
+struct Own {
+    of: Arc<Current>,
+    config: Arc<ClientConfig>,
+}
+
+impl Own {
+    fn new(of: &Arc<Current>) -> Self {
+        let mut config = ClientConfig::clone(&of.config);
+        config.resumption = Resumption::in_memory_sessions(RESUMABLE_MAX);
+        Self { of: Arc::clone(of), config: Arc::new(config) }
+    }
 }
 
 impl Backends {
@@ -51,34 +81,35 @@ impl Backends {
         around: Surroundings<'_>,
         faults: &mut Vec<Diagnostic>,
     ) -> Option<Self> {
-        let before = faults.len();
-        let BackendTls { verify, name, certificate, alpn, min_version, starttls: _ } = &tls.value;
-        let authorities = authorities(verify, tls, around, faults);
-        let identity =
-            certificate.as_ref().map(|certificate| identity(certificate, around, faults));
-        let has_failed = faults[before..].iter().any(|fault| fault.severity() == Severity::Error);
-        let identity = match identity {
-            Some(None) => return None,
-            Some(Some(identity)) => Some(identity),
-            None => None,
-        };
-        let provider = Arc::new(aws_lc_rs::default_provider());
-        let authorities = authorities.filter(|_| !has_failed)?;
-        let revocation = match verify.revoked() {
-            [] => None,
-            lists => Some(revocation(lists, &authorities, &provider, around, faults)?),
-        };
-        let verifier = Verifier {
-            extent: verify.extent(),
-            authorities,
-            revocation,
-            pins: verify.pins().to_vec(),
-            algorithms: provider.signature_verification_algorithms,
-        };
-        let mut config = config(provider, verifier, *min_version, identity);
-        config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
-        let name = name.as_ref().map(|name| name.value.clone());
-        Some(Self { config: Arc::new(config), name })
+        let current = ArcSwap::from_pointee(Current::read(tls, around, faults)?);
+        Some(Self(Arc::new(Shared { tls: tls.clone(), current })))
+    }
+
+    /// Reads the files again.
+    pub fn renew(&self, around: Surroundings<'_>) -> Renewal {
+        let mut faults = Vec::new();
+        let Shared { tls, current } = &*self.0;
+        match Current::read(tls, around, &mut faults) {
+            None => Renewal::Refused(faults),
+            Some(read) if read.fingerprint == current.load().fingerprint => Renewal::Same,
+            Some(read) => {
+                current.store(Arc::new(read));
+                Renewal::Renewed(faults)
+            }
+        }
+    }
+
+    /// The files that it is read from; those of this machine are none of them.
+    pub fn files(&self) -> Vec<&str> {
+        let BackendTls { verify, certificate, .. } = &self.0.tls.value;
+        let of_others = verify.ca().into_iter().chain(verify.revoked());
+        let of_others = of_others.map(|file| file.value.as_str());
+        of_others.chain(certificate.iter().flat_map(files_of)).collect()
+    }
+
+    /// Our own certificate, if it is to be shown.
+    pub fn held(&self) -> Option<Held> {
+        self.0.current.load().held.clone()
     }
 
     /// The same for a proxy on the way to backends, if it is spoken to in TLS.
@@ -100,17 +131,67 @@ impl Backends {
     /// One that has no host, and was given no name, is not asked for any, and only what is verified
     /// without a name holds.
     pub fn backend(&self, host: Option<&ServerName>) -> Backend {
-        let mut config = ClientConfig::clone(&self.config);
-        config.resumption = Resumption::in_memory_sessions(RESUMABLE_MAX);
-        let name = match self.name.as_ref().or(host) {
+        let of = Arc::clone(&self.0);
+        let own = Arc::new(ArcSwap::from_pointee(Own::new(&of.current.load())));
+        let name = match of.tls.value.name.as_ref().map(|name| &name.value).or(host) {
             Some(ServerName::Host(name)) => pki_types::ServerName::try_from(name.clone()).ok(),
             Some(ServerName::Ip(address)) => Some(pki_types::ServerName::from(*address)),
             None => None,
         };
         // No certificate is for the unspecified address.
         let nobody = || pki_types::ServerName::from(std::net::IpAddr::from([0, 0, 0, 0]));
-        Backend { config: Arc::new(config), name: name.unwrap_or_else(nobody) }
+        Backend { of, own, name: name.unwrap_or_else(nobody) }
     }
+}
+
+impl Current {
+    fn read(
+        tls: &Spanned<BackendTls>,
+        around: Surroundings<'_>,
+        faults: &mut Vec<Diagnostic>,
+    ) -> Option<Self> {
+        let load = |around: Surroundings<'_>| load(tls, around, faults);
+        let (loaded, fingerprint) = Fingerprint::of(around, load);
+        let (config, held) = loaded?;
+        Some(Self { fingerprint, config: Arc::new(config), held })
+    }
+}
+
+fn load(
+    tls: &Spanned<BackendTls>,
+    around: Surroundings<'_>,
+    faults: &mut Vec<Diagnostic>,
+) -> Option<(ClientConfig, Option<Held>)> {
+    let before = faults.len();
+    let BackendTls { verify, name: _, certificate, alpn, min_version, starttls: _ } = &tls.value;
+    let authorities = authorities(verify, tls, around, faults);
+    let identity = certificate.as_ref().map(|certificate| identity(certificate, around, faults));
+    let has_failed = faults[before..].iter().any(|fault| fault.severity() == Severity::Error);
+    let identity = match identity {
+        Some(None) => return None,
+        Some(Some(identity)) => Some(identity),
+        None => None,
+    };
+    let held = certificate.as_ref().zip(identity.as_ref()).map(|(files, identity)| Held {
+        path: files.cert.value.clone(),
+        not_after: identity.facts.not_after,
+    });
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let authorities = authorities.filter(|_| !has_failed)?;
+    let revocation = match verify.revoked() {
+        [] => None,
+        lists => Some(revocation(lists, &authorities, &provider, around, faults)?),
+    };
+    let verifier = Verifier {
+        extent: verify.extent(),
+        authorities,
+        revocation,
+        pins: verify.pins().to_vec(),
+        algorithms: provider.signature_verification_algorithms,
+    };
+    let mut config = config(provider, verifier, *min_version, identity);
+    config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
+    Some((config, held))
 }
 
 fn config(
@@ -231,7 +312,17 @@ impl Backend {
     /// # Errors
     /// When it cannot be spoken to with what is configured.
     pub fn session(&self) -> Result<Box<dyn Cipher>, Failure> {
-        session::connect(Arc::clone(&self.config), self.name.clone())
+        let (current, own) = (self.of.current.load(), self.own.load());
+        let config = match Arc::ptr_eq(&own.of, &current) {
+            true => Arc::clone(&own.config),
+            false => {
+                let own = Own::new(&current);
+                let config = Arc::clone(&own.config);
+                self.own.store(Arc::new(own));
+                config
+            }
+        };
+        session::connect(config, self.name.clone())
     }
 }
 

@@ -5,7 +5,7 @@
 //!
 //! [`Server`] is how a listener speaks it: its certificates and keys from files, which are read
 //! again when they change, and how its clients prove who they are. [`Backends`] is how those of a
-//! pool are spoken to, and how it is known who they are. [`Facts`] is what a certificate
+//! pool are spoken to, and how it is known who they are, by files that are read again as well. [`Facts`] is what a certificate
 //! says; [`self_signed()`] makes one. [`session`] is what stands between a socket and its bytes.
 
 pub mod acme;
@@ -16,6 +16,7 @@ mod der;
 pub mod disk;
 mod identity;
 mod key;
+mod renewal;
 mod self_signed;
 mod server;
 pub mod session;
@@ -33,8 +34,9 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 
 pub use backends::{Backend, Backends, Cause, Distrust};
+pub use renewal::Renewal;
 pub use self_signed::{NoChance, SelfSigned, self_signed};
-pub use server::{Handshake, Held, Loaded, Renewal, Server, Surroundings, check};
+pub use server::{Handshake, Held, Loaded, Server, Surroundings, check};
 pub use session::Failure;
 pub use x509::{Facts, KeyKind, Name};
 

@@ -3,16 +3,17 @@
 //!
 //! A connection keeps what it began with. What cannot be read again leaves what is there.
 
-use std::cell::RefCell;
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use ::aws_lc_rs::digest::{Context, SHA256};
 use arc_swap::ArcSwap;
 
-use model::{Code, Config, Diagnostic, MinVersion, Proxy, Secret, ServerTls, Severity, Spanned};
+use model::{
+    CertificateFiles, Code, Config, Diagnostic, MinVersion, Proxy, Secret, ServerTls, Severity,
+    Spanned,
+};
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
 use rustls::server::danger::ClientCertVerifier;
@@ -24,6 +25,7 @@ use crate::clients::{self, Boundary};
 use crate::disk::{self, Disk};
 use crate::identity::{Files, Identity};
 use crate::key::Passphrase;
+use crate::renewal::{Fingerprint, Renewal};
 use crate::tickets::Tickets;
 
 /// What files and time are asked of.
@@ -55,9 +57,6 @@ pub struct Held {
     pub not_after: i64,
 }
 
-/// SHA-256.
-type Fingerprint = [u8; 32];
-
 /// How a listener speaks TLS.
 #[derive(Debug)]
 pub struct Server {
@@ -85,17 +84,6 @@ impl Handshake {
     }
 }
 
-/// What has come of reading files again.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Renewal {
-    /// They hold what they held.
-    Same,
-    /// Handshakes go by them from now on; with what there is to warn of.
-    Renewed(Vec<Diagnostic>),
-    /// They cannot be used, and all is as it was.
-    Refused(Vec<Diagnostic>),
-}
-
 /// What was read.
 #[derive(Debug)]
 struct Current {
@@ -119,7 +107,7 @@ impl Server {
     ) -> Option<Self> {
         let before = before.map(|before| before.current.load());
         let tickets = before.as_ref().and_then(|before| before.tickets.as_ref());
-        let current = Current::load(tls, &sites, around, tickets, faults)?;
+        let current = Current::read(tls, &sites, around, tickets, faults)?;
         Some(Self { tls: tls.clone(), sites, current: ArcSwap::from_pointee(current) })
     }
 
@@ -128,7 +116,7 @@ impl Server {
         let mut faults = Vec::new();
         let before = self.current.load();
         let current =
-            Current::load(&self.tls, &self.sites, around, before.tickets.as_ref(), &mut faults);
+            Current::read(&self.tls, &self.sites, around, before.tickets.as_ref(), &mut faults);
         match current {
             None => Renewal::Refused(faults),
             Some(current) if current.fingerprint == before.fingerprint => Renewal::Same,
@@ -141,16 +129,7 @@ impl Server {
 
     /// The files that it is read from.
     pub fn files(&self) -> Vec<&str> {
-        let mut files = Vec::new();
-        for certificate in &self.tls.certificates {
-            files.push(certificate.cert.value.as_str());
-            let more = certificate.key.iter().chain(&certificate.ocsp);
-            files.extend(more.map(|file| file.value.as_str()));
-            match certificate.passphrase.as_ref().map(|secret| &secret.value) {
-                Some(Secret::File(path)) => files.push(path),
-                Some(Secret::Variable(_) | Secret::Text(_)) | None => {}
-            }
-        }
+        let mut files: Vec<_> = self.tls.certificates.iter().flat_map(files_of).collect();
         if let Some(proof) = &self.tls.clients {
             let lists = proof.authorities.iter().chain(&proof.revoked);
             files.extend(lists.map(|file| file.value.as_str()));
@@ -248,6 +227,15 @@ impl Loaded {
         self.backends.get(pool)
     }
 
+    /// All pools whose backends, or proxies before them, are spoken to in it, by name.
+    pub fn pools(&self) -> impl Iterator<Item = (&str, &Backends)> {
+        let backends = self.backends.iter().map(|(name, backends)| (name.as_str(), backends));
+        let proxies = self.proxies.iter().flat_map(|(name, proxies)| {
+            proxies.iter().flatten().map(move |proxy| (name.as_str(), proxy))
+        });
+        backends.chain(proxies)
+    }
+
     /// How the proxies are spoken to in it that are before the backends of this pool, each that is.
     pub fn proxies(&self, pool: &str) -> &[Option<Backends>] {
         self.proxies.get(pool).map_or(&[], Vec::as_slice)
@@ -278,23 +266,27 @@ pub fn check(config: &Config, around: Surroundings<'_>) -> Vec<Diagnostic> {
 }
 
 impl Current {
-    fn load(
+    fn read(
         tls: &ServerTls,
         sites: &[Arc<Site>],
         around: Surroundings<'_>,
         tickets: Option<&Tickets>,
         faults: &mut Vec<Diagnostic>,
     ) -> Option<Self> {
+        let load = |around: Surroundings<'_>| Self::load(tls, sites, around, tickets, faults);
+        let (current, fingerprint) = Fingerprint::of(around, load);
+        let (config, tickets, held) = current?;
+        Some(Self { fingerprint, config, tickets, held })
+    }
+
+    fn load(
+        tls: &ServerTls,
+        sites: &[Arc<Site>],
+        around: Surroundings<'_>,
+        tickets: Option<&Tickets>,
+        faults: &mut Vec<Diagnostic>,
+    ) -> Option<(Arc<ServerConfig>, Option<Tickets>, Vec<Held>)> {
         let before = faults.len();
-        let digest = RefCell::new(Context::new(&SHA256));
-        let disk = |path: &Path| {
-            let content = (around.disk)(path)?;
-            let mut digest = digest.borrow_mut();
-            digest.update(&content.bytes.len().to_be_bytes());
-            digest.update(&content.bytes);
-            Ok(content)
-        };
-        let around = Surroundings { disk: &disk, ..around };
         let mut identities = Vec::new();
         let mut held = Vec::new();
         for certificate in &tls.certificates {
@@ -327,10 +319,7 @@ impl Current {
         let mut config = config(tls, provider, verifier, (&identities, sites));
         let tickets = tls.tickets.then(|| Tickets::within(boundary, tickets)).flatten();
         Tickets::put(tickets.as_ref(), &mut config);
-        let mut fingerprint = [0; 32];
-        // SHA-256 has 32 bytes.
-        fingerprint.copy_from_slice(digest.into_inner().finish().as_ref());
-        Some(Self { fingerprint, config: Arc::new(config), tickets, held })
+        Some((Arc::new(config), tickets, held))
     }
 }
 
@@ -352,6 +341,18 @@ fn config(
         .with_cert_resolver(certificates);
     config.alpn_protocols = tls.alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
     config
+}
+
+/// The files of a certificate.
+pub(crate) fn files_of(certificate: &CertificateFiles) -> Vec<&str> {
+    let CertificateFiles { cert, key, passphrase, ocsp, .. } = certificate;
+    let named = [Some(cert), key.as_ref(), ocsp.as_ref()];
+    let mut files: Vec<_> = named.into_iter().flatten().map(|file| file.value.as_str()).collect();
+    match passphrase.as_ref().map(|secret| &secret.value) {
+        Some(Secret::File(path)) => files.push(path),
+        Some(Secret::Variable(_) | Secret::Text(_)) | None => {}
+    }
+    files
 }
 
 pub(crate) fn passphrase(
@@ -396,7 +397,7 @@ mod tests {
     use super::*;
     use crate::self_signed::self_signed;
     use crate::testing::{DAY, NOW, at};
-    use model::{CertificateFiles, ClientAuth, ClientProof};
+    use model::{ClientAuth, ClientProof};
     use rig::Scratch;
 
     fn around(now: i64) -> Surroundings<'static> {

@@ -67,6 +67,43 @@ fn a_backend_that_is_revoked_is_passed_over() {
     }
 }
 
+#[test]
+fn files_are_read_again_when_they_change() {
+    let certificates = Certificates::new();
+    certificates.good();
+    certificates.make("us", "DNS:us.example", "ca", 2);
+    certificates.make("them", "DNS:them.example", "ca", 2);
+    let [believed, ours] = ["believed.pem", "ours.pem"].map(|name| certificates.path(name));
+    let read = |name: &str| std::fs::read(certificates.path(name)).expect("it was made");
+    // Whole at once, as whoever renews files does it.
+    let put = |bytes: &[u8], path: &str| {
+        let new = certificates.path("new");
+        std::fs::write(&new, bytes).expect("it is ours");
+        std::fs::rename(new, path).expect("it is ours");
+    };
+    put(&read("other.pem"), &believed);
+    put(&[read("us.pem"), read("us.key")].concat(), &ours);
+    let asks = format!("ca={}", certificates.path("ca.pem"));
+    let server = Server::start("echo", &certificates, "db", &[&asks]);
+    let tls = format!("ca = {believed:?}, name = \"db.example\", cert = {ours:?}");
+    let forwarder = before(&only(&server), &tls, "retry_down = \"1ms\"");
+    Peer::expect_turned_away(None, forwarder.address());
+    assert_eq!(forwarder.record().reason(), "tls_error");
+    let messages = forwarder.messages();
+    put(b"half of a file", &believed);
+    let told = messages.expect("pool out: certificates stay as they were");
+    assert!(told.contains("there is no certificate in it"), "{told}");
+    put(&read("ca.pem"), &believed);
+    messages.expect("pool out: certificates read again; valid until");
+    let told = served(&forwarder);
+    assert!(told.ends_with("{'commonName': 'us'}"), "{told}");
+    // A session that could be resumed knows us by the other one.
+    put(&[read("them.pem"), read("them.key")].concat(), &ours);
+    messages.expect_count(2, |line| line.contains("pool out: certificates read again"));
+    let told = served(&forwarder);
+    assert!(told.contains(" False ") && told.ends_with("{'commonName': 'them'}"), "{told}");
+}
+
 /// Each of them is passed over for its own reason, and none is told anything of the session.
 #[test]
 fn a_backend_that_is_somebody_else_is_passed_over() {
