@@ -213,6 +213,8 @@ codes! {
     CertificateDate = "W0341" Warning,
     /// A file of certificates that others can read, or do not take.
     CertificateFile = "W0342" Warning,
+    /// A certificate is to be shown for a name that does not stand in it.
+    CertificateName = "W0343" Warning,
     /// Backends of which nobody verifies who they are.
     Unverified = "W0320" Warning,
     /// A word of an old tool that is taken and does nothing.

@@ -61,12 +61,15 @@ pub struct CertificateFiles {
     pub passphrase: Option<Spanned<Secret>>,
     /// What its authority says about revocation, in DER, to be handed to clients.
     pub ocsp: Option<Spanned<String>>,
+    /// The names that clients get it for: hosts in lower case, or `*.` and a domain for each host in
+    /// that; empty: those that stand in it.
+    pub names: Vec<Spanned<String>>,
 }
 
 impl CertificateFiles {
     /// A chain with its key in one file.
     pub fn new(cert: Spanned<String>) -> Self {
-        Self { cert, key: None, passphrase: None, ocsp: None }
+        Self { cert, key: None, passphrase: None, ocsp: None, names: Vec::new() }
     }
 }
 

@@ -302,6 +302,7 @@ fn identity(
         key: certificate.key.as_ref(),
         passphrase: passphrase.as_ref(),
         ocsp: None,
+        names: &[],
     };
     Identity::load(files, around.disk, around.now, faults)
 }

@@ -38,9 +38,9 @@ impl Certificates {
     ) -> Self {
         let mut by_name = HashMap::<Box<str>, Vec<usize>>::new();
         for (index, identity) in identities.iter().enumerate() {
-            for host in identity.facts.hosts() {
+            for host in &identity.names {
                 let key = host.strip_prefix('*').unwrap_or(host);
-                by_name.entry(key.to_ascii_lowercase().into()).or_default().push(index);
+                by_name.entry(key.into()).or_default().push(index);
             }
         }
         let all = identities.iter().map(|identity| Arc::clone(&identity.certified)).collect();

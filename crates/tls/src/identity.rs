@@ -32,6 +32,8 @@ pub(crate) struct Files<'a> {
     pub(crate) passphrase: Option<&'a Passphrase>,
     /// What the authority says about revocation, in DER, to be handed to clients.
     pub(crate) ocsp: Option<&'a Spanned<String>>,
+    /// The names that clients are to get it for; empty: those that stand in it.
+    pub(crate) names: &'a [Spanned<String>],
 }
 
 /// A chain with its key.
@@ -40,6 +42,8 @@ pub(crate) struct Identity {
     pub(crate) certified: Arc<CertifiedKey>,
     /// What its own certificate says.
     pub(crate) facts: Facts,
+    /// The names that clients get it for, in lower case.
+    pub(crate) names: Vec<String>,
 }
 
 impl Identity {
@@ -99,7 +103,35 @@ fn load(
                 is_response.then_some(content.bytes)
             });
     }
-    Some(Identity { certified: Arc::new(certified), facts })
+    let names = names(&files, &facts, faults);
+    Some(Identity { certified: Arc::new(certified), facts, names })
+}
+
+/// The names that clients get a certificate for. Those that it is not for are told.
+fn names(files: &Files<'_>, facts: &Facts, faults: &mut Vec<Diagnostic>) -> Vec<String> {
+    let own: Vec<_> = facts.hosts().map(str::to_ascii_lowercase).collect();
+    if files.names.is_empty() {
+        return own;
+    }
+    let is_for = |name: &str| {
+        // A wildcard is for one label.
+        let domain = name.find('.').map(|dot| &name[dot..]);
+        own.iter()
+            .any(|own| own == name || own.strip_prefix('*').is_some_and(|own| Some(own) == domain))
+    };
+    for name in files.names.iter().filter(|name| !is_for(&name.value)) {
+        let message = format!("the certificate {} is not for {}", files.cert.value, name.value);
+        let mut others = own.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+        if others.is_empty() {
+            others = "no host".to_owned();
+        }
+        faults.push(
+            Diagnostic::new(Code::CertificateName, name.span, message)
+                .label("does not stand in it")
+                .help(format!("it is for {others}; clients that ask for this refuse it")),
+        );
+    }
+    files.names.iter().map(|name| name.value.clone()).collect()
 }
 
 /// The certificates of a PEM file. Those that authorities have signed each other stand in the
@@ -334,7 +366,7 @@ mod tests {
         write(&empty.value, "");
         let der = path("a.der");
         openssl(&["x509", "-in", &cert.value, "-outform", "DER", "-out", &der.value]);
-        let none = Files { cert: &cert, key: None, passphrase: None, ocsp: None };
+        let none = Files { cert: &cert, key: None, passphrase: None, ocsp: None, names: &[] };
         let with_key = Files { key: Some(&key), ..none };
         assert_eq!(faults(with_key, NOW), (vec![], true));
         assert_eq!(faults(Files { cert: &both, ..none }, NOW), (vec![], true));

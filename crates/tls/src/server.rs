@@ -300,6 +300,7 @@ impl Current {
                 key: certificate.key.as_ref(),
                 passphrase: passphrase.as_ref(),
                 ocsp: certificate.ocsp.as_ref(),
+                names: &certificate.names,
             };
             if let Some(identity) = Identity::load(files, around.disk, around.now, faults) {
                 let not_after = identity.facts.not_after;

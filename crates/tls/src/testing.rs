@@ -55,7 +55,7 @@ pub(crate) fn rsa_identity() -> Identity {
 
 fn load(file: &str) -> Identity {
     let cert = at(file);
-    let files = Files { cert: &cert, key: None, passphrase: None, ocsp: None };
+    let files = Files { cert: &cert, key: None, passphrase: None, ocsp: None, names: &[] };
     let mut faults = Vec::new();
     let found = Identity::load(files, &disk::read, NOW, &mut faults);
     found.unwrap_or_else(|| panic!("{faults:?}"))

@@ -338,6 +338,12 @@ cases! {
         Shell("ls -l /etc/replug/site.key    # -rw-r--r--") =>
         Shell("chmod 600 /etc/replug/site.key");
 
+    CertificateName:
+        "Clients that ask for this name get the certificate, as `names` has it, and do not take it \
+         for that of the host that they mean: it is for other names.",
+        Shell("replug cert show /etc/replug/site.pem") =>
+        Shell("replug check    # with names = [\"www.example.com\"], which stands in it");
+
     Pin:
         "A public key is named by the SHA-256 of its `SubjectPublicKeyInfo`, in Base64, as in RFC \
          7469. It stays the same when a certificate is renewed for the same key. curl's \

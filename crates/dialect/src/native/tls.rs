@@ -4,6 +4,7 @@
 
 use std::path::Path;
 
+use model::acme::host;
 use model::{
     CertificateFiles, ClientAuth, ClientProof, Code, Diagnostic, MinVersion, Secret, ServerTls,
     Span, Spanned, StartTls, UnknownName,
@@ -91,9 +92,9 @@ pub(super) const TLS: Schema = Schema {
 
 const CERTIFICATE: Schema = Schema {
     place: "a certificate",
-    keys: &[CERT.required(), KEY, PASSPHRASE, OCSP],
+    keys: &[CERT.required(), KEY, PASSPHRASE, OCSP, NAMES],
     also: &[],
-    later: &["names"],
+    later: &[],
 };
 
 const CERT: Key = Key::new(
@@ -119,6 +120,13 @@ const OCSP: Key = Key::new(
     "ocsp",
     Takes::Text("/etc/replug/site.ocsp"),
     "A file with the authority's word that it is not revoked, in DER, to be handed to clients.",
+);
+
+const NAMES: Key = Key::new(
+    "names",
+    Takes::Texts("*.shop.example"),
+    "The names that clients get it for, hosts or `*.` and a domain for each host in that; those that \
+     stand in it if it is left out.",
 );
 
 impl Reader<'_> {
@@ -172,7 +180,9 @@ impl Reader<'_> {
                         let message = "a certificate needs its file".to_owned();
                         self.missing(&table, message, "name it: `cert = \"site.pem\"`");
                     }
-                    found.extend(self.certificate(&table));
+                    let names = self.certificate_names(&table);
+                    let files = self.certificate(&table);
+                    found.extend(files.map(|files| CertificateFiles { names, ..files }));
                 }
             }
         }
@@ -185,6 +195,31 @@ impl Reader<'_> {
             );
         }
         found
+    }
+
+    /// The names that clients get a certificate for.
+    fn certificate_names(&mut self, table: &Table<'_>) -> Vec<Spanned<String>> {
+        let texts = self.texts(table, NAMES.name).unwrap_or_default();
+        let mut names = Vec::<Spanned<String>>::new();
+        for text in &texts {
+            match certificate_name(&text.value) {
+                Some(name) if names.iter().any(|known| known.value == name) => {
+                    let message = format!("`{name}` is named twice");
+                    let fault = Diagnostic::new(Code::Repeated, text.span, message);
+                    self.faults.push(fault.label("again here").help("once is enough"));
+                }
+                Some(name) => names.push(Spanned::at(name, text.span)),
+                None => {
+                    let message = format!("`{}` names no host", text.value);
+                    self.faults.push(
+                        Diagnostic::new(Code::HostName, text.span, message)
+                            .label("not a name that a certificate is for")
+                            .help("write a host, or `*.` and a domain: `*.shop.example`"),
+                    );
+                }
+            }
+        }
+        names
     }
 
     /// Keys beside `certificates` that belong to a `cert`, which is not there.
@@ -209,7 +244,7 @@ impl Reader<'_> {
         let (key, ocsp) = (file(self, KEY), file(self, OCSP));
         let passphrase = self.secret(table, PASSPHRASE.name, "the passphrase");
         let cert = file(self, CERT)?;
-        Some(CertificateFiles { cert, key, passphrase, ocsp })
+        Some(CertificateFiles { key, passphrase, ocsp, ..CertificateFiles::new(cert) })
     }
 
     /// A path, as it is from here: those that are not whole begin at the folder of their file.
@@ -309,5 +344,13 @@ impl Reader<'_> {
             );
         }
         names
+    }
+}
+
+/// A host, or `*.` and a domain, in lower case.
+fn certificate_name(text: &str) -> Option<String> {
+    match text.strip_prefix("*.") {
+        Some(domain) => Some(format!("*.{}", host(domain).ok()?)),
+        None => host(text).ok(),
     }
 }

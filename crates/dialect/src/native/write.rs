@@ -177,7 +177,7 @@ impl Writer {
         // In a line of the first one it would be hard to see that it is.
         match &*tls.certificates {
             [] => {}
-            [one] => {
+            [one] if one.names.is_empty() => {
                 for (key, value) in self.certificate_keys(one) {
                     self.value(&format!("tls.{key}"), &value, false);
                 }
@@ -213,11 +213,13 @@ impl Writer {
     fn certificate_keys(&self, files: &CertificateFiles) -> Vec<(&'static str, String)> {
         let path = |file: &Option<Spanned<String>>| file.as_ref().map(|file| quoted(&file.value));
         let passphrase = files.passphrase.as_ref().map(|secret| self.secret(&secret.value));
+        let names = files.names.iter().map(|name| name.value.clone());
         let keys = [
             ("cert", Some(quoted(&files.cert.value))),
             ("key", path(&files.key)),
             ("passphrase", passphrase),
             ("ocsp", path(&files.ocsp)),
+            ("names", (!files.names.is_empty()).then(|| list(names))),
         ];
         keys.into_iter().filter_map(|(key, value)| Some((key, value?))).collect()
     }

@@ -316,10 +316,19 @@ fn server_tls() -> impl Strategy<Value = ServerTls> {
     let secrets = secrets.map(|text| Secret::parse(text).expect("a legal secret"));
     let secret = select(secrets.to_vec()).prop_map(unwritten);
     let certificate_secret = secret.clone();
+    let names = subsequence(vec!["www.example", "*.shop.example", "x-1"], 0..=2);
+    let names = names.prop_map(|names| {
+        names.into_iter().map(|name| unwritten(name.to_owned())).collect::<Vec<_>>()
+    });
     let certificate =
-        (path(), option::of(path()), option::of(certificate_secret), option::of(path())).prop_map(
-            |(cert, key, passphrase, ocsp)| CertificateFiles { cert, key, passphrase, ocsp },
-        );
+        (path(), option::of(path()), option::of(certificate_secret), option::of(path()), names)
+            .prop_map(|(cert, key, passphrase, ocsp, names)| CertificateFiles {
+                cert,
+                key,
+                passphrase,
+                ocsp,
+                names,
+            });
     let need = select(ClientAuth::NAMES.map(|(_, need)| need).to_vec());
     let clients = (vec(path(), 1..3), vec(path(), 0..3), need)
         .prop_map(|(authorities, revoked, need)| ClientProof { authorities, revoked, need });

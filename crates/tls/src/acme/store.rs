@@ -207,7 +207,7 @@ fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
 /// The certificate and key in a file, if they are for `name`.
 fn identity(path: String, name: &str, now: i64) -> Option<Identity> {
     let cert = Spanned::default_of(path);
-    let files = Files { cert: &cert, key: None, passphrase: None, ocsp: None };
+    let files = Files { cert: &cert, key: None, passphrase: None, ocsp: None, names: &[] };
     // Whatever is wrong with it, another one is ordered.
     let found = Identity::load(files, &disk::read, now, &mut Vec::new())?;
     let is_for = found.facts.names.iter().any(|known| *known == Name::Host(name.to_owned()));

@@ -89,8 +89,8 @@ fn the_word_of_the_authority_is_handed_to_clients() {
 fn the_files_in_the_manual_are_sound() {
     let manual = include_str!("../../../../../docs/tls.md");
     let authority = Authority::new();
-    for name in ["site", "shop"] {
-        authority.sign(name, name, "DNS:site.example", Valid::Now);
+    for (name, names) in [("site", "DNS:site.example"), ("shop", "DNS:*.shop.example")] {
+        authority.sign(name, name, names, Valid::Now);
     }
     authority.vouch("site");
     authority.revoke(None);

@@ -1,7 +1,53 @@
 //! Which certificate a client gets.
 
+use std::process::Command;
+
+use rig::Program;
+
 use super::authority::{Authority, Valid};
 use super::{Site, expect_alert, expect_served};
+use crate::path::REPLUG;
+
+#[test]
+fn names_may_be_said_for_each_certificate() {
+    let authority = Authority::new();
+    for (name, names) in
+        [("first", "DNS:first.example"), ("all", "DNS:a.example,DNS:*.b.example"), ("b", "DNS:b")]
+    {
+        authority.sign(name, &format!("cn of {name}"), names, Valid::Now);
+    }
+    let file = |name: &str, names: &str| {
+        let [cert, key] = ["pem", "key"].map(|kind| authority.path(&format!("{name}.{kind}")));
+        format!("{{ cert = \"{cert}\", key = \"{key}\"{names} }}")
+    };
+    let certificates = [
+        file("first", ""),
+        file("all", ", names = [\"one.b.example\"]"),
+        file("b", ", names = [\"A.example\", \"*.b.example\"]"),
+    ];
+    let tls = format!("tls = {{ certificates = [{}] }}", certificates.join(", "));
+    let site = Site::start(&authority, &[&tls]);
+    for (name, expected) in [
+        ("first.example", "first"),
+        ("one.b.example", "all"),
+        ("two.b.example", "b"),
+        ("a.example", "b"),
+        // It stands in one, and that is not for it.
+        ("b", "first"),
+    ] {
+        let said = site.client(0, &["-servername", name]);
+        expect_served(&said);
+        assert!(said.contains(&format!("CN = cn of {expected}\n")), "{name}: {said}");
+    }
+    let mut check = Program::start(Command::new(REPLUG).args(["check", &site.path]));
+    check.expect_exit(0);
+    let told = check.stderr().all_once_closed().join("\n") + &check.stdout().so_far().join("\n");
+    for name in ["a.example", "*.b.example"] {
+        assert!(told.contains(&format!("b.pem is not for {name}")), "{told}");
+    }
+    assert_eq!(told.matches("W0343").count(), 2, "{told}");
+    assert!(told.contains("replug.toml:4:"), "{told}");
+}
 
 #[test]
 fn a_client_gets_the_certificate_for_the_name_that_it_asks_for() {
