@@ -1,9 +1,9 @@
 //! `replug cert`: a certificate to try TLS with, and what a certificate says.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::net::IpAddr;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -39,7 +39,7 @@ struct SelfSigned {
     /// Host names and addresses that it is for; the first one names the files
     #[arg(value_name = "NAME", default_value = "localhost")]
     names: Vec<String>,
-    /// Where to write NAME.pem and NAME.key
+    /// Where to write NAME.pem and NAME.key; made if its parent is there
     #[arg(long, value_name = "DIR", default_value = ".")]
     out: PathBuf,
     /// How many days it is valid
@@ -84,6 +84,14 @@ impl SelfSigned {
             tell("replug: this machine gives no random numbers\n");
             return Exit::Failed;
         };
+        if let Err(error) = make_folder(&self.out) {
+            tell(&format!(
+                "replug: cannot make the directory {}: {error}\n  name one with --out whose parent \
+                 is there\n",
+                self.out.display()
+            ));
+            return Exit::Failed;
+        }
         let first = self.names.first().map_or("localhost", String::as_str);
         let name = first.replace('*', "_");
         let [cert, key] = ["pem", "key"].map(|kind| self.out.join(format!("{name}.{kind}")));
@@ -163,6 +171,14 @@ fn shown(facts: &Facts, now: i64) -> String {
         format!("{word:8} {plain}\n")
     };
     lines.iter().map(line).collect()
+}
+
+/// Makes `folder`, for its owner alone, if it is not there.
+fn make_folder(folder: &Path) -> io::Result<()> {
+    match DirBuilder::new().mode(0o700).create(folder) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        made => made,
+    }
 }
 
 /// Writes a file that is not there yet.

@@ -30,6 +30,14 @@ fn a_certificate_to_try_things_with() {
     assert_eq!(mode(key_file), 0o600);
     assert_eq!(mode(cert_file) & 0o133, 0);
 
+    // A directory that is not there is made, for its owner alone.
+    let new = scratch.join("new");
+    let (code, stdout, stderr) = cert(&["self-signed", "--out", &new]);
+    assert_eq!(code, Some(0), "{stderr}");
+    assert!(stdout.contains(&format!("{new}/localhost.pem")), "{stdout}");
+    assert_eq!(mode("new"), 0o700);
+    assert_eq!(mode("new/localhost.key"), 0o600);
+
     let (code, shown, stderr) = cert(&["show", &scratch.join(cert_file)]);
     assert_eq!(code, Some(0), "{stderr}");
     for line in ["subject  *.example.com", "names    *.example.com 10.0.0.1", "ECDSA P-256"] {
@@ -48,7 +56,11 @@ fn what_cannot_be_a_certificate() {
     let out = scratch.join("");
     for (words, code, told) in [
         (&["self-signed", "a/b", "--out", &out][..], 2, "neither a host name nor an address"),
-        (&["self-signed", "--out", "/no/such/place"], 1, "cannot write /no/such/place"),
+        (
+            &["self-signed", "--out", "/no/such/place"],
+            1,
+            "cannot make the directory /no/such/place",
+        ),
         (&["show", "/no/such/file"], 1, "cannot read /no/such/file"),
         (&["show", "/etc/passwd"], 1, "no sound certificate"),
     ] {
