@@ -4,6 +4,7 @@
 //! with every byte of the wire.
 
 mod handshake;
+mod hostile;
 mod memory;
 mod routes;
 mod stream;
