@@ -7,6 +7,7 @@
 mod decision;
 mod desk;
 mod fence;
+mod introduction;
 mod machine;
 mod modules;
 mod talk;

@@ -37,7 +37,7 @@ impl LuaDesk {
     pub(super) fn new(text: Arc<Text>, library: Arc<Library>, around: Around) -> Self {
         let seat = Seat { text, library, around, state: RefCell::new(State::Empty) };
         // One that does not come up is told to the first session.
-        let _ = seat.machine(Instant::now());
+        let _ = seat.machine(Instant::now);
         Self(Rc::new(seat))
     }
 }
@@ -53,14 +53,14 @@ impl Desk for LuaDesk {
 }
 
 impl Seat {
-    /// The machine to ask.
+    /// The machine to ask. The clock is looked at only if there is none.
     ///
     /// # Errors
     /// Why there is none.
-    pub(super) fn machine(&self, now: Instant) -> Result<Rc<Machine>, Failure> {
+    pub(super) fn machine(&self, now: fn() -> Instant) -> Result<Rc<Machine>, Failure> {
         match &*self.state.borrow() {
             State::Running(machine) if !machine.is_spent() => return Ok(Rc::clone(machine)),
-            State::Broken(why, until) if now < *until => return Err(why.clone()),
+            State::Broken(why, until) if now() < *until => return Err(why.clone()),
             State::Empty | State::Running(_) | State::Broken(..) => {}
         }
         let modules = Rc::new(self.text.modules.clone());
@@ -75,7 +75,7 @@ impl Seat {
                 let machine = Rc::new(machine);
                 (State::Running(Rc::clone(&machine)), Ok(machine))
             }
-            Err(why) => (State::Broken(why.clone(), now + REST), Err(why)),
+            Err(why) => (State::Broken(why.clone(), now() + REST), Err(why)),
         };
         self.state.replace(state);
         made

@@ -10,10 +10,11 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use engine::script::{Answers, Failure};
-use mlua::{Error, Function, IntoLuaMulti, Lua, Result, Table, Thread, Value, VmState};
+use engine::script::{About, Answers, Failure, Now};
+use mlua::{Error, Function, Lua, Result, Table, Thread, Value, VmState};
 use rustix::time::{ClockId, clock_gettime};
 
+use super::introduction::Introduction;
 use super::modules::Modules;
 use super::{LOAD_MAX, Limits, fence};
 use crate::library::{Around, Library};
@@ -28,15 +29,6 @@ const UNWATCHED: u32 = 16;
 /// Coroutines that are kept for the next questions.
 const SPARE_MAX: usize = 16;
 
-/// Makes what a script is given of a session, at once: each table of these keys has the same shape.
-const INTRODUCE: &str = r#"
-local id, listener, peer, here, sni, alpn, elapsed, attempt, eof = ...
-return {
-    id = id, listener = listener, peer = peer, ["local"] = here, sni = sni, alpn = alpn,
-    elapsed = elapsed, attempt = attempt, eof = eof,
-}
-"#;
-
 /// Longest text of a failure that is told, in bytes.
 const FAILURE_BYTES_MAX: usize = 400;
 
@@ -49,7 +41,7 @@ pub(super) struct Machine {
     meter: Rc<Meter>,
     limits: Limits,
     functions: Functions,
-    introduce: Function,
+    introduction: Introduction,
     /// Coroutines that have come to their end.
     spare: RefCell<Vec<Thread>>,
     is_spent: Cell<bool>,
@@ -113,16 +105,16 @@ impl Machine {
             });
             lua.load(&*modules.main).set_name(format!("={}", modules.file)).exec()?;
             let functions = Functions::of(&lua)?;
-            let introduce = lua.load(INTRODUCE).set_name("=replug").into_function()?;
-            Ok((lua, functions, introduce))
+            let introduction = Introduction::new(&lua)?;
+            Ok((lua, functions, introduction))
         });
         match made {
-            Ok((lua, functions, introduce)) => Ok(Self {
+            Ok((lua, functions, introduction)) => Ok(Self {
                 lua,
                 meter,
                 limits,
                 functions,
-                introduce,
+                introduction,
                 spare: RefCell::default(),
                 is_spent: Cell::new(false),
             }),
@@ -149,8 +141,8 @@ impl Machine {
     }
 
     /// What the script is given of a session.
-    pub(super) fn introduce(&self, about: impl IntoLuaMulti) -> Result<Table> {
-        self.introduce.call(about)
+    pub(super) fn introduce(&self, about: &About, now: Now) -> Result<Table> {
+        self.introduction.table(&self.lua, about, now)
     }
 
     /// A coroutine that is about to begin; `None`: the script has no such function.

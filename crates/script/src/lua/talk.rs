@@ -4,12 +4,10 @@
 //! waits for is awaited on the shard; its time for the question is that of all its parts together, and
 //! does not pass while it waits.
 
-use std::fmt::Write as _;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
-use engine::account::ClientAddress;
 use engine::script::{About, Asking, Counsel, Decision, Failure, Now, Question};
 use mlua::{AnyUserData, IntoLuaMulti, Result, Table, Thread, Value};
 
@@ -18,9 +16,6 @@ use super::desk::Seat;
 use super::machine::{Entry, Machine};
 use crate::library::Caller;
 use crate::pending::Pending;
-
-/// Room for two addresses with their ports, in bytes.
-const ADDRESSES_BYTES: usize = 96;
 
 /// A session, as its script sees it.
 pub(super) struct Talk {
@@ -44,7 +39,7 @@ impl Talk {
             return Ok(Rc::clone(machine));
         }
         self.conn = None;
-        self.seat.machine(Instant::now())
+        self.seat.machine(Instant::now)
     }
 
     /// Asks, as far as that goes without waiting.
@@ -57,7 +52,7 @@ impl Talk {
                 conn.clone()
             }
             None => {
-                let conn = self.introduce(machine, now)?;
+                let conn = machine.introduce(&self.about, now)?;
                 self.conn = Some((Rc::clone(machine), conn.clone()));
                 conn
             }
@@ -104,32 +99,6 @@ impl Talk {
         let (listener, session) = (Arc::clone(&self.about.listener), self.about.id);
         let caller = Caller { listener: Some(listener), session: Some(session) };
         machine.lua().set_app_data(caller);
-    }
-
-    /// What is known of the session.
-    fn introduce(&self, machine: &Machine, now: Now) -> Result<Table> {
-        let About { id, client, local, listener, spoken } = &self.about;
-        let peer = match client {
-            ClientAddress::Ip(client) => Some(client),
-            ClientAddress::Unix => None,
-        };
-        let mut addresses = String::with_capacity(ADDRESSES_BYTES);
-        // Writing to a string does not fail.
-        let _ = peer.map_or(Ok(()), |peer| write!(addresses, "{peer}"));
-        let peer_ends = addresses.len();
-        let _ = local.map_or(Ok(()), |local| write!(addresses, "{local}"));
-        let (peer_text, local_text) = addresses.split_at(peer_ends);
-        machine.introduce((
-            *id,
-            &**listener,
-            peer.map(|_| peer_text),
-            local.map(|_| local_text),
-            spoken.sni.as_deref(),
-            spoken.alpn.as_deref(),
-            now.elapsed.as_secs_f64(),
-            now.attempt,
-            now.has_ended,
-        ))
     }
 }
 

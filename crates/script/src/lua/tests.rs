@@ -101,6 +101,52 @@ fn a_script_sees_the_session() {
 }
 
 #[test]
+fn sessions_are_told_apart() {
+    let desk = desk_of(
+        "function route(data, conn)
+            local here = conn['local'] or 'nowhere'
+            return {close = conn.listener .. ' ' .. here .. ' ' .. (conn.peer or 'nobody')}
+        end",
+    );
+    let said =
+        |about: About| match ask(&mut *desk.attend(about), Question::Route(b"x"), Now::default()) {
+            Ok(Decision::Close(text)) => String::from_utf8(text).expect("a text"),
+            other => panic!("{other:?}"),
+        };
+    for _ in 0..2 {
+        assert_eq!(said(about()), "web 10.0.0.1:80 192.0.2.1:5000");
+        let there = About { local: "[::1]:81".parse().ok(), ..about() };
+        assert_eq!(said(there), "web [::1]:81 192.0.2.1:5000");
+        let unix = About { local: None, client: ClientAddress::Unix, ..about() };
+        assert_eq!(said(unix), "web nowhere nobody");
+        let other = About { listener: "other".into(), ..about() };
+        assert_eq!(said(other), "other 10.0.0.1:80 192.0.2.1:5000");
+    }
+    let about = about();
+    let same = || About { listener: Arc::clone(&about.listener), ..about.clone() };
+    assert_eq!(said(same()), said(same()));
+    assert_eq!(said(About { local: None, ..same() }), "web nowhere 192.0.2.1:5000");
+}
+
+#[test]
+fn calls_do_not_mix() {
+    // A coroutine serves again when it has ended, and not when it has failed.
+    let desk = desk_of(
+        "function route(data, conn)
+            local own = coroutine.running()
+            conn.co = own
+            if data == 'fail' then error('oh') end
+            return {close = data .. ' ' .. coroutine.status(own)}
+        end",
+    );
+    for _ in 0..3 {
+        assert_eq!(said(&desk, b"a"), "a running");
+        assert!(route(&desk, b"fail").expect_err("it fails").contains("oh"));
+        assert_eq!(said(&desk, b"b"), "b running");
+    }
+}
+
+#[test]
 fn callbacks_are_those_that_there_are() {
     let desk = desk_of(
         "function route() end
