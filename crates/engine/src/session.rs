@@ -34,7 +34,7 @@ use crate::phase::account::{
 use crate::phase::admit::{self, Admission};
 use crate::phase::asked::Asked;
 use crate::phase::carry::{self, Outcome, Rest};
-use crate::phase::connect::{self, Connected, Search, Trail, Unreached};
+use crate::phase::connect::{self, Connected, FirstWord, Search, Trail, Unreached};
 use crate::phase::route::condition::{Around, Moment};
 use crate::phase::route::seen::{Answered, Seen};
 use crate::phase::route::{Chosen, Routed};
@@ -310,8 +310,8 @@ impl Session {
         original: Option<Original>,
         hello: Hello,
     ) -> Option<Carry> {
-        let Hello { early: hello, asks_for_tls, asked } = hello;
-        match self.connect_to(&mut client, original, asks_for_tls, asked.as_deref()).await {
+        let Hello { early: hello, first_word, asked } = hello;
+        match self.connect_to(&mut client, original, first_word, asked.as_deref()).await {
             Ok((backend, early)) => {
                 self.forget_introduction();
                 if let Some(asked) = asked
@@ -343,9 +343,9 @@ impl Session {
         &mut self,
         client: &mut Socket,
         original: Option<Original>,
-        asks_for_tls: bool,
+        first_word: FirstWord,
     ) -> Result<(Socket, Box<[u8]>), Outcome> {
-        self.connect_to(client, original, asks_for_tls, None).await
+        self.connect_to(client, original, first_word, None).await
     }
 
     /// Phase *connect*. A client that has only sent its FIN still wants its answer.
@@ -353,10 +353,14 @@ impl Session {
         &mut self,
         client: &mut Socket,
         original: Option<Original>,
-        asks_for_tls: bool,
+        first_word: FirstWord,
         asked: Option<&Asked>,
     ) -> Result<(Socket, Box<[u8]>), Outcome> {
         let header = self.header(client, original);
+        let first_word = match first_word {
+            FirstWord::Unknown if client.has_unread() => FirstWord::Client,
+            known => known,
+        };
         let mut trail = self.trail.take().map(|trail| *trail).unwrap_or_default();
         let instead = trail.instead.clone();
         let patience = instead.as_ref().and_then(|instead| instead.patience);
@@ -369,7 +373,7 @@ impl Session {
                 },
                 patience: patience.unwrap_or(self.listener.timeouts.connect),
                 header: header.as_deref(),
-                asks_for_tls,
+                first_word,
                 client: self.client,
                 original,
                 asked,

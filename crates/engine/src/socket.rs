@@ -288,11 +288,21 @@ impl Undialled {
     }
 }
 
+/// Who speaks first on a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum First {
+    /// We do, as soon as the connection stands.
+    Ours,
+    /// That is not known.
+    Unknown,
+}
+
 /// Begins to connect to `target`.
 pub(crate) fn dial(
     target: &SockAddr,
     departure: Departure<'_>,
     tcp: &Tcp,
+    first: First,
 ) -> Result<Dialled, Undialled> {
     let domain = target.domain();
     if domain == Domain::UNIX {
@@ -304,14 +314,27 @@ pub(crate) fn dial(
     if departure.sources.is_none() && ring::is_here() {
         let socket = options::open_blocking(domain, Role::Connected, tcp);
         let socket = socket.map_err(Refused::into_error).map_err(Undialled::System)?;
+        first.prepare(&socket);
         return Ok(Dialled::Prepared(socket.into()));
     }
     departure.each(domain, |leave| {
         let socket = options::open(domain, Role::Connected, tcp).map_err(Refused::into_error);
         let socket = socket.map_err(Undialled::System)?;
         leave.apply(&socket)?;
+        first.prepare(&socket);
         connect(socket, target).map_err(Undialled::System)
     })
+}
+
+impl First {
+    /// Has what we say carry the last word of the handshake as well, instead of a packet of its own
+    /// before (tcp(7), TCP_QUICKACK). Where nothing is said after all, the kernel sends it soon.
+    fn prepare(self, socket: &Socket) {
+        if self == Self::Ours {
+            // Refused, it is as good without.
+            let _ = socket.set_tcp_quickack(false);
+        }
+    }
 }
 
 fn connect(socket: Socket, target: &SockAddr) -> io::Result<Dialled> {

@@ -513,8 +513,7 @@ impl Socket {
     /// Whether a connection that broke by `errno`, which the kernel tells once, has bytes that
     /// were received before. If so, reading them ends in that error.
     fn is_cut_behind_bytes(&mut self, errno: Errno, has_bytes: bool) -> bool {
-        let unread = || rustix::io::ioctl_fionread(self.descriptor()).unwrap_or_default();
-        self.is_cut = errno == Errno::CONNRESET && (has_bytes || unread() > 0);
+        self.is_cut = errno == Errno::CONNRESET && (has_bytes || self.has_unread());
         self.is_cut
     }
 
@@ -529,6 +528,11 @@ impl Socket {
             return sealed.unacknowledged();
         }
         sys::unacknowledged(self.descriptor()).unwrap_or_default()
+    }
+
+    /// Whether something has come that was not received yet. A socket that cannot tell has nothing.
+    pub fn has_unread(&self) -> bool {
+        rustix::io::ioctl_fionread(self.descriptor()).unwrap_or_default() > 0
     }
 
     /// Whether its connection is no more, whoever was told so (tcp(7)).

@@ -33,7 +33,7 @@ use crate::plan::{Backend, Listener, Pool, Target, Via};
 use crate::queue::{LOOK_EVERY, Queue};
 use crate::socket::original::Original;
 use crate::socket::source::Departure;
-use crate::socket::{self, Dialled, Undialled};
+use crate::socket::{self, Dialled, First, Undialled};
 
 /// Longest time that is spent on trying backends for a client, however many there are. What it
 /// waits in a queue comes on top.
@@ -107,6 +107,18 @@ pub(crate) enum Unreached {
     Full,
 }
 
+/// What is behind the PROXY header, for a backend to hear first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum FirstWord {
+    /// Nothing is there yet. It may be the backend that speaks first.
+    #[default]
+    Unknown,
+    /// What the client has said.
+    Client,
+    /// The question for TLS, as a PostgreSQL client has asked it.
+    TlsRequest,
+}
+
 /// What a search for a backend is made for, and with.
 #[derive(Clone, Copy)]
 pub(crate) struct Search<'a> {
@@ -116,8 +128,7 @@ pub(crate) struct Search<'a> {
     pub(crate) patience: Duration,
     /// The PROXY header that the backend gets first; `None`: none.
     pub(crate) header: Option<&'a [u8]>,
-    /// Whether the backend is to be asked for TLS, as a PostgreSQL client has asked for it.
-    pub(crate) asks_for_tls: bool,
+    pub(crate) first_word: FirstWord,
     pub(crate) client: ClientAddress,
     /// Where it meant to go; `None`: to this listener.
     pub(crate) original: Option<Original>,
@@ -444,9 +455,9 @@ pub(crate) async fn open(
             None => reached,
             Some(clear) => Box::pin(starttls::skip_greeting(reached, clear)).await?,
         };
-        match search.asks_for_tls {
-            false => Ok(reached),
-            true => Box::pin(sniff::ask_for_tls(reached)).await,
+        match search.first_word {
+            FirstWord::Unknown | FirstWord::Client => Ok(reached),
+            FirstWord::TlsRequest => Box::pin(sniff::ask_for_tls(reached)).await,
         }
     };
     match timeout(search.patience, connecting).await {
@@ -466,8 +477,14 @@ async fn dial(
     search: Search<'_>,
 ) -> Result<Dialled, Undialled> {
     let tcp = &search.listener.tcp;
-    let first = socket::dial(target, departure, tcp);
-    match first {
+    // Where a greeting comes before TLS, everything else waits for that.
+    let is_greeted = search.pool.starttls.is_some() || search.listener.starttls.is_some();
+    let first = match (search.header, search.first_word) {
+        (None, _) if is_greeted => First::Unknown,
+        (None, FirstWord::Unknown) => First::Unknown,
+        _ => First::Ours,
+    };
+    match socket::dial(target, departure, tcp, first) {
         Err(error) if error.is_scarcity() => {}
         result => return result,
     }
@@ -475,7 +492,7 @@ async fn dial(
     let begin = Instant::now();
     loop {
         tokio::time::sleep(REST).await;
-        match socket::dial(target, departure, tcp) {
+        match socket::dial(target, departure, tcp, first) {
             // Given up before the connect timeout says that the backend was slow: it was not.
             Err(error) if error.is_scarcity() && begin.elapsed() + 2 * REST < search.patience => {}
             result => return result,

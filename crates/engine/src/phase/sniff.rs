@@ -20,6 +20,7 @@ use wire::tls::ClientHello;
 use crate::phase::account::{By, ConnectFailure, Reason, Spoken};
 use crate::phase::asked::Asked;
 use crate::phase::carry::Outcome;
+use crate::phase::connect::FirstWord;
 use crate::phase::hearing::{self, Hall, Heard};
 use crate::phase::route::Routed;
 use crate::phase::route::condition::Around;
@@ -58,8 +59,8 @@ pub(crate) struct Sniffed {
 pub(crate) struct Hello {
     /// What the client has said.
     pub(crate) early: Box<[u8]>,
-    /// Whether the client was told to go on with TLS, so that the backend has to be asked for it.
-    pub(crate) asks_for_tls: bool,
+    /// What the backend hears first: the question for TLS if the client was told to go on with it.
+    pub(crate) first_word: FirstWord,
     /// Where the client wants to go, if the listener is a proxy.
     pub(crate) asked: Option<Box<Asked>>,
 }
@@ -143,7 +144,12 @@ pub(crate) async fn sniff(
 
 fn decided(routed: Routed, mut bytes: Vec<u8>, answered: Answered, spoken: Spoken) -> Sniffed {
     bytes.drain(..answered.bytes);
-    let hello = Hello { early: bytes.into(), asks_for_tls: answered.is_tls, asked: None };
+    let first_word = match (answered.is_tls, bytes.is_empty()) {
+        (true, _) => FirstWord::TlsRequest,
+        (false, false) => FirstWord::Client,
+        (false, true) => FirstWord::Unknown,
+    };
+    let hello = Hello { early: bytes.into(), first_word, asked: None };
     Sniffed { routed, hello, spoken }
 }
 

@@ -15,7 +15,7 @@ use super::{Arrival, Carried, Carry, Rewriters, Session, micros};
 use crate::balance::BackendIndex;
 use crate::phase::account::{Attempt, By, ClientAddress, Event, Reason};
 use crate::phase::carry::Outcome;
-use crate::phase::connect::{self, Search, Trail};
+use crate::phase::connect::{self, FirstWord, Search, Trail};
 use crate::phase::route::Chosen;
 use crate::phase::via::Goal;
 use crate::shard::Shard;
@@ -118,7 +118,7 @@ impl Session {
                 pool: &pool,
                 patience: self.listener.timeouts.connect,
                 header: None,
-                asks_for_tls: false,
+                first_word: FirstWord::Unknown,
                 client: self.client,
                 original: None,
                 asked: None,

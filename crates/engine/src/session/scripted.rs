@@ -22,7 +22,7 @@ use super::{Carried, Carry, Session};
 use crate::journal::Notice;
 use crate::phase::account::{By, Event, Reason, Spoken};
 use crate::phase::carry::Outcome;
-use crate::phase::connect::{Instead, Trail};
+use crate::phase::connect::{FirstWord, Instead, Trail};
 use crate::phase::hearing::{self, Hall, Heard};
 use crate::phase::route::Routed;
 use crate::phase::sniff::{Hello, Looks};
@@ -59,7 +59,7 @@ struct Talk {
     fallback: Routed,
     original: Option<Original>,
     /// Whether the backend has to be asked for TLS, as the client was told to go on with it.
-    asks_for_tls: bool,
+    first_word: FirstWord,
     /// Decisions that were followed.
     attempt: u32,
     /// When the last of them is given up.
@@ -170,7 +170,7 @@ impl Talk {
             has_ended: false,
             fallback: Routed::None,
             original,
-            asks_for_tls: hello.asks_for_tls,
+            first_word: hello.first_word,
             attempt: 0,
             until: Tick::now().after(CONNECT_MAX),
             is_told: false,
@@ -402,7 +402,7 @@ impl Talk {
         way: &Way,
     ) -> Result<(Socket, Box<[u8]>), Outcome> {
         let Whither::Remotes(remotes) = &way.to else {
-            return session.connect(client, self.original, self.asks_for_tls).await;
+            return session.connect(client, self.original, self.first_word).await;
         };
         let mut result = Err(Outcome { reason: Reason::NoBackend, by: By::Replug });
         for remote in remotes.iter().take(REMOTES_MAX) {
@@ -415,7 +415,7 @@ impl Talk {
                 _ => Arc::default(),
             };
             session.go_instead(Pool::of_remote(remote, &addresses, way.proxy).into(), way);
-            result = session.connect(client, self.original, self.asks_for_tls).await;
+            result = session.connect(client, self.original, self.first_word).await;
             match &result {
                 Err(outcome) if is_of_backend(*outcome) && Tick::now() < self.until => {}
                 _ => break,

@@ -541,3 +541,27 @@ fn nobody_waits_where_addresses_decide() {
     other.send(b"\0");
     until("the other to go elsewhere", || tls.somebody_waits());
 }
+
+/// Segments that the backend has got on its only connection, as ss(8) tells.
+fn segments(backend: &Backend) -> u32 {
+    let source = format!("sport = :{}", backend.address().port());
+    let ss = Command::new("ss").args(["-Htin", "state", "established", &source]).output();
+    let told = String::from_utf8(ss.expect("ss runs").stdout).expect("ss speaks ASCII");
+    let mut words = told.split_whitespace().filter_map(|word| word.strip_prefix("segs_in:"));
+    let (Some(segments), None) = (words.next(), words.next()) else {
+        panic!("not one connection: {told}");
+    };
+    segments.parse().expect("ss counts")
+}
+
+#[test]
+fn what_is_known_comes_with_the_end_of_the_handshake() {
+    let backend = Backend::bind();
+    let forwarder =
+        start("[[route]]\nwhen = { protocol = \"ssh\" }\npool = \"it\"", &[("it", &backend)]);
+    let client = Peer::connect(forwarder.address());
+    client.send(b"SSH-2.0-a\r\n");
+    let at_backend = backend.accept();
+    at_backend.expect(b"SSH-2.0-a\r\n");
+    assert_eq!(segments(&backend), 2, "the SYN, and one for both");
+}
