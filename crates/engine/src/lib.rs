@@ -137,7 +137,7 @@ impl Engine {
     /// as it goes. Returns when every shard takes clients; not to be called from a task.
     ///
     /// # Errors
-    /// When a thread cannot be started.
+    /// When a shard cannot be started.
     pub fn start(
         mut bound: Bound,
         config: &Config,
@@ -206,7 +206,7 @@ impl Engine {
                 shard::run(start)
             })?);
         }
-        engine.open(bound, came_to, ups);
+        engine.open(bound, came_to, ups)?;
         if let Some((client, listener)) = client {
             engine.serve(client, listener, &commons)?;
         }
@@ -214,18 +214,33 @@ impl Engine {
     }
 
     /// Has all shards serve what is `bound`, as soon as all are up.
-    fn open(&mut self, bound: Bound, came_to: Option<SocketAddr>, ups: Vec<oneshot::Receiver<()>>) {
+    ///
+    /// # Errors
+    /// When one does not come up; then all have ended.
+    fn open(
+        &mut self,
+        bound: Bound,
+        came_to: Option<SocketAddr>,
+        ups: Vec<oneshot::Receiver<()>>,
+    ) -> io::Result<()> {
         for up in ups {
-            // Never sent, only dropped; by a shard that dies as well.
-            let _ = up.blocking_recv();
+            if up.blocking_recv().is_err() {
+                // Without a plan to come, the others end as well.
+                self.adoptions.clear();
+                let threads = std::mem::take(&mut self.threads);
+                join_all(threads)?;
+                return Err(io::Error::other("a shard has ended"));
+            }
         }
         let (adoptions, adopted) = self.adoptions_of(bound, came_to, Arc::default());
         for (shard, adoption) in self.adoptions.iter().zip(adoptions) {
             let _ = shard.send(adoption);
         }
         for adopted in adopted {
+            // Never sent, only dropped.
             let _ = adopted.blocking_recv();
         }
+        Ok(())
     }
 
     /// Gives the first shard a client that has come already, and takes no others.
@@ -389,13 +404,18 @@ impl Engine {
     /// # Errors
     /// When a shard failed instead of draining.
     pub fn join(self) -> io::Result<()> {
-        for thread in self.threads {
-            thread
-                .join()
-                .map_err(|_| io::Error::other("a shard has died; its sessions are lost"))??;
-        }
-        Ok(())
+        join_all(self.threads)
     }
+}
+
+/// Waits for all `threads`.
+///
+/// # Errors
+/// What the first of them that failed says.
+fn join_all(threads: Vec<JoinHandle<io::Result<()>>>) -> io::Result<()> {
+    let died = |_| io::Error::other("a shard has died; its sessions are lost");
+    let results: Vec<_> = threads.into_iter().map(JoinHandle::join).collect();
+    results.into_iter().try_for_each(|result| result.map_err(died)?)
 }
 
 /// What an engine carries, seen from outside.

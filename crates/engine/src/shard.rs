@@ -118,7 +118,7 @@ pub(crate) struct Start {
     pub(crate) index: usize,
     pub(crate) io: Io,
     pub(crate) commons: Arc<Commons>,
-    /// Dropped when the shard has all it needs, and waits for its first plan.
+    /// Told when the shard has all it needs, and waits for its first plan.
     pub(crate) is_up: oneshot::Sender<()>,
     pub(crate) adoptions: mpsc::UnboundedReceiver<Adoption>,
     pub(crate) arrivals: mpsc::Receiver<Arrival>,
@@ -181,7 +181,8 @@ impl Start {
             emptied: Notify::new(),
         });
         let mut doors = Doors::default();
-        drop(is_up);
+        // Whoever started it waits for this.
+        let _ = is_up.send(());
         let Some(first) = adoptions.recv().await else { return };
         shard.adopt(first, &mut doors);
         let sweeping = tokio::task::spawn_local(sweep(Rc::clone(&shard)));

@@ -3,6 +3,7 @@
 use std::process::Command;
 use std::time::Duration;
 
+use rig::forwarder::announced;
 use rig::wait::{pause, until};
 use rig::{Backend, Forwarder, Peer, Program};
 use rustix::process::Signal;
@@ -48,6 +49,35 @@ fn few_descriptors_from_now_on() {
         scope.spawn(|| serve("ring"));
         serve("epoll");
     });
+}
+
+/// All shards start, or replug does not: nobody is sent to an address at which one is missing.
+#[test]
+fn descriptors_for_some_shards_only() {
+    let starts = |limit| {
+        let mut command = Command::new("prlimit");
+        command.args([&format!("--nofile={limit}:{limit}"), REPLUG, "--shards", "4"]);
+        let mut program = Program::start(command.args(["127.0.0.1:0", "127.0.0.1:9"]));
+        let is_told = |line: &String| announced(line).is_some();
+        until("replug to listen or to give up", || {
+            program.stderr().so_far().iter().any(is_told) || program.exit_status().is_some()
+        });
+        match program.exit_status() {
+            None => {
+                program.signal(Signal::TERM);
+                assert_eq!(program.wait_exit().code(), Some(0), "{program}");
+            }
+            Some(status) => {
+                let told = program.stderr().so_far();
+                assert!(!told.iter().any(is_told), "{told:?}");
+                assert!(told.iter().any(|line| line.contains("Too many open files")), "{told:?}");
+                assert!(matches!(status.code(), Some(1 | 4)), "{status}");
+            }
+        }
+        program.stderr().so_far().iter().any(|line| line.contains("cannot start the shards"))
+    };
+    let failures = (16..80).step_by(4).filter(|limit| starts(*limit)).count();
+    assert!(failures > 0, "shards failed at no limit");
 }
 
 /// More clients come than there are descriptors for: they wait, and are served in the end.
