@@ -1,13 +1,10 @@
 //! Format `json`: one object (RFC 8259) on one line.
 //!
 //! A session has always the same fields in the same order, so that a table can
-//! be made of them; what is not known is `null`. Left out, not null, are
-//! `backend_address` and an attempt's `address` where the backend is not a
-//! name, `sender` and `unique_id` of what no proxy has brought or is told of, the datagrams of what is
-//! no flow, and `sni` and `alpn` as long as nothing reads them. `ts`
-//! is the time of the event: the start is `duration_ms` earlier. A request has some of these fields
-//! and others; its `event` is `request`. A notice has `level` and `message` instead, which no session
-//! has.
+//! be made of them; what is not known is `null`. Left out, not null, is what applies to few sessions
+//! only: docs/records.md marks these with a star. `ts` is the time of the event: the start is
+//! `duration_ms` earlier. A request has some of these fields and others; its `event` is `request`. A
+//! notice has `level` and `message` instead, which no session has.
 
 use std::fmt::Display;
 use std::time::SystemTime;
@@ -102,7 +99,14 @@ mod tests {
         let mut out = String::new();
         session(&mut out, record);
         assert_eq!(out, expected);
-        serde_json::from_str::<serde_json::Value>(&out).expect("a record is valid JSON");
+        let record: serde_json::Map<_, _> = serde_json::from_str(&out).expect("it is valid JSON");
+        let documented = include_str!("../../../../docs/records.md");
+        for key in record.keys() {
+            assert!(
+                documented.contains(&format!("`{key}`")),
+                "docs/records.md does not tell of {key}"
+            );
+        }
     }
 
     #[test]
