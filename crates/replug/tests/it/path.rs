@@ -81,6 +81,8 @@ pub(crate) struct Way {
     pub(crate) forwarder: Forwarder,
     target: Backend,
     path: Path,
+    /// Whether bytes wait for bandwidth, so that the ring is not for them.
+    is_limited: bool,
 }
 
 impl Session {
@@ -116,7 +118,7 @@ impl Way {
                 &[mode, rate, options, &["127.0.0.1:0", &address]].concat(),
             ),
         };
-        Self { forwarder, target, path }
+        Self { forwarder, target, path, is_limited: options.contains(&"--bandwidth") }
     }
 
     /// Connects both ends, and moves the bulk if the path asks for it.
@@ -150,6 +152,7 @@ impl Way {
         );
         let relay = record.field("relay").as_str().unwrap_or_default();
         let carried: &[&str] = match self.path {
+            _ if self.is_limited => &["epoll"],
             // A half-closed session leaves the ring after a while.
             Path::Ring => &["ring", "both"],
             Path::RingAfterBulk => &["both"],
