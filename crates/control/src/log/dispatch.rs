@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender, TrySendError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use engine::journal::{self, Entry, Journal, Level, Notice, Wants};
 
@@ -18,6 +18,9 @@ use super::{Logs, Opened};
 
 /// Entries that may wait for one of several logs: a burst that the journal has room for passes.
 const WAITING_MAX: usize = journal::ENTRIES_MAX;
+
+/// How long entries are gathered, where one comes so soon after those before.
+const GATHER: Duration = Duration::from_millis(2);
 
 /// Logs that are to take the place of those there are, one after the other.
 pub(super) type Successors = Arc<Mutex<Vec<Logs>>>;
@@ -320,8 +323,11 @@ enum Next {
     End,
 }
 
-/// Feeds items to `consumer` until it ends, or nobody can send any more.
+/// Feeds items to `consumer` until it ends, or nobody can send any more. One that comes alone is
+/// written at once; where many come, they are gathered for a moment, so that not each of them costs a
+/// session's thread a call to wake this one.
 fn pump<C: Consumer>(items: &Receiver<C::Item>, consumer: &mut C) {
+    let mut flushed: Option<Instant> = None;
     loop {
         let first = match consumer.due() {
             None => items.recv().map_err(|_| RecvTimeoutError::Disconnected),
@@ -332,6 +338,9 @@ fn pump<C: Consumer>(items: &Receiver<C::Item>, consumer: &mut C) {
             Err(RecvTimeoutError::Timeout) => None,
             Err(RecvTimeoutError::Disconnected) => return,
         };
+        if flushed.is_some_and(|flushed| flushed.elapsed() < GATHER) {
+            gather();
+        }
         while let Some(item) = next {
             if consumer.take(item) == Next::End {
                 return;
@@ -339,5 +348,11 @@ fn pump<C: Consumer>(items: &Receiver<C::Item>, consumer: &mut C) {
             next = items.try_recv().ok();
         }
         consumer.flush();
+        flushed = Some(Instant::now());
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "to be woken by each entry is what it spares")]
+fn gather() {
+    thread::sleep(GATHER);
 }
