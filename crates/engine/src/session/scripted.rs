@@ -58,7 +58,7 @@ struct Talk {
     /// Where it goes without a decision.
     fallback: Routed,
     original: Option<Original>,
-    /// Whether the backend has to be asked for TLS, as the client was told to go on with it.
+    /// What the backend hears first, unless the script says otherwise.
     first_word: FirstWord,
     /// Decisions that were followed.
     attempt: u32,
@@ -401,8 +401,14 @@ impl Talk {
         client: &mut Socket,
         way: &Way,
     ) -> Result<(Socket, Box<[u8]>), Outcome> {
+        let owed = way.data.as_deref().unwrap_or(&self.said);
+        let first_word = match self.first_word {
+            FirstWord::TlsRequest => FirstWord::TlsRequest,
+            _ if owed.is_empty() => FirstWord::Unknown,
+            _ => FirstWord::Client,
+        };
         let Whither::Remotes(remotes) = &way.to else {
-            return session.connect(client, self.original, self.first_word).await;
+            return session.connect(client, self.original, first_word).await;
         };
         let mut result = Err(Outcome { reason: Reason::NoBackend, by: By::Replug });
         for remote in remotes.iter().take(REMOTES_MAX) {
@@ -415,7 +421,7 @@ impl Talk {
                 _ => Arc::default(),
             };
             session.go_instead(Pool::of_remote(remote, &addresses, way.proxy).into(), way);
-            result = session.connect(client, self.original, self.first_word).await;
+            result = session.connect(client, self.original, first_word).await;
             match &result {
                 Err(outcome) if is_of_backend(*outcome) && Tick::now() < self.until => {}
                 _ => break,
