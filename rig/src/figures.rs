@@ -24,7 +24,8 @@ pub fn cpu_time(pid: u32) -> Duration {
     Duration::from_nanos(nanoseconds)
 }
 
-/// Bytes of its memory, pages that it shares with others divided among them (`Pss`, proc(5)).
+/// Bytes of its memory, without the pages of files (`Pss_Anon`, proc(5)): its share in those grows when
+/// somebody else who runs the same program ends.
 ///
 /// # Panics
 /// When there is no such process.
@@ -32,7 +33,8 @@ pub fn cpu_time(pid: u32) -> Duration {
 pub fn memory(pid: u32) -> u64 {
     let path = format!("/proc/{pid}/smaps_rollup");
     let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
-    let line = text.lines().find_map(|line| line.strip_prefix("Pss:")).expect("proc(5) has it");
+    let line =
+        text.lines().find_map(|line| line.strip_prefix("Pss_Anon:")).expect("proc(5) has it");
     let kibibytes: u64 =
         line.trim().trim_end_matches(" kB").parse().expect("proc(5) says how it looks");
     kibibytes * 1024
