@@ -373,6 +373,13 @@ impl Listener {
         std::iter::once(&self.pool).chain(&self.routing.pools).map(|pool| &**pool)
     }
 
+    /// Whether a backend gets what clients say as it comes: nothing waits for more of it, or may
+    /// refuse it.
+    pub(crate) fn hands_on_at_once(&self) -> bool {
+        let is_read = self.ftp.is_some() || self.http.is_some();
+        !is_read && self.delay.to_backend.is_none() && self.starttls.is_none()
+    }
+
     /// Whether it may take a while until it is known where a session goes, if anywhere.
     pub(crate) fn takes_time(&self) -> bool {
         let decides = self.routing.sniffs || self.script.is_some() || self.proxy.is_some();

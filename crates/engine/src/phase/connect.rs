@@ -477,12 +477,12 @@ async fn dial(
     search: Search<'_>,
 ) -> Result<Dialled, Undialled> {
     let tcp = &search.listener.tcp;
-    // Where a greeting comes before TLS, everything else waits for that.
-    let is_greeted = search.pool.starttls.is_some() || search.listener.starttls.is_some();
+    // Where a greeting comes before TLS, what the client says waits for that.
+    let goes_at_once = search.pool.starttls.is_none() && search.listener.hands_on_at_once();
     let first = match (search.header, search.first_word) {
-        (None, _) if is_greeted => First::Unknown,
-        (None, FirstWord::Unknown) => First::Unknown,
-        _ => First::Ours,
+        (Some(_), _) | (None, FirstWord::TlsRequest) => First::Ours,
+        (None, FirstWord::Client) if goes_at_once => First::Ours,
+        (None, FirstWord::Client | FirstWord::Unknown) => First::Unknown,
     };
     match socket::dial(target, departure, tcp, first) {
         Err(error) if error.is_scarcity() => {}
