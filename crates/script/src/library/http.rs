@@ -13,6 +13,7 @@ use ureq::Agent;
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
 use super::Library;
+use super::lookup::late;
 
 /// Longest body, unless told, in bytes.
 const BODY_BYTES: usize = 64 * 1024;
@@ -135,14 +136,19 @@ impl Clients {
         for (name, value) in &request.fields {
             call = call.header(name, value);
         }
-        let answer = call.call().map_err(|error| error.to_string())?;
+        // The client and whoever waits for it have the same time: either may see that it is over.
+        let failed = |error: ureq::Error| match error {
+            ureq::Error::Timeout(_) => late(request.within),
+            other => other.to_string(),
+        };
+        let answer = call.call().map_err(failed)?;
         let fields = answer.headers().iter();
         let fields =
             fields.map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_owned()));
         let (status, fields) = (answer.status().as_u16(), fields.collect());
         let mut body = Vec::new();
         let mut reader = answer.into_body().into_reader().take(request.longest as u64 + 1);
-        reader.read_to_end(&mut body).map_err(|error| error.to_string())?;
+        reader.read_to_end(&mut body).map_err(|error| failed(error.into()))?;
         match body.len() > request.longest {
             true => Err(format!("the body is longer than {} bytes", request.longest)),
             false => Ok(Page { status, fields, body }),

@@ -117,10 +117,14 @@ impl Library {
                 return Told(Err("too many look-ups at a time".to_owned()));
             }
             let answer = timeout(within, question).await;
-            let late = |_| Err(format!("no answer within {} s", within.as_secs_f64()));
-            Told(answer.unwrap_or_else(late))
+            Told(answer.unwrap_or_else(|_| Err(late(within))))
         })
     }
+}
+
+/// What is told when there was no answer in time.
+pub(super) fn late(within: Duration) -> String {
+    format!("no answer within {} s", within.as_secs_f64())
 }
 
 /// The addresses of a host; that of an address is itself. For as long as the look-up may take.
