@@ -1,15 +1,14 @@
-//! What idle sessions take. By hand, in a quiet machine:
-//! `cargo test --release -p replug --test it tls::memory -- --ignored --nocapture`.
+//! What idle sessions take.
 
-use std::fs;
 use std::process::Command;
 
+use rig::figures::memory;
 use rig::{Backend, Forwarder, Program};
 
 use super::Site;
 use crate::path::REPLUG;
 
-const SESSIONS: usize = 1_000;
+const SESSIONS: usize = 300;
 
 /// So many come at a time.
 const CROWDS: usize = 100;
@@ -36,14 +35,6 @@ sys.stdout.flush()
 sys.stdin.readline()
 ";
 
-/// Proportional set size in bytes.
-fn pss(pid: u32) -> u64 {
-    let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).expect("it runs");
-    let line = text.lines().find(|line| line.starts_with("Pss:")).expect("there is one");
-    let figure = line.split_whitespace().nth(1).and_then(|figure| figure.parse::<u64>().ok());
-    figure.expect("a number") * 1024
-}
-
 /// What each of so many sessions takes that have moved something and are idle.
 fn each(forwarder: &Forwarder, is_tls: bool) -> u64 {
     let crowd = |count: usize| {
@@ -57,13 +48,12 @@ fn each(forwarder: &Forwarder, is_tls: bool) -> u64 {
     };
     // What the first ones bring about is there once.
     let _few = crowd(20);
-    let before = pss(forwarder.pid());
+    let before = memory(forwarder.pid());
     let _many: Vec<_> = (0..SESSIONS / CROWDS).map(|_| crowd(CROWDS)).collect();
-    (pss(forwarder.pid()) - before) / SESSIONS as u64
+    (memory(forwarder.pid()) - before) / SESSIONS as u64
 }
 
 #[test]
-#[ignore = "a measurement: it needs a quiet machine"]
 fn an_idle_session_takes_little() {
     let echo = Backend::bind();
     let site = Site::start("", "", &echo);
