@@ -49,13 +49,19 @@ fn a_kernel_that_refuses_any_part_of_it_is_served_by_epoll() {
         let forwarder = Forwarder::start_command(&mut command, 1);
         let told = format!("shard 0 moves bytes by epoll, not by io_uring: {step}: ");
         forwarder.program().stderr().expect(&told);
-        let client = Peer::connect(forwarder.address());
-        let server = backend.accept();
-        client.send(b"question");
-        server.expect(b"question");
-        server.send(b"answer");
-        client.expect(b"answer");
+        converse(&forwarder, &backend);
     }
+}
+
+/// A question and its answer by a session of its own.
+#[track_caller]
+fn converse(forwarder: &Forwarder, backend: &Backend) {
+    let client = Peer::connect(forwarder.address());
+    let server = backend.accept();
+    client.send(b"question");
+    server.expect(b"question");
+    server.send(b"answer");
+    client.expect(b"answer");
 }
 
 /// With fewer and fewer descriptors there is a point at which a shard can have everything but a ring.
@@ -85,13 +91,7 @@ fn a_shard_without_descriptors_for_a_ring_is_served_by_epoll() {
             return false;
         }
         assert!(told.contains("Too many open files"), "{told}");
-        let client = Peer::connect(forwarder.address());
-        let server = backend.accept();
-        client.send(b"question");
-        server.expect(b"question");
-        server.send(b"answer");
-        client.expect(b"answer");
-        drop((client, server));
+        converse(&forwarder, &backend);
         assert_eq!(forwarder.record().field("relay"), "epoll");
         true
     });
